@@ -1,0 +1,1009 @@
+//! From a log file's bytes to records: inflate, split, sort.
+//!
+//! A whole file is inflated by libdeflate and split by one pass of serde_json. What is too large to hold, or broken,
+//! goes through flate2 and a splitter that finds its way past damage: what such a file still holds is delivered.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+
+use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
+use libdeflater::Decompressor;
+use memchr::memmem;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::ledger::count;
+use crate::record;
+use crate::source::Body;
+use crate::trail::Interval;
+
+/// A log file of more bytes than this, as stored or inflated, is decoded piece by piece. CloudTrail's own stay far below.
+pub(crate) const WHOLE: usize = 32 << 20;
+/// The size of such a piece, inflated.
+const PIECE: usize = 4 << 20;
+/// A record of more bytes than this is named and left out.
+pub(crate) const LARGEST_RECORD: usize = 64 << 20;
+
+/// Records of one log file, ready for the host.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    data: Vec<u8>,
+    records: Vec<Entry>,
+}
+
+/// A record's place in its chunk's data, and its time in ns since the epoch.
+#[derive(Debug, Clone)]
+struct Entry {
+    range: Range<usize>,
+    time: u64,
+}
+
+impl Chunk {
+    /// The record of this number and its time in ns since the epoch.
+    pub fn record(&self, index: usize) -> Option<(&[u8], u64)> {
+        let Entry { range, time } = self.records.get(index)?;
+        Some((self.data.get(range.clone())?, *time))
+    }
+}
+
+/// What became of a log file.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Bytes read, as stored.
+    pub bytes: u64,
+    /// Records found, readable or not.
+    pub found: u64,
+    /// Insights records that the user does not want.
+    pub passed_over: u64,
+    /// Records outside the interval of events.
+    pub filtered: u64,
+    /// Records that could not be read.
+    pub unreadable: u64,
+    /// What was lost, in words.
+    pub problems: Vec<String>,
+    /// A part of the file is missing beyond the records counted as unreadable.
+    pub damaged: bool,
+}
+
+/// How to decode.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Decode {
+    /// For records without a time.
+    pub delivered: Option<Timestamp>,
+    pub include_insights: bool,
+    /// Events outside are left out.
+    pub events: Interval,
+}
+
+impl Decode {
+    /// Decode `body`, giving records to `take` until it returns false.
+    ///
+    /// # Errors
+    /// Where nothing could be read at all.
+    pub fn run(self, body: Body, take: &mut dyn FnMut(Chunk) -> bool) -> Result<Outcome> {
+        let mut outcome = Outcome::default();
+        match body {
+            Body::Bytes(bytes) => self.whole(bytes, &mut outcome, take)?,
+            Body::File(path) => {
+                let mut file = File::open(path).context("can't be opened")?;
+                let size = file.metadata().map_or(0, |metadata| metadata.len());
+                if size > WHOLE as u64 {
+                    self.pieces(Counted::new(file), &mut outcome, take)?;
+                } else {
+                    let mut bytes = Vec::with_capacity(size as usize + 1);
+                    file.read_to_end(&mut bytes).context("can't be read")?;
+                    self.whole(bytes, &mut outcome, take)?;
+                }
+            }
+            Body::Stream(pieces) => self.pieces(
+                Counted::new(Pieces {
+                    pieces,
+                    current: io::Cursor::default(),
+                }),
+                &mut outcome,
+                take,
+            )?,
+        }
+        Ok(outcome)
+    }
+
+    fn whole(
+        self,
+        bytes: Vec<u8>,
+        outcome: &mut Outcome,
+        take: &mut dyn FnMut(Chunk) -> bool,
+    ) -> Result<()> {
+        ensure!(!bytes.is_empty(), "is empty");
+        let stored = bytes.len() as u64;
+        let inflated = if is_gzip(&bytes) {
+            inflate(&bytes)
+        } else {
+            Ok(bytes)
+        };
+        let data = match inflated {
+            Ok(data) => data,
+            // Too large, damaged, or with something behind it.
+            Err(bytes) => return self.pieces(Counted::new(io::Cursor::new(bytes)), outcome, take),
+        };
+        outcome.bytes = stored;
+        let mut records = Vec::new();
+        if self.split(&data, &mut records, outcome).is_err() {
+            *outcome = Outcome {
+                bytes: stored,
+                ..Outcome::default()
+            };
+            return self
+                .pieces(Counted::new(io::Cursor::new(data)), outcome, take)
+                .map(|()| outcome.bytes = stored);
+        }
+        self.give(data, records, outcome, take);
+        Ok(())
+    }
+
+    /// The fast way: all of the data is JSON documents with records.
+    fn split(
+        self,
+        data: &[u8],
+        records: &mut Vec<Entry>,
+        outcome: &mut Outcome,
+    ) -> serde_json::Result<()> {
+        let mut found = Vec::new();
+        let mut json = serde_json::Deserializer::from_slice(data);
+        loop {
+            Document {
+                data,
+                found: &mut found,
+            }
+            .deserialize(&mut json)?;
+            if json.end().is_ok() {
+                break;
+            }
+        }
+        records.reserve(found.len());
+        for range in found {
+            self.add(data, range, records, outcome);
+        }
+        Ok(())
+    }
+
+    /// Note a record that is a JSON object.
+    fn add(
+        self,
+        data: &[u8],
+        range: Range<usize>,
+        records: &mut Vec<Entry>,
+        outcome: &mut Outcome,
+    ) {
+        outcome.found += 1;
+        let head = record::head(&data[range.clone()]);
+        if head.insight && !self.include_insights {
+            outcome.passed_over += 1;
+            return;
+        }
+        let time = head
+            .time
+            .or_else(|| i64::try_from(self.delivered?.as_nanosecond()).ok());
+        // What no time is known of has that of its reading, the host's meaning of this value.
+        let time = time.map_or(u64::MAX, |time| u64::try_from(time).unwrap_or(0));
+        if !self.events.contains_event(time) {
+            outcome.filtered += 1;
+            return;
+        }
+        records.push(Entry { range, time });
+    }
+
+    fn give(
+        self,
+        data: Vec<u8>,
+        mut records: Vec<Entry>,
+        outcome: &mut Outcome,
+        take: &mut dyn FnMut(Chunk) -> bool,
+    ) -> bool {
+        debug_assert!(outcome.found >= records.len() as u64);
+        if records.is_empty() {
+            return true;
+        }
+        if !records.is_sorted_by_key(|record| record.time) {
+            records.sort_by_key(|record| record.time);
+        }
+        take(Chunk { data, records })
+    }
+
+    /// The way for what is large or broken.
+    fn pieces(
+        self,
+        mut input: Counted<impl Read>,
+        outcome: &mut Outcome,
+        take: &mut dyn FnMut(Chunk) -> bool,
+    ) -> Result<()> {
+        let mut magic = [0; 2];
+        let mut start = 0;
+        while start < magic.len() {
+            match input.read(&mut magic[start..]).context("can't be read")? {
+                0 => break,
+                n => start += n,
+            }
+        }
+        ensure!(start > 0, "is empty");
+        let mut input = io::Cursor::new(magic[..start].to_vec()).chain(&mut input);
+        let result = if is_gzip(&magic[..start]) {
+            // Not MultiGzDecoder's `bufread`, which would need a buffer of ours; it reads ahead by itself.
+            self.scan(
+                &mut flate2::read::MultiGzDecoder::new(&mut input),
+                true,
+                outcome,
+                take,
+            )
+        } else {
+            self.scan(&mut input, false, outcome, take)
+        };
+        outcome.bytes = input.into_inner().1.bytes;
+        result
+    }
+
+    fn scan(
+        self,
+        input: &mut dyn Read,
+        gzip: bool,
+        outcome: &mut Outcome,
+        take: &mut dyn FnMut(Chunk) -> bool,
+    ) -> Result<()> {
+        let mut splitter = Splitter::default();
+        let mut data: Vec<u8> = Vec::new();
+        let mut wanted = PIECE;
+        let mut end = false;
+        let mut failure = None;
+        loop {
+            while data.len() < wanted && !end {
+                let at = data.len();
+                data.resize(wanted, 0);
+                match input.read(&mut data[at..]) {
+                    Ok(n) => {
+                        data.truncate(at + n);
+                        end = n == 0;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => data.truncate(at),
+                    Err(error) => {
+                        data.truncate(at);
+                        failure = Some(read_failure(&error, gzip));
+                        end = true;
+                    }
+                }
+            }
+            let mut found = Vec::new();
+            let used = splitter.run(&data, end, &mut found);
+            if used == 0 && !end {
+                if wanted < LARGEST_RECORD {
+                    wanted *= 2;
+                    continue;
+                }
+                outcome.problems.push(format!("has a record, or something else, of more than {} MB, which is left out with all behind it", LARGEST_RECORD >> 20));
+                outcome.damaged = true;
+                break;
+            }
+            let rest = data[used..].to_vec();
+            let mut records = Vec::with_capacity(found.len());
+            for range in found {
+                self.add(&data, range, &mut records, outcome);
+            }
+            let piece = std::mem::replace(&mut data, rest);
+            if !self.give(piece, records, outcome, take) {
+                return Ok(());
+            }
+            wanted = PIECE.max(data.len() * 2);
+            if end {
+                break;
+            }
+        }
+        outcome.found += splitter.unreadable;
+        outcome.unreadable += splitter.unreadable;
+        if splitter.unreadable > 0 {
+            let first = splitter.first_unreadable.take().unwrap_or_default();
+            outcome.problems.push(format!(
+                "has {} that can't be read, the first one {first}",
+                count(splitter.unreadable, "record")
+            ));
+        }
+        if let Some(failure) = failure.or_else(|| {
+            splitter
+                .incomplete()
+                .then(|| "ends in the middle of a record or list".to_owned())
+        }) {
+            outcome.damaged = true;
+            outcome.problems.push(failure);
+        }
+        if splitter.garbage > 0 {
+            outcome.damaged = true;
+            outcome.problems.push(format!(
+                "has {} that are no JSON",
+                count(splitter.garbage, "byte")
+            ));
+        }
+        if outcome.found == 0 && !splitter.has_list {
+            let why = std::mem::take(&mut outcome.problems).join("; it ");
+            if splitter.documents > 0 {
+                bail!(
+                    "is JSON, but without a list of Records{}{why}",
+                    if why.is_empty() { "" } else { "; it " }
+                );
+            }
+            bail!(
+                "is {}{}{why}",
+                if gzip {
+                    "no gzip of a CloudTrail log file"
+                } else {
+                    "neither JSON nor gzip"
+                },
+                if why.is_empty() { "" } else { ": it " }
+            );
+        }
+        Ok(())
+    }
+}
+
+fn read_failure(error: &io::Error, gzip: bool) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof if gzip => {
+            "is cut short: the compressed data ends too early".to_owned()
+        }
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if gzip => {
+            format!("is damaged: {error}")
+        }
+        _ => format!("can't be read to its end: {error}"),
+    }
+}
+
+fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
+/// Inflate all gzip members. Gives the bytes back where that can't be done at once: broken, too large, or followed
+/// by something that is no member.
+///
+/// libdeflate does not tell where a member ended. So ends are guessed, at the end of the data and wherever the magic
+/// number of a next member stands, nearest first; libdeflate having checked the member's own length and checksum, an
+/// end is right if the eight bytes before it repeat them.
+fn inflate(bytes: &[u8]) -> std::result::Result<Vec<u8>, Vec<u8>> {
+    let broken = || bytes.to_vec();
+    let mut inflater = Decompressor::new();
+    let mut data = Vec::new();
+    let mut start = 0;
+    while start < bytes.len() {
+        let member = &bytes[start..];
+        let next = memmem::find_iter(&member[1..], &[0x1f, 0x8b, 0x08]).map(|at| at + 1);
+        // A few false ones are to be expected in a large file, many in a hostile one.
+        let length = next
+            .take(64)
+            .chain([member.len()])
+            .find(|&end| inflate_member(&mut inflater, &member[..end], &mut data))
+            .ok_or_else(broken)?;
+        start += length;
+    }
+    Ok(data)
+}
+
+/// Append what a member holds that fills `member` exactly.
+fn inflate_member(inflater: &mut Decompressor, member: &[u8], data: &mut Vec<u8>) -> bool {
+    let Some((_, trailer)) = member.split_last_chunk::<8>() else {
+        return false;
+    };
+    let [c0, c1, c2, c3, l0, l1, l2, l3] = *trailer;
+    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    // Deflate makes at most 1032 bytes of one.
+    if length > member.len() * 1032 || data.len() + length > WHOLE {
+        return false;
+    }
+    let at = data.len();
+    data.resize(at + length, 0);
+    let fits = inflater
+        .gzip_decompress(member, &mut data[at..])
+        .is_ok_and(|n| n == length)
+        && libdeflater::crc32(&data[at..]) == u32::from_le_bytes([c0, c1, c2, c3]);
+    if !fits {
+        data.truncate(at);
+    }
+    fits
+}
+
+/// Reads pieces as they arrive.
+struct Pieces {
+    pieces: tokio::sync::mpsc::Receiver<io::Result<Vec<u8>>>,
+    current: io::Cursor<Vec<u8>>,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let n = self.current.read(buffer)?;
+            if n > 0 || buffer.is_empty() {
+                return Ok(n);
+            }
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.current = io::Cursor::new(piece?),
+                None => return Ok(0),
+            }
+        }
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    input: R,
+    bytes: u64,
+}
+
+impl<R> Counted<R> {
+    fn new(input: R) -> Self {
+        Self { input, bytes: 0 }
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.input.read(buffer)?;
+        self.bytes += n as u64;
+        Ok(n)
+    }
+}
+
+/// Finds the records of one JSON document: the objects in `Records`, or in a list that is the whole document, as in
+/// files of aggregated events.
+struct Document<'d, 'f> {
+    data: &'d [u8],
+    found: &'f mut Vec<Range<usize>>,
+}
+
+impl<'d> DeserializeSeed<'d> for Document<'d, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'d>>(
+        self,
+        deserializer: D,
+    ) -> std::result::Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'d> Visitor<'d> for Document<'d, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object with Records")
+    }
+
+    fn visit_map<A: MapAccess<'d>>(mut self, mut map: A) -> std::result::Result<(), A::Error> {
+        let mut has_records = false;
+        while let Some(key) = map.next_key::<std::borrow::Cow<str>>()? {
+            if key == "Records" {
+                has_records = true;
+                map.next_value_seed(List(&mut self))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        has_records
+            .then_some(())
+            .ok_or_else(|| serde::de::Error::missing_field("Records"))
+    }
+
+    fn visit_seq<A: SeqAccess<'d>>(mut self, seq: A) -> std::result::Result<(), A::Error> {
+        List(&mut self).visit_seq(seq)
+    }
+}
+
+struct List<'a, 'd, 'f>(&'a mut Document<'d, 'f>);
+
+impl<'d> DeserializeSeed<'d> for List<'_, 'd, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'d>>(
+        self,
+        deserializer: D,
+    ) -> std::result::Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'d> Visitor<'d> for List<'_, 'd, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a list of records")
+    }
+
+    fn visit_seq<A: SeqAccess<'d>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        while let Some(record) = seq.next_element::<&RawValue>()? {
+            let record = record.get();
+            if !record.starts_with('{') {
+                return Err(serde::de::Error::custom("a record that is no object"));
+            }
+            let start = record.as_ptr().addr() - self.0.data.as_ptr().addr();
+            self.0.found.push(start..start + record.len());
+        }
+        Ok(())
+    }
+}
+
+/// Finds records in JSON that comes in pieces and may be broken.
+#[derive(Debug, Default)]
+struct Splitter {
+    place: Place,
+    /// Documents begun.
+    documents: u64,
+    /// A list of records was begun.
+    has_list: bool,
+    unreadable: u64,
+    first_unreadable: Option<String>,
+    /// Bytes between documents.
+    garbage: u64,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum Place {
+    /// Between documents.
+    #[default]
+    Outside,
+    /// In a document that is an object, before a key or its end.
+    Object,
+    /// In a list of records, which ends the document where that is the list.
+    List { in_object: bool },
+}
+
+impl Splitter {
+    /// Find records in `data`, which goes on where the last call's used bytes ended. Gives how many bytes are done
+    /// with; all, if this is the `end`.
+    fn run(&mut self, data: &[u8], end: bool, found: &mut Vec<Range<usize>>) -> usize {
+        let mut at = 0;
+        while let Some(next) = self.step(data, at, end, found) {
+            at = next;
+        }
+        if end {
+            return data.len();
+        }
+        at
+    }
+
+    /// Did the data end within a document?
+    fn incomplete(&self) -> bool {
+        self.place != Place::Outside
+    }
+
+    /// One step from `at`; none where more data is needed, or there is nothing left.
+    fn step(
+        &mut self,
+        data: &[u8],
+        at: usize,
+        end: bool,
+        found: &mut Vec<Range<usize>>,
+    ) -> Option<usize> {
+        let at = skip_space(data, at);
+        let byte = *data.get(at)?;
+        match (self.place, byte) {
+            (Place::Outside, b'{') => {
+                self.documents += 1;
+                self.place = Place::Object;
+                Some(at + 1)
+            }
+            (Place::Outside, b'[') => {
+                self.documents += 1;
+                self.has_list = true;
+                self.place = Place::List { in_object: false };
+                Some(at + 1)
+            }
+            (Place::Outside, _) => {
+                self.garbage += 1;
+                Some(at + 1)
+            }
+            (Place::Object, b'}') => {
+                self.place = Place::Outside;
+                Some(at + 1)
+            }
+            (Place::Object, b'"') => {
+                let key_end = value_end(data, at)?;
+                let colon = skip_space(data, key_end);
+                if *data.get(colon)? != b':' {
+                    return Some(key_end);
+                }
+                let value = skip_space(data, colon + 1);
+                let first = *data.get(value)?;
+                if &data[at..key_end] == br#""Records""# && first == b'[' {
+                    self.has_list = true;
+                    self.place = Place::List { in_object: true };
+                    return Some(value + 1);
+                }
+                value_end(data, value).filter(|&value_end| value_end < data.len() || end)
+            }
+            // A comma, or what can't be here: go on to the next key or end.
+            (Place::Object, _) => Some(at + 1),
+            (Place::List { in_object }, b']') => {
+                self.place = if in_object {
+                    Place::Object
+                } else {
+                    Place::Outside
+                };
+                Some(at + 1)
+            }
+            (Place::List { .. }, b',') => Some(at + 1),
+            (Place::List { .. }, _) => self.record(data, at, end, found),
+        }
+    }
+
+    /// What should be a record at `at`.
+    fn record(
+        &mut self,
+        data: &[u8],
+        at: usize,
+        end: bool,
+        found: &mut Vec<Range<usize>>,
+    ) -> Option<usize> {
+        let length = value_end(data, at).map(|end| end - at);
+        if let Some(length) = length
+            && (data[at] == b'{' || at + length < data.len() || end)
+        {
+            let value = &data[at..at + length];
+            match serde_json::from_slice::<IgnoredAny>(value) {
+                Ok(_) if value.starts_with(b"{") => {
+                    found.push(at..at + length);
+                    return Some(at + length);
+                }
+                Ok(_) => return Some(self.lose("is no object".to_owned(), at + length)),
+                // Its brackets may balance with those of others that it swallowed.
+                Err(error) => {
+                    let next = next_record(data, at + 1).unwrap_or(at + length);
+                    return Some(self.lose(format!("is broken: {error}"), next.min(at + length)));
+                }
+            }
+        }
+        // Its end is not there yet, or it is broken in a way that hides it.
+        if !end {
+            return None;
+        }
+        match next_record(data, at + 1) {
+            Some(next) => Some(self.lose("is broken: it has no end".to_owned(), next)),
+            // The rest of a file that is cut short, which is named by itself.
+            None => Some(data.len()),
+        }
+    }
+
+    fn lose(&mut self, why: String, next: usize) -> usize {
+        self.unreadable += 1;
+        self.first_unreadable.get_or_insert(why);
+        next
+    }
+}
+
+fn skip_space(data: &[u8], at: usize) -> usize {
+    // A byte order mark is as good as space.
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | 0xef | 0xbb | 0xbf);
+    at + data[at..].iter().take_while(|byte| is_space(byte)).count()
+}
+
+/// Where the value that begins at `at` ends, by its brackets and quotes alone.
+fn value_end(data: &[u8], at: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    let mut i = at;
+    match data.get(at)? {
+        b'{' | b'[' | b'"' => {}
+        _ => {
+            let length = data[at..]
+                .iter()
+                .position(|byte| b",]} \n\r\t".contains(byte));
+            return Some(length.map_or(data.len(), |length| at + length.max(1)));
+        }
+    }
+    while let Some(&byte) = data.get(i) {
+        i += 1;
+        match byte {
+            b'"' => loop {
+                i += memchr::memchr2(b'"', b'\\', data.get(i..)?)?;
+                if data[i] == b'"' {
+                    i += 1;
+                    break;
+                }
+                i += 2;
+            },
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return (i <= data.len()).then_some(i);
+        }
+    }
+    None
+}
+
+/// The next object after a broken one that looks like a record: it parses and has an event time.
+fn next_record(data: &[u8], from: usize) -> Option<usize> {
+    // Objects within the broken record are tried as well, so their number is bounded.
+    memchr::memchr_iter(b'{', &data[from..])
+        .map(|at| from + at)
+        .take(100_000)
+        .find(|&at| {
+            value_end(data, at).is_some_and(|end| {
+                let value = &data[at..end];
+                end - at < LARGEST_RECORD
+                    && record::head(value).time.is_some()
+                    && serde_json::from_slice::<IgnoredAny>(value).is_ok()
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    const TIMES: [&str; 3] = [
+        "2024-03-06T00:00:03Z",
+        "2024-03-06T00:00:01Z",
+        "2024-03-06T00:00:02Z",
+    ];
+
+    fn record(n: usize) -> String {
+        format!(
+            r#"{{"eventTime":"{}","eventID":"id-{n}","a":{{"b":[1,"}}]"]}}}}"#,
+            TIMES[n % 3]
+        )
+    }
+
+    fn log_file(records: &[String]) -> String {
+        format!("{{\"Records\":[{}]}}", records.join(","))
+    }
+
+    fn gzip(data: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn decode_as(decode: Decode, body: Body) -> (Result<Outcome>, Vec<String>) {
+        let mut records = Vec::new();
+        let outcome = decode.run(body, &mut |chunk| {
+            let mut n = 0;
+            while let Some((record, _)) = chunk.record(n) {
+                records.push(String::from_utf8_lossy(record).into_owned());
+                n += 1;
+            }
+            true
+        });
+        (outcome, records)
+    }
+
+    fn decode(bytes: impl Into<Vec<u8>>) -> (Result<Outcome>, Vec<String>) {
+        let decode = Decode {
+            delivered: None,
+            include_insights: true,
+            events: Interval::default(),
+        };
+        decode_as(decode, Body::Bytes(bytes.into()))
+    }
+
+    fn sorted(mut records: Vec<String>) -> Vec<String> {
+        records.sort();
+        records
+    }
+
+    #[test]
+    fn records_come_in_order_of_time() {
+        let file = log_file(&[record(0), record(1), record(2)]);
+        for bytes in [file.clone().into_bytes(), gzip(file.as_bytes())] {
+            let size = bytes.len() as u64;
+            let (outcome, records) = decode(bytes);
+            assert_eq!(records, [record(1), record(2), record(0)]);
+            let outcome = outcome.unwrap();
+            assert_eq!(
+                (outcome.found, outcome.unreadable, outcome.bytes),
+                (3, 0, size)
+            );
+            assert!(outcome.problems.is_empty() && !outcome.damaged);
+        }
+    }
+
+    #[test]
+    fn members_and_documents_in_a_row() {
+        let (one, two) = (log_file(&[record(0)]), log_file(&[record(1), record(2)]));
+        let members = [
+            gzip(one.as_bytes()),
+            gzip(two.as_bytes()),
+            gzip(one.as_bytes()),
+            gzip(one.as_bytes()),
+        ]
+        .concat();
+        let (outcome, records) = decode(members);
+        assert_eq!(outcome.unwrap().found, 5);
+        assert_eq!(
+            sorted(records),
+            sorted(vec![record(0), record(0), record(0), record(1), record(2)])
+        );
+        // A member may end anywhere.
+        let (head, tail) = two.split_at(20);
+        let (outcome, records) = decode([gzip(head.as_bytes()), gzip(tail.as_bytes())].concat());
+        assert_eq!(outcome.unwrap().found, 2);
+        assert_eq!(records, [record(1), record(2)]);
+        let (outcome, records) = decode(format!("\u{feff}{one}\n{two} [{}]", record(0)));
+        assert_eq!(outcome.unwrap().found, 4);
+        assert_eq!(records.len(), 4);
+    }
+
+    #[test]
+    fn a_truncated_gzip_gives_what_it_holds() {
+        let mut seed = 1u64;
+        let many: Vec<String> = (0..2000)
+            .map(|n| {
+                seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1);
+                format!(r#"{{"eventTime":"2024-03-06T00:00:00Z","eventID":"{n}-{seed}"}}"#)
+            })
+            .collect();
+        let bytes = gzip(log_file(&many).as_bytes());
+        let (outcome, records) = decode(&bytes[..bytes.len() / 2]);
+        let outcome = outcome.unwrap();
+        assert!(records.len() > 500, "{}", records.len());
+        assert_eq!(records, many[..records.len()]);
+        assert!(outcome.damaged);
+        assert_eq!(
+            outcome.problems,
+            ["is cut short: the compressed data ends too early"]
+        );
+    }
+
+    #[test]
+    fn what_is_behind_a_gzip_is_named() {
+        let (outcome, records) =
+            decode([gzip(log_file(&[record(0)]).as_bytes()), b"garbage".to_vec()].concat());
+        let outcome = outcome.unwrap();
+        assert_eq!(records, [record(0)]);
+        assert!(
+            outcome.damaged && outcome.problems[0].contains("damaged"),
+            "{:?}",
+            outcome.problems
+        );
+    }
+
+    #[test]
+    fn a_broken_record_costs_only_itself() {
+        for broken in [
+            r#"{"eventTime":"2024-03-06T00:00:00Z","eventID":}"#,
+            r#"{"eventTime":"2024-03-06T00:00:00Z","a":{"b":1}"#,
+            r#"{"eventTime":"2024-03-06T00:00:00Z","a":"unterminated}"#,
+            r#"{"eventTime":"2024-03-06T00:00:00Z"}}"#,
+            r#"{"eventTime" 7}"#,
+            "17",
+            "null",
+            r#""text""#,
+        ] {
+            for at in 0..3 {
+                let good = [record(1), record(2)];
+                let mut records = good.to_vec();
+                records.insert(at, broken.to_owned());
+                let (outcome, found) = decode(log_file(&records));
+                let outcome = outcome.unwrap();
+                let rest: Vec<_> = found
+                    .iter()
+                    .filter(|record| good.contains(record))
+                    .collect();
+                assert_eq!(rest.len(), 2, "{broken} at {at}: {found:?} {outcome:?}");
+                assert!(
+                    outcome.unreadable == 1 || outcome.damaged,
+                    "{broken} at {at}: {outcome:?}"
+                );
+                assert!(!outcome.problems.is_empty());
+                assert_eq!(outcome.found, found.len() as u64 + outcome.unreadable);
+            }
+        }
+    }
+
+    #[test]
+    fn invalid_utf8_is_no_reason_to_lose_a_record() {
+        let mut bytes = log_file(&[record(0), record(1)]).into_bytes();
+        let at = bytes
+            .windows(4)
+            .position(|window| window == b"id-0")
+            .unwrap();
+        bytes[at] = 0xff;
+        let (outcome, records) = decode(bytes);
+        let outcome = outcome.unwrap();
+        assert_eq!(
+            (records.len(), outcome.found, outcome.unreadable),
+            (2, 2, 0)
+        );
+        assert!(
+            outcome.problems.is_empty() && !outcome.damaged,
+            "{:?}",
+            outcome.problems
+        );
+    }
+
+    #[test]
+    fn what_is_no_log_file_is_named() {
+        for (bytes, expected) in [
+            (b"".to_vec(), "is empty"),
+            (b"not json at all".to_vec(), "is neither JSON nor gzip"),
+            (
+                gzip(b"not json at all"),
+                "is no gzip of a CloudTrail log file",
+            ),
+            (
+                b"\x1f\x8b\x08garbage follows".to_vec(),
+                "is no gzip of a CloudTrail log file",
+            ),
+            (b"{}".to_vec(), "is JSON, but without a list of Records"),
+            (
+                br#"{"a":{"Records":[{}]}}"#.to_vec(),
+                "is JSON, but without a list of Records",
+            ),
+            (
+                br#"{"Records":"#.to_vec(),
+                "is JSON, but without a list of Records",
+            ),
+        ] {
+            let shown = String::from_utf8_lossy(&bytes).into_owned();
+            let (outcome, records) = decode(bytes);
+            assert!(records.is_empty());
+            let error = format!("{:#}", outcome.unwrap_err());
+            assert!(error.starts_with(expected), "{shown}: {error}");
+        }
+        let (outcome, _) = decode(br#"{"Records":[]}"#);
+        assert_eq!(outcome.unwrap().found, 0);
+    }
+
+    #[test]
+    fn large_files_come_in_pieces() {
+        let padding = "x".repeat(100_000);
+        let many: Vec<String> = (0..400)
+            .map(|n| {
+                format!(r#"{{"eventTime":"2024-03-06T00:00:00Z","eventID":"{n}","p":"{padding}"}}"#)
+            })
+            .collect();
+        let file = log_file(&many);
+        assert!(file.len() > WHOLE);
+        let (outcome, records) = decode(gzip(file.as_bytes()));
+        let outcome = outcome.unwrap();
+        assert!(records == many);
+        assert!(
+            outcome.problems.is_empty() && !outcome.damaged,
+            "{:?}",
+            outcome.problems
+        );
+        // As they arrive from a network, cut anywhere.
+        let (sender, receiver) = tokio::sync::mpsc::channel(1000);
+        let bytes = gzip(file.as_bytes());
+        for piece in bytes.chunks(1021) {
+            sender.try_send(Ok(piece.to_vec())).unwrap();
+        }
+        drop(sender);
+        let decode = Decode {
+            delivered: None,
+            include_insights: true,
+            events: Interval::default(),
+        };
+        let (outcome, records) = decode_as(decode, Body::Stream(receiver));
+        assert!(records == many);
+        assert_eq!(outcome.unwrap().bytes, bytes.len() as u64);
+    }
+
+    #[test]
+    fn times_and_insights() {
+        let records = [
+            r#"{"eventID":"no time"}"#.to_owned(),
+            r#"{"eventTime":"2024-03-06T00:00:00Z","eventType":"AwsCloudTrailInsight"}"#.to_owned(),
+        ];
+        let delivered = "2024-03-07T00:00:00Z".parse().unwrap();
+        let mut times = Vec::new();
+        let outcome = Decode {
+            delivered: Some(delivered),
+            include_insights: false,
+            events: Interval::default(),
+        }
+        .run(Body::Bytes(log_file(&records).into_bytes()), &mut |chunk| {
+            times.extend(chunk.records.iter().map(|record| record.time));
+            true
+        })
+        .unwrap();
+        assert_eq!(times, [delivered.as_second() as u64 * 1_000_000_000]);
+        assert_eq!((outcome.found, outcome.passed_over), (2, 1));
+    }
+}

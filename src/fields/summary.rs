@@ -1,0 +1,105 @@
+//! An event in one line.
+
+use std::borrow::Cow;
+
+use super::{COMPUTED, Text, identity, services, text_of};
+use crate::record::{Member, Record};
+
+/// `ct.shortsrc`
+pub(super) fn short_source<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    let (source, range) = text_of(record, Member::EventSource)?;
+    let length = source
+        .strip_suffix(b".amazonaws.com")
+        .unwrap_or(&source)
+        .len();
+    let source = match source {
+        Cow::Borrowed(source) => source[..length].into(),
+        Cow::Owned(mut source) => {
+            source.truncate(length);
+            source.into()
+        }
+    };
+    Some((source, range))
+}
+
+/// `ct.info`
+pub(super) fn info<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    let mut info = Vec::with_capacity(256);
+    write_info(record, &mut info);
+    Some((info.into(), COMPUTED))
+}
+
+/// The whole event: region, user, service, name, and the summary.
+pub(super) fn event(record: &mut Record<'_>) -> Vec<u8> {
+    let mut line = Vec::with_capacity(512);
+    let parts = [
+        record.text(Member::AwsRegion),
+        user(record),
+        short_source(record).map(|(source, _)| source),
+        record.text(Member::EventName),
+    ];
+    for part in parts.into_iter().flatten() {
+        line.extend_from_slice(&part);
+        line.push(b' ');
+    }
+    write_info(record, &mut line);
+    line
+}
+
+/// The user, or else what kind of identity it is.
+fn user<'a>(record: &mut Record<'a>) -> Option<Cow<'a, [u8]>> {
+    match identity::user(record) {
+        Some((user, _)) => Some(user),
+        None => record.text(Member::IdentityType),
+    }
+}
+
+fn write_info(record: &mut Record<'_>, info: &mut Vec<u8>) {
+    let user = user(record);
+    let address = record
+        .text(Member::SourceIpAddress)
+        .filter(|address| Some(address) != user.as_ref());
+    if let Some(user) = &user {
+        info.extend_from_slice(user);
+        info.push(b' ');
+    }
+    if let Some(address) = address {
+        if user.is_some() {
+            info.extend_from_slice(b"via ");
+        }
+        info.extend_from_slice(&address);
+        info.push(b' ');
+    }
+    if record.text(Member::ErrorCode).is_some() {
+        info.push(b'!');
+    }
+    let changes = record.text(Member::ReadOnly).as_deref() == Some(b"false");
+    info.extend_from_slice(if changes { "→" } else { "←" }.as_bytes());
+    let name = record.text(Member::EventName);
+    if let Some(name) = &name {
+        info.push(b' ');
+        info.extend_from_slice(name);
+    }
+    match name.as_deref() {
+        Some(b"PutBucketPublicAccessBlock") => services::write_public_access_block(record, info),
+        _ => write_object(record, info),
+    }
+}
+
+/// How much was moved, and which object, bucket or host the request is about.
+fn write_object(record: &mut Record<'_>, info: &mut Vec<u8>) {
+    if let Some(size) = services::s3_bytes(record) {
+        info.extend_from_slice(format!(" Size={size}").as_bytes());
+    }
+    let uri = services::s3_uri(record).map(|(uri, _)| uri);
+    let mut first = |label: &[u8], text: Option<Cow<'_, [u8]>>| {
+        text.map(|text| {
+            info.extend_from_slice(label);
+            info.extend_from_slice(&text);
+        })
+    };
+    first(b" URI=", uri)
+        .or_else(|| first(b" Bucket=", record.text(Member::RequestBucketName)))
+        .or_else(|| first(b" Key=", record.text(Member::RequestKey)))
+        .or_else(|| first(b" Host=", record.text(Member::RequestHost)));
+}

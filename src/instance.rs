@@ -1,0 +1,207 @@
+//! One open capture: hands records to the host and keeps the books.
+
+use std::ffi::{CStr, CString};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Error, Result, anyhow};
+use falco_plugin::FailureReason;
+use falco_plugin::event::events::{Event, EventMetadata};
+use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo, SourcePluginInstance};
+
+use crate::decode::{Chunk, Outcome};
+use crate::ledger::{Ledger, count};
+use crate::pipeline::{DecodedFile, Next, Part, Pipeline};
+use crate::plugin::{CloudTrail, PLUGIN_ID, for_host};
+use crate::process;
+
+/// A batch ends at so many events or bytes.
+const BATCH_EVENTS: usize = 256;
+const BATCH_BYTES: usize = 512 << 10;
+/// How long the host waits for a first event before it is told to ask again, in its own interest: it looks after
+/// other things between.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// An open capture.
+pub struct Instance {
+    pipeline: Pipeline,
+    ledger: Arc<Ledger>,
+    file: Option<DecodedFile>,
+    chunk: Option<(Chunk, usize)>,
+    /// How it ended, told once the events before are handed over.
+    end: Option<Result<()>>,
+    progress: CString,
+    percent: f64,
+    /// The first problem, for a capture that finds nothing else.
+    first_problem: Option<String>,
+}
+
+impl Instance {
+    pub(crate) fn new(pipeline: Pipeline, ledger: Arc<Ledger>) -> Self {
+        Self {
+            pipeline,
+            ledger,
+            file: None,
+            chunk: None,
+            end: None,
+            progress: CString::default(),
+            percent: 0.0,
+            first_problem: None,
+        }
+    }
+
+    /// Fill the batch. Waits for the first event only.
+    fn fill(&mut self, batch: &mut EventBatch) -> Result<()> {
+        let mut events = 0;
+        let mut bytes = 0;
+        while events < BATCH_EVENTS && bytes < BATCH_BYTES {
+            if let Some((chunk, next)) = &mut self.chunk {
+                if let Some((record, time)) = chunk.record(*next) {
+                    *next += 1;
+                    batch.add(Event {
+                        metadata: EventMetadata {
+                            ts: time,
+                            ..EventMetadata::default()
+                        },
+                        params: PluginEvent {
+                            plugin_id: PLUGIN_ID,
+                            event_data: record,
+                        },
+                    })?;
+                    events += 1;
+                    bytes += record.len();
+                    continue;
+                }
+                self.chunk = None;
+            }
+            let wait = if events == 0 { WAIT } else { Duration::ZERO };
+            if self.end.is_some() || !self.advance(wait) {
+                break;
+            }
+        }
+        self.ledger.records_handed.add(events as u64);
+        match events {
+            0 => Err(self.nothing()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Get the next chunk. False where there is none, yet or ever.
+    fn advance(&mut self, wait: Duration) -> bool {
+        let Some(file) = &mut self.file else {
+            match self.pipeline.next_file(wait) {
+                Ok(Next::Item(file)) => self.file = Some(file),
+                Ok(Next::Wait) => return false,
+                Ok(Next::End) => self.end = Some(Ok(())),
+                Err(error) => self.end = Some(Err(error)),
+            }
+            return true;
+        };
+        match self.pipeline.next_part(file, wait) {
+            Some(Part::Chunk(chunk)) => self.chunk = Some((chunk, 0)),
+            Some(Part::Done(outcome)) => {
+                let name = std::mem::take(&mut file.name);
+                if let Some(delivered) = file.delivered {
+                    self.ledger
+                        .reached
+                        .raise(u64::try_from(delivered.as_second()).unwrap_or(0));
+                }
+                self.file = None;
+                self.note(&name, outcome);
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// Enter what became of a log file into the books.
+    fn note(&mut self, name: &str, outcome: Result<Outcome>) {
+        let ledger = &self.ledger;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                ledger.files_failed.add(1);
+                return self.warn(format!("{name}: {error:#}"));
+            }
+        };
+        ledger.files_delivered.add(1);
+        ledger.files_damaged.add(u64::from(outcome.damaged));
+        ledger.bytes.add(outcome.bytes);
+        ledger.records_found.add(outcome.found);
+        ledger.records_passed_over.add(outcome.passed_over);
+        ledger.records_filtered.add(outcome.filtered);
+        ledger.records_unreadable.add(outcome.unreadable);
+        for problem in outcome.problems {
+            self.warn(format!("{name}: {problem}"));
+        }
+    }
+
+    fn warn(&mut self, problem: String) {
+        log::warn!("{}", for_host(&problem));
+        self.first_problem.get_or_insert(problem);
+    }
+
+    /// Why there are no events: not yet, or never again.
+    fn nothing(&mut self) -> Error {
+        match self.end.take() {
+            None => Error::new(FailureReason::Timeout),
+            Some(Err(error)) => {
+                process::say(&for_host(&format!("{error:#}")));
+                self.end = Some(Ok(()));
+                error
+            }
+            Some(Ok(())) => self.finish(),
+        }
+    }
+
+    /// The end, or the error that nothing at all could be read.
+    fn finish(&mut self) -> Error {
+        let ledger = Arc::clone(&self.ledger);
+        self.end = Some(Ok(()));
+        let Some(problem) = self.first_problem.take() else {
+            log::info!("{}", ledger.summary());
+            return Error::new(FailureReason::Eof);
+        };
+        if ledger.records_found.get() == ledger.records_unreadable.get() {
+            let failed = ledger.files_failed.get() + ledger.files_damaged.get();
+            let more = match failed {
+                0 | 1 => String::new(),
+                n => format!(" (and {} like it)", count(n - 1, "log file")),
+            };
+            let text = format!("nothing could be read: {problem}{more}");
+            process::say(&for_host(&text));
+            return anyhow!(text);
+        }
+        log::warn!("{}", ledger.summary());
+        process::say(&for_host(&format!(
+            "{}; the first: {problem}",
+            ledger.summary()
+        )));
+        Error::new(FailureReason::Eof)
+    }
+}
+
+impl SourcePluginInstance for Instance {
+    type Plugin = CloudTrail;
+
+    fn next_batch(&mut self, _plugin: &mut CloudTrail, batch: &mut EventBatch) -> Result<()> {
+        let result = process::guard("handing over events", || self.fill(batch));
+        result.map_err(|error| match error.downcast_ref::<FailureReason>() {
+            Some(reason) => Error::new(*reason),
+            None => anyhow!(for_host(&format!("{error:#}"))),
+        })
+    }
+
+    fn get_progress(&mut self) -> ProgressInfo<'_> {
+        // Never backwards.
+        self.percent = self.percent.max(self.ledger.progress());
+        self.progress = CString::new(self.ledger.progress_text()).unwrap_or_default();
+        ProgressInfo {
+            // The SDK makes a percentage of it.
+            value: self.percent,
+            detail: Some(
+                CStr::from_bytes_with_nul(self.progress.as_bytes_with_nul()).unwrap_or_default(),
+            ),
+        }
+    }
+}

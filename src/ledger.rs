@@ -1,0 +1,174 @@
+//! What was found, handed over and lost: the books of one capture.
+//!
+//! They add up: log files listed = delivered + failed, and records found = handed over + passed over + filtered + unreadable.
+//! What is no log file is counted apart, as passed over.
+
+use jiff::Timestamp;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// One count, shared by the threads of a capture.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Raise to `n` where it is below.
+    pub fn raise(&self, n: u64) {
+        self.0.fetch_max(n, Relaxed);
+    }
+}
+
+/// The counts of one capture. Bytes are compressed ones, as stored.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// Log files that the source named.
+    pub files_listed: Count,
+    /// Log files whose readable records were all handed over; a part of one may be lost and named.
+    pub files_delivered: Count,
+    /// Log files of which nothing could be read.
+    pub files_failed: Count,
+    /// Delivered files that have lost a part.
+    pub files_damaged: Count,
+    /// Files and folders that hold no CloudTrail events.
+    pub passed_over: Count,
+    /// Log files outside the interval or of other accounts, where the source saw them.
+    pub filtered: Count,
+    /// How many log files there are in all, once that is known.
+    pub files_expected: Count,
+    /// Times of delivery, in seconds since the epoch: where the capture begins, how far it got, and where it ends,
+    /// as far as that is known.
+    pub from: Count,
+    /// See `from`.
+    pub reached: Count,
+    /// See `from`.
+    pub to: Count,
+    /// Bytes of log files fetched.
+    pub bytes: Count,
+    /// Records found in log files.
+    pub records_found: Count,
+    /// Records handed to the host.
+    pub records_handed: Count,
+    /// Insights records left out because the user said so.
+    pub records_passed_over: Count,
+    /// Records outside the interval of events.
+    pub records_filtered: Count,
+    /// Records that are no JSON object.
+    pub records_unreadable: Count,
+    /// Requests or reads that were tried again.
+    pub retries: Count,
+}
+
+impl Ledger {
+    /// How much of the capture is done, from 0 to 1: by files where their number is known, else by time of delivery.
+    pub fn progress(&self) -> f64 {
+        let done = self.files_delivered.get() + self.files_failed.get();
+        let expected = self.files_expected.get();
+        if expected > 0 {
+            return done as f64 / expected as f64;
+        }
+        let (from, reached, to) = (self.from.get(), self.reached.get(), self.to.get());
+        if from == 0 || to <= from {
+            return 0.0;
+        }
+        (reached.saturating_sub(from) as f64 / (to - from) as f64).min(1.0)
+    }
+
+    /// The same in words.
+    pub fn progress_text(&self) -> String {
+        let done = self.files_delivered.get() + self.files_failed.get();
+        let reached = i64::try_from(self.reached.get())
+            .ok()
+            .and_then(|time| Timestamp::from_second(time).ok());
+        let reached = reached
+            .filter(|time| time.as_second() > 0)
+            .map_or_else(String::new, |time| format!("{time}, "));
+        format!(
+            "{reached}{}, {:.1} MB, {}",
+            count(done, "log file"),
+            self.bytes.get() as f64 / 1e6,
+            count(self.records_handed.get(), "event")
+        )
+    }
+
+    /// The capture in one line, for the log and, where something was lost, for the user.
+    pub fn summary(&self) -> String {
+        let mut line = format!(
+            "{} from {}",
+            count(self.records_handed.get(), "event"),
+            count(self.files_delivered.get(), "log file")
+        );
+        for (n, what) in [
+            (self.files_failed.get(), "could not be read"),
+            (self.files_damaged.get(), "lost a part"),
+        ] {
+            if n > 0 {
+                _ = write!(line, "; {} {what}", count(n, "log file"));
+            }
+        }
+        for (n, what) in [
+            (self.records_unreadable.get(), "could not be read"),
+            (
+                self.records_passed_over.get(),
+                "of Insights left out as configured",
+            ),
+            (self.records_filtered.get(), "outside s3Interval"),
+        ] {
+            if n > 0 {
+                _ = write!(line, "; {} {what}", count(n, "record"));
+            }
+        }
+        if self.filtered.get() > 0 {
+            _ = write!(
+                line,
+                "; {} outside s3Interval or s3AccountList",
+                count(self.filtered.get(), "log file")
+            );
+        }
+        if self.passed_over.get() > 0 {
+            _ = write!(
+                line,
+                "; passed over {} without CloudTrail events",
+                count(self.passed_over.get(), "file or folder")
+            );
+        }
+        line
+    }
+}
+
+/// `1 file`, `2 files`; of `file or folder`, `2 files or folders`.
+pub(crate) fn count(n: u64, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {}s", what.replace(" or ", "s or ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_what_was_lost() {
+        let ledger = Ledger::default();
+        ledger.files_listed.add(3);
+        ledger.files_delivered.add(2);
+        ledger.files_failed.add(1);
+        ledger.records_found.add(8);
+        ledger.records_handed.add(7);
+        ledger.records_unreadable.add(1);
+        ledger.passed_over.add(2);
+        assert_eq!(
+            ledger.summary(),
+            "7 events from 2 log files; 1 log file could not be read; 1 record could not be read; \
+             passed over 2 files or folders without CloudTrail events"
+        );
+    }
+}

@@ -1,0 +1,36 @@
+//! The Falco plugin `cloudtrail`: reads AWS CloudTrail log files from S3, a folder or a file, for Stratoshark, Falco,
+//! sysdig and falcodump.
+//!
+//! Log files flow one way:
+//! ```text
+//! open params ─ location ─▶ source ─▶ pipeline (fetch, decode) ─▶ instance ─▶ host
+//! payload ─▶ record (a lazy view) ─▶ fields
+//! ```
+#![deny(missing_docs)]
+
+mod aws;
+pub mod config;
+mod decode;
+pub mod fields;
+mod instance;
+mod ledger;
+mod location;
+mod pipeline;
+mod plugin;
+mod process;
+mod record;
+mod source;
+mod trail;
+
+pub use instance::Instance;
+pub use plugin::CloudTrail;
+
+/// The C functions that hosts look up.
+mod exports {
+    use crate::CloudTrail;
+    use falco_plugin::{extract_plugin, plugin, source_plugin};
+
+    plugin!(CloudTrail);
+    source_plugin!(CloudTrail);
+    extract_plugin!(CloudTrail);
+}

@@ -1,0 +1,402 @@
+//! What the open params name: a folder or file, or a place in a bucket.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use percent_encoding::percent_decode_str;
+
+/// Where to read from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Location {
+    /// A folder, read with all below it, or one file.
+    Path(PathBuf),
+    /// Every key of a bucket that begins with a prefix.
+    Bucket(BucketLocation),
+}
+
+/// A bucket and a prefix of its keys.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct BucketLocation {
+    /// A bucket's name, an access point's alias or ARN.
+    pub bucket: String,
+    /// What keys begin with; may be empty or end inside a name.
+    pub prefix: String,
+    /// The region, where the URL or ARN tells it.
+    pub region: Option<String>,
+}
+
+impl BucketLocation {
+    /// The `s3://` URL of a key.
+    pub fn url(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+}
+
+/// Forms that every error about the open params shows.
+const FORMS: &str = "give a folder or file, or a bucket as s3://BUCKET/PREFIX";
+
+impl Location {
+    /// Read what a user wrote. `endpoint` is that of the configuration, whose own https:// URLs are buckets too.
+    pub fn parse(params: &str, endpoint: &str) -> Result<Self> {
+        let params = params.trim();
+        ensure!(!params.is_empty(), "the log data URL is empty: {FORMS}");
+        if params.starts_with("arn:") {
+            return s3(params, params);
+        }
+        let Some((scheme, rest)) = params
+            .split_once("://")
+            .filter(|(scheme, _)| is_scheme(scheme))
+        else {
+            return Ok(Self::Path(expand_home(params)));
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "s3" => s3(rest, params),
+            "file" => file(rest, params),
+            "http" | "https" => web(scheme, rest, params, endpoint),
+            "sqs" => bail!(
+                "{params}: reading from an SQS queue is not there yet in this version; {FORMS}"
+            ),
+            _ => bail!("{params}: {scheme}:// is not known here; {FORMS}"),
+        }
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    // Longer than a drive letter.
+    text.len() > 1
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+fn expand_home(path: &str) -> PathBuf {
+    match (
+        path.strip_prefix("~/").or((path == "~").then_some("")),
+        std::env::home_dir(),
+    ) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// `BUCKET/PREFIX` or an ARN of an access point.
+fn s3(text: &str, params: &str) -> Result<Location> {
+    if text.starts_with("arn:") {
+        return arn(text, params);
+    }
+    let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
+    ensure!(
+        !bucket.is_empty(),
+        "{params}: the bucket's name is missing: give s3://BUCKET/PREFIX"
+    );
+    bucket_location(bucket, prefix.trim_start_matches('/'), None, params)
+}
+
+fn bucket_location(
+    bucket: &str,
+    prefix: &str,
+    region: Option<&str>,
+    params: &str,
+) -> Result<Location> {
+    // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, capital letters and `_` from
+    // before 2018.
+    ensure!(
+        (3..=255).contains(&bucket.len())
+            && bucket
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+        "{params}: {bucket:?} can't be a bucket's name, which has 3 to 63 letters, digits, dots and hyphens"
+    );
+    Ok(Location::Bucket(BucketLocation {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        region: region.map(str::to_owned),
+    }))
+}
+
+/// `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/PREFIX` and its like; `arn:aws:s3:::BUCKET/PREFIX`.
+fn arn(text: &str, params: &str) -> Result<Location> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let [_, _, service, region, _, resource] = parts[..] else {
+        bail!("{params}: the ARN is not complete");
+    };
+    ensure!(
+        service.starts_with("s3"),
+        "{params}: not an ARN of S3 but of {service:?}"
+    );
+    if region.is_empty() && !resource.starts_with("accesspoint") {
+        return s3(resource, params);
+    }
+    // The name and, after a slash, the prefix; for Outposts: outpost/ID/accesspoint/NAME.
+    let names = if resource.starts_with("outpost") {
+        4
+    } else {
+        2
+    };
+    let end = resource
+        .match_indices(['/', ':'])
+        .nth(names - 1)
+        .map_or(resource.len(), |(index, _)| index);
+    let (name, prefix) = resource.split_at(end);
+    ensure!(
+        name.contains("accesspoint")
+            && name
+                .split(['/', ':'])
+                .filter(|part| !part.is_empty())
+                .count()
+                == names,
+        "{params}: not an ARN of a bucket or an access point"
+    );
+    Ok(Location::Bucket(BucketLocation {
+        bucket: text[..text.len() - prefix.len()].to_owned(),
+        prefix: prefix.get(1..).unwrap_or_default().to_owned(),
+        region: (!region.is_empty()).then(|| region.to_owned()),
+    }))
+}
+
+/// `file:///path`, `file://localhost/path`, `file:///C:/path`.
+fn file(rest: &str, params: &str) -> Result<Location> {
+    let path = decode(
+        rest.strip_prefix("localhost")
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(rest),
+    )?;
+    ensure!(
+        !path.is_empty(),
+        "{params}: the path is missing: give file:///path/to/folder"
+    );
+    let drive = path.as_bytes();
+    let has_drive =
+        drive.len() > 2 && drive[0] == b'/' && drive[1].is_ascii_alphabetic() && drive[2] == b':';
+    Ok(Location::Path(PathBuf::from(if has_drive {
+        &path[1..]
+    } else {
+        &path
+    })))
+}
+
+/// The https:// URLs that people copy: of the S3 API, of the console, of the configured endpoint.
+fn web(scheme: &str, rest: &str, params: &str, endpoint: &str) -> Result<Location> {
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (host, path) = address.split_once('/').unwrap_or((address, ""));
+    let path = decode(path)?;
+    let query = |name: &str| {
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| decode(&value.replace('+', " ")))
+            .transpose()
+    };
+    let own = format!("{scheme}://{host}");
+    if !endpoint.trim().is_empty()
+        && endpoint
+            .trim()
+            .trim_end_matches('/')
+            .eq_ignore_ascii_case(&own)
+    {
+        return s3(&path, params);
+    }
+    let host = host.to_ascii_lowercase();
+    let host = host.split(':').next().unwrap_or_default();
+    let not_s3 = || {
+        format!(
+            "{params}: not a URL of S3 or its console; for another store set aws.endpoint; {FORMS}"
+        )
+    };
+    if host.contains("console.") {
+        // s3.console.aws.amazon.com/s3/buckets/BUCKET?prefix=KEY, also /s3/object/BUCKET
+        let mut parts = path.split('/').skip_while(|part| *part != "s3").skip(1);
+        let (Some("buckets" | "object" | "upload" | "get"), Some(bucket)) =
+            (parts.next(), parts.next())
+        else {
+            bail!(not_s3());
+        };
+        return bucket_location(
+            bucket,
+            &query("prefix")?.unwrap_or_default(),
+            query("region")?.as_deref(),
+            params,
+        );
+    }
+    let domain = host
+        .strip_suffix(".amazonaws.com.cn")
+        .or_else(|| host.strip_suffix(".amazonaws.com"))
+        .with_context(not_s3)?;
+    // [BUCKET.](s3|s3-REGION|s3.REGION|s3.dualstack.REGION|s3-fips…)
+    let labels: Vec<&str> = domain.split('.').collect();
+    let s3_label = labels
+        .iter()
+        .rposition(|label| *label == "s3" || label.starts_with("s3-") || *label == "s3-accesspoint")
+        .with_context(not_s3)?;
+    let bucket = labels[..s3_label].join(".");
+    let region = labels[s3_label + 1..]
+        .iter()
+        .copied()
+        .find(|label| *label != "dualstack")
+        .or_else(|| {
+            labels[s3_label]
+                .strip_prefix("s3-")
+                .filter(|region| !matches!(*region, "fips" | "accesspoint" | "external-1"))
+        });
+    if bucket.is_empty() {
+        let (bucket, prefix) = path.split_once('/').unwrap_or((&path, ""));
+        ensure!(!bucket.is_empty(), "{params}: the bucket's name is missing");
+        return bucket_location(bucket, prefix, region, params);
+    }
+    bucket_location(&bucket, &path, region, params)
+}
+
+fn decode(text: &str) -> Result<String> {
+    Ok(percent_decode_str(text)
+        .decode_utf8()
+        .with_context(|| format!("{text:?} is no percent-encoded UTF-8"))?
+        .into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bucket(bucket: &str, prefix: &str, region: &str) -> Location {
+        Location::Bucket(BucketLocation {
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+            region: (!region.is_empty()).then(|| region.into()),
+        })
+    }
+
+    #[test]
+    fn every_form_that_people_write() {
+        let path = |path: &str| Location::Path(path.into());
+        let point = "arn:aws:s3:us-west-2:123456789012:accesspoint/logs";
+        let outpost = "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/logs";
+        let global = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap";
+        for (params, expected) in [
+            ("/var/log/trail", path("/var/log/trail")),
+            (" trail/x.json.gz ", path("trail/x.json.gz")),
+            (r"C:\logs\trail", path(r"C:\logs\trail")),
+            ("file:///var/log/a%20b", path("/var/log/a b")),
+            ("file://localhost/var/log", path("/var/log")),
+            ("file:///C:/logs", path("C:/logs")),
+            ("file://relative/logs", path("relative/logs")),
+            ("s3://bucket", bucket("bucket", "", "")),
+            ("s3://bucket/", bucket("bucket", "", "")),
+            ("S3://bucket/AWSLogs/1/", bucket("bucket", "AWSLogs/1/", "")),
+            ("s3://bucket//AWSLogs", bucket("bucket", "AWSLogs", "")),
+            ("s3://my.bucket/a b%20c", bucket("my.bucket", "a b%20c", "")),
+            (
+                "s3://logs-abc123-s3alias/AWSLogs",
+                bucket("logs-abc123-s3alias", "AWSLogs", ""),
+            ),
+            (
+                &format!("s3://{point}/AWSLogs/1"),
+                bucket(point, "AWSLogs/1", "us-west-2"),
+            ),
+            (point, bucket(point, "", "us-west-2")),
+            (
+                &format!("s3://{outpost}/AWSLogs"),
+                bucket(outpost, "AWSLogs", "us-west-2"),
+            ),
+            (global, bucket(global, "", "")),
+            (
+                "arn:aws:s3:::bucket/AWSLogs/",
+                bucket("bucket", "AWSLogs/", ""),
+            ),
+            (
+                "https://bucket.s3.eu-west-1.amazonaws.com/AWSLogs/a%20b",
+                bucket("bucket", "AWSLogs/a b", "eu-west-1"),
+            ),
+            (
+                "https://my.bucket.s3.amazonaws.com/",
+                bucket("my.bucket", "", ""),
+            ),
+            (
+                "https://bucket.s3-eu-west-1.amazonaws.com/x",
+                bucket("bucket", "x", "eu-west-1"),
+            ),
+            (
+                "https://bucket.s3.dualstack.eu-west-1.amazonaws.com/x",
+                bucket("bucket", "x", "eu-west-1"),
+            ),
+            (
+                "https://s3.eu-west-1.amazonaws.com/bucket/AWSLogs/",
+                bucket("bucket", "AWSLogs/", "eu-west-1"),
+            ),
+            ("https://s3.amazonaws.com/bucket", bucket("bucket", "", "")),
+            (
+                "https://bucket.s3.cn-north-1.amazonaws.com.cn/x",
+                bucket("bucket", "x", "cn-north-1"),
+            ),
+            (
+                "https://s3.console.aws.amazon.com/s3/buckets/bucket?region=eu-west-1&prefix=AWSLogs/1/&showversions=false",
+                bucket("bucket", "AWSLogs/1/", "eu-west-1"),
+            ),
+            (
+                "https://eu-west-1.console.aws.amazon.com/s3/buckets/bucket?prefix=AWSLogs%2F1%2F&tab=objects",
+                bucket("bucket", "AWSLogs/1/", ""),
+            ),
+            (
+                "https://us-east-1.console.aws.amazon.com/s3/object/bucket?region=us-east-1&prefix=AWSLogs/x.json.gz",
+                bucket("bucket", "AWSLogs/x.json.gz", "us-east-1"),
+            ),
+            (
+                "https://console.amazonaws.cn/s3/buckets/bucket?region=cn-north-1",
+                bucket("bucket", "", "cn-north-1"),
+            ),
+            (
+                "https://minio.example.com:9000/bucket/AWSLogs/",
+                bucket("bucket", "AWSLogs/", ""),
+            ),
+        ] {
+            assert_eq!(
+                Location::parse(params, "https://minio.example.com:9000/").unwrap(),
+                expected,
+                "{params}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (params, expected) in [
+            ("", "the log data URL is empty"),
+            ("s3://", "s3://: the bucket's name is missing"),
+            (
+                "s3:///AWSLogs",
+                "s3:///AWSLogs: the bucket's name is missing",
+            ),
+            ("s3://b", "\"b\" can't be a bucket's name"),
+            ("s3://my bucket/x", "\"my bucket\" can't be a bucket's name"),
+            ("ftp://host/x", "ftp://host/x: ftp:// is not known here"),
+            ("sqs://queue", "not there yet"),
+            (
+                "https://example.com/logs",
+                "https://example.com/logs: not a URL of S3",
+            ),
+            ("https://ec2.amazonaws.com/x", "not a URL of S3"),
+            (
+                "https://us-east-1.console.aws.amazon.com/ec2/home",
+                "not a URL of S3",
+            ),
+            (
+                "arn:aws:sqs:us-east-1:123456789012:queue",
+                "not an ARN of S3",
+            ),
+            ("arn:aws:s3", "the ARN is not complete"),
+            (
+                "arn:aws:s3:us-east-1:123456789012:job/x",
+                "not an ARN of a bucket or an access point",
+            ),
+            (
+                "arn:aws:s3:us-east-1:123456789012:accesspoint",
+                "not an ARN of a bucket or an access point",
+            ),
+            ("file://", "the path is missing"),
+        ] {
+            let error = format!("{:#}", Location::parse(params, "").unwrap_err());
+            assert!(error.contains(expected), "{params}: {error}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Fetches and decodes log files ahead of the host, many at a time, in bounded memory, and keeps their order.
+//!
+//! ```text
+//! source ─▶ feed: fetches at most `concurrency` at once ─▶ admit: in order, decodes within a budget ─▶ host
+//! ```
+//!
+//! Whatever waits, waits in order, so the file that the host needs next is never behind one that waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use jiff::Timestamp;
+use tokio::runtime::{self, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::decode::{Chunk, Decode, Outcome, WHOLE};
+use crate::process;
+use crate::source::{Body, LogFile, Source};
+use crate::trail::Interval;
+
+/// Bytes of inflated log files held ahead of the host, about.
+const DECODED: usize = 48 << 20;
+/// Bytes of log files held as stored, waiting to be decoded, about.
+const FETCHED: usize = 32 << 20;
+/// What both count in, since a semaphore's permits are few.
+const UNIT: usize = 16 << 10;
+
+/// How to run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Log files fetched at the same time.
+    pub concurrency: usize,
+    pub include_insights: bool,
+    /// Events outside are left out.
+    pub events: Interval,
+}
+
+/// A running pipeline; dropped, all its work ends.
+pub(crate) struct Pipeline {
+    files: mpsc::Receiver<Item>,
+    /// Always there, but for the drop that has to consume it.
+    runtime: Option<Runtime>,
+}
+
+/// What comes out, in order.
+enum Item {
+    File(DecodedFile),
+    /// The source has no more.
+    End,
+    /// The source failed for good.
+    Failed(anyhow::Error),
+}
+
+/// What came next.
+pub(crate) enum Next<T> {
+    Item(T),
+    /// Nothing yet; ask again.
+    Wait,
+    End,
+}
+
+/// A log file as it is being decoded.
+pub(crate) struct DecodedFile {
+    pub name: String,
+    /// When it was delivered.
+    pub delivered: Option<Timestamp>,
+    parts: mpsc::Receiver<Part>,
+    /// Its share of the budget, given back when the host is through with it.
+    _budget: OwnedSemaphorePermit,
+}
+
+/// What a log file consists of: chunks, then what became of it; the error is about this file alone.
+pub(crate) enum Part {
+    Chunk(Chunk),
+    Done(Result<Outcome>),
+}
+
+/// The runtime of one capture. Its threads keep SIGPIPE from the host.
+pub(crate) fn start_runtime() -> Result<Runtime> {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(cores().min(4))
+        .thread_name("cloudtrail")
+        .on_thread_start(process::block_sigpipe)
+        .enable_all()
+        .build()
+        .context("starting threads")
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, |n| n.get().max(2))
+}
+
+impl Pipeline {
+    /// Start to work on what `source` names.
+    pub fn start(runtime: Runtime, source: Box<dyn Source>, limits: Limits) -> Self {
+        // What is behind this channel is bounded by the budget; its own bound only matters for tiny files.
+        let (items, files) = mpsc::channel(1024);
+        let (fetches, fetched) = mpsc::channel(limits.concurrency);
+        let feed = runtime.spawn(feed(source, limits, fetches));
+        runtime.spawn(admit(feed, fetched, items));
+        Self {
+            files,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// The next log file, waited for so long.
+    pub fn next_file(&mut self, wait: Duration) -> Result<Next<DecodedFile>> {
+        match receive(self.runtime.as_ref(), &mut self.files, wait) {
+            Received::Some(Item::File(file)) => Ok(Next::Item(file)),
+            Received::Some(Item::End) => Ok(Next::End),
+            Received::Some(Item::Failed(error)) => Err(error),
+            Received::Nothing => Ok(Next::Wait),
+            // Never an end of file: a worker that died is an error.
+            Received::Closed => Err(anyhow!("internal error: the reading of log files stopped")),
+        }
+    }
+
+    /// The next part of a log file, waited for so long. Nothing comes after [`Part::Done`].
+    pub fn next_part(&self, file: &mut DecodedFile, wait: Duration) -> Option<Part> {
+        match receive(self.runtime.as_ref(), &mut file.parts, wait) {
+            Received::Some(part) => Some(part),
+            Received::Nothing => None,
+            Received::Closed => Some(Part::Done(Err(anyhow!(
+                "internal error: its decoding stopped"
+            )))),
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        // Decoders that wait to hand something over see that nobody wants it.
+        self.files.close();
+        while self.files.try_recv().is_ok() {}
+        if let Some(runtime) = self.runtime.take() {
+            // Tasks end at once, threads as soon as they can: one in a lookup of a name that hangs is left behind.
+            runtime.shutdown_timeout(Duration::from_millis(50));
+        }
+    }
+}
+
+enum Received<T> {
+    Some(T),
+    Nothing,
+    Closed,
+}
+
+fn receive<T>(
+    runtime: Option<&Runtime>,
+    channel: &mut mpsc::Receiver<T>,
+    wait: Duration,
+) -> Received<T> {
+    match channel.try_recv() {
+        Ok(item) => return Received::Some(item),
+        Err(mpsc::error::TryRecvError::Disconnected) => return Received::Closed,
+        Err(mpsc::error::TryRecvError::Empty) => {}
+    }
+    let Some(runtime) = runtime.filter(|_| !wait.is_zero()) else {
+        return Received::Nothing;
+    };
+    match runtime.block_on(async { timeout(wait, channel.recv()).await }) {
+        Ok(Some(item)) => Received::Some(item),
+        Ok(None) => Received::Closed,
+        Err(_) => Received::Nothing,
+    }
+}
+
+/// A log file on its way: its body, and its share of what may be held as stored.
+struct Fetching {
+    name: String,
+    decode: Decode,
+    body: JoinHandle<(Result<Body>, OwnedSemaphorePermit)>,
+}
+
+/// Take log files from the source and fetch them.
+async fn feed(
+    mut source: Box<dyn Source>,
+    limits: Limits,
+    fetches: mpsc::Sender<Fetching>,
+) -> Result<()> {
+    let requests = Arc::new(Semaphore::new(limits.concurrency));
+    let held = Arc::new(Semaphore::new(FETCHED / UNIT));
+    while let Some(LogFile {
+        name,
+        size,
+        delivered,
+        fetch,
+    }) = source.next().await?
+    {
+        let share = Arc::clone(&held)
+            .acquire_many_owned(units(size as usize, FETCHED))
+            .await?;
+        let request = Arc::clone(&requests).acquire_owned().await?;
+        let body = tokio::spawn(async move {
+            let body = fetch().await;
+            drop(request);
+            (body, share)
+        });
+        let decode = Decode {
+            delivered,
+            include_insights: limits.include_insights,
+            events: limits.events,
+        };
+        if fetches.send(Fetching { name, decode, body }).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Decode what was fetched, in order, as the budget allows.
+async fn admit(
+    feed: JoinHandle<Result<()>>,
+    mut fetched: mpsc::Receiver<Fetching>,
+    items: mpsc::Sender<Item>,
+) {
+    let budget = Arc::new(Semaphore::new(DECODED / UNIT));
+    let threads = Arc::new(Semaphore::new(cores()));
+    while let Some(Fetching { name, decode, body }) = fetched.recv().await {
+        let (body, share) = match body.await {
+            Ok((body, share)) => (body, Some(share)),
+            Err(dead) => (Err(internal(dead)), None),
+        };
+        let needed = units(body.as_ref().map_or(0, inflated_size), DECODED);
+        // Closed never; gone with the runtime.
+        let (Ok(budget), Ok(thread)) = (
+            Arc::clone(&budget).acquire_many_owned(needed).await,
+            Arc::clone(&threads).acquire_owned().await,
+        ) else {
+            return;
+        };
+        let (parts, decoded) = mpsc::channel(2);
+        tokio::task::spawn_blocking(move || {
+            let done = body.and_then(|body| {
+                process::guard("decoding", || {
+                    decode.run(body, &mut |chunk| {
+                        parts.blocking_send(Part::Chunk(chunk)).is_ok()
+                    })
+                })
+            });
+            drop((share, thread));
+            // Nobody listens after a close.
+            _ = parts.blocking_send(Part::Done(done));
+        });
+        let file = DecodedFile {
+            name,
+            delivered: decode.delivered,
+            parts: decoded,
+            _budget: budget,
+        };
+        if items.send(Item::File(file)).await.is_err() {
+            return;
+        }
+    }
+    let end = match feed.await {
+        Ok(Ok(())) => Item::End,
+        Ok(Err(error)) => Item::Failed(error),
+        Err(dead) => Item::Failed(internal(dead)),
+    };
+    _ = items.send(end).await;
+}
+
+/// A worker that panicked, or was ended.
+fn internal(dead: tokio::task::JoinError) -> anyhow::Error {
+    match dead.try_into_panic() {
+        Ok(panic) => anyhow!("internal error: {}", process::panic_text(&*panic)),
+        Err(error) => anyhow!("internal error: {error}"),
+    }
+}
+
+/// How many units of a budget of so many bytes this many take: all at most, so that a large file can go alone.
+fn units(bytes: usize, budget: usize) -> u32 {
+    (bytes.min(budget) / UNIT).clamp(1, budget / UNIT) as u32
+}
+
+/// About how large it is when decoded: gzip's own word for it, where there is one.
+fn inflated_size(body: &Body) -> usize {
+    match body {
+        Body::Bytes(bytes) => match bytes.last_chunk::<4>() {
+            Some(length) if bytes.starts_with(&[0x1f, 0x8b]) => {
+                u32::from_le_bytes(*length) as usize
+            }
+            _ => bytes.len(),
+        },
+        // Trails compress ten to one.
+        Body::File(path) => path
+            .metadata()
+            .map_or(0, |metadata| metadata.len() as usize)
+            .saturating_mul(10),
+        Body::Stream(_) => WHOLE,
+    }
+}

@@ -1,0 +1,194 @@
+//! The plugin object: glue between falco_plugin and the rest.
+
+use std::ffi::{CStr, CString};
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
+use falco_plugin::base::{Json, Metric, MetricLabel, MetricType, MetricValue, Plugin};
+use falco_plugin::event::fields::{FromBytes, FromBytesError, ToBytes};
+use falco_plugin::event::{EventSource, PluginEvent};
+use falco_plugin::extract::{EventInput, ExtractFieldInfo, ExtractPlugin};
+use falco_plugin::source::SourcePlugin;
+use falco_plugin::tables::{LazyTableReader, TablesInput};
+
+use crate::config::{Config, Init};
+use crate::fields::{self, Extractor};
+use crate::instance::Instance;
+use crate::ledger::Ledger;
+use crate::location::Location;
+use crate::pipeline::{Limits, Pipeline, start_runtime};
+use crate::process;
+use crate::source;
+use crate::trail::Interval;
+use jiff::Timestamp;
+
+/// The ID of the official plugin, which this one replaces.
+pub(crate) const PLUGIN_ID: u32 = 2;
+
+/// The plugin as hosts see it.
+pub struct CloudTrail {
+    config: Config,
+    extractor: Extractor,
+    /// The books of the last capture.
+    ledger: Arc<Ledger>,
+}
+
+/// Text as hosts can take it: it goes through C strings, which a NUL would end.
+pub(crate) fn for_host(text: &str) -> String {
+    text.replace('\0', "\\0")
+}
+
+fn host_error(error: &anyhow::Error) -> anyhow::Error {
+    // The SDK hands over the outermost sentence only.
+    anyhow!(for_host(&format!("{error:#}")))
+}
+
+impl Plugin for CloudTrail {
+    const NAME: &'static CStr = c"cloudtrail";
+    const PLUGIN_VERSION: &'static CStr =
+        match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+            Ok(version) => version,
+            Err(_) => panic!("a NUL in the version"),
+        };
+    const DESCRIPTION: &'static CStr = c"Reads AWS CloudTrail events from S3, a folder or a file";
+    const CONTACT: &'static CStr = c"https://github.com/falcosecurity/plugins";
+
+    type ConfigType = Json<Init>;
+
+    fn new(_input: Option<&TablesInput>, Json(Init(config)): Self::ConfigType) -> Result<Self> {
+        Ok(Self {
+            config,
+            extractor: Extractor::default(),
+            ledger: Arc::default(),
+        })
+    }
+
+    fn get_metrics(&mut self) -> impl IntoIterator<Item = Metric> {
+        let ledger = &self.ledger;
+        [
+            (c"files_listed", &ledger.files_listed),
+            (c"files_fetched", &ledger.files_delivered),
+            (c"files_failed", &ledger.files_failed),
+            (c"files_damaged", &ledger.files_damaged),
+            (c"files_passed_over", &ledger.passed_over),
+            (c"requests_retried", &ledger.retries),
+            (c"bytes_fetched", &ledger.bytes),
+            (c"records_found", &ledger.records_found),
+            (c"records_handed_over", &ledger.records_handed),
+            (c"records_unreadable", &ledger.records_unreadable),
+        ]
+        .map(|(name, count)| {
+            MetricLabel::new(name, MetricType::Monotonic).with_value(MetricValue::U64(count.get()))
+        })
+    }
+}
+
+/// A CloudTrail record as the payload of a plugin event.
+#[derive(Debug)]
+pub struct Payload<'a>(&'a [u8]);
+
+impl EventSource for Payload<'_> {
+    const SOURCE: Option<&'static str> = Some("aws_cloudtrail");
+}
+
+impl<'a> FromBytes<'a> for Payload<'a> {
+    fn from_bytes(buffer: &mut &'a [u8]) -> std::result::Result<Self, FromBytesError> {
+        Ok(Self(std::mem::take(buffer)))
+    }
+}
+
+impl ToBytes for Payload<'_> {
+    fn binary_size(&self) -> usize {
+        self.0.len()
+    }
+
+    fn write<W: std::io::Write>(&self, mut writer: W) -> std::io::Result<()> {
+        writer.write_all(self.0)
+    }
+
+    fn default_repr() -> impl ToBytes {
+        Self(&[])
+    }
+}
+
+impl SourcePlugin for CloudTrail {
+    type Instance = Instance;
+    type Event<'a> = falco_plugin::event::events::Event<PluginEvent<Payload<'a>>>;
+    const EVENT_SOURCE: &'static CStr = c"aws_cloudtrail";
+    const PLUGIN_ID: u32 = PLUGIN_ID;
+
+    fn open(&mut self, params: Option<&str>) -> Result<Instance> {
+        let open = || {
+            let location = Location::parse(params.unwrap_or_default(), &self.config.aws.endpoint)?;
+            if self.config.use_async != Config::default().use_async || self.config.use_s3_sns {
+                log::info!("useAsync and useS3SNS have no effect in this plugin: it needs neither");
+            }
+            let interval = Interval::parse(&self.config.s3_interval, Timestamp::now())?;
+            let ledger = Arc::new(Ledger::default());
+            let runtime = start_runtime()?;
+            // On threads of ours: the host's may be ended by a SIGPIPE.
+            let opening = {
+                let (config, ledger) = (self.config.clone(), Arc::clone(&ledger));
+                runtime
+                    .spawn(async move { source::open(location, &config, interval, ledger).await })
+            };
+            let source = runtime.block_on(opening)??;
+            let limits = Limits {
+                concurrency: self.config.s3_download_concurrency as usize,
+                include_insights: self.config.include_insights,
+                events: if self.config.s3_interval_of == "event" {
+                    interval
+                } else {
+                    Interval::default()
+                },
+            };
+            Ok((Pipeline::start(runtime, source, limits), ledger))
+        };
+        let (pipeline, ledger) =
+            process::guard("opening", open).map_err(|error| host_error(&error))?;
+        self.extractor.reset();
+        self.ledger = Arc::clone(&ledger);
+        Ok(Instance::new(pipeline, ledger))
+    }
+
+    fn event_to_string(&mut self, event: &EventInput<Self::Event<'_>>) -> Result<CString> {
+        process::guard("describing an event", || {
+            let event = event.event()?;
+            Ok(self.extractor.event_string(event.params.event_data.0))
+        })
+    }
+}
+
+impl ExtractPlugin for CloudTrail {
+    type Event<'a> = falco_plugin::event::events::Event<PluginEvent<Payload<'a>>>;
+    type ExtractContext = ();
+    // The table of fields makes both the schema and the values, see below.
+    const EXTRACT_FIELDS: &'static [ExtractFieldInfo<Self>] = &[];
+
+    fn get_fields() -> &'static CStr {
+        fields::schema()
+    }
+
+    fn extract_fields<'a>(
+        &'a mut self,
+        event_input: &EventInput<'a, Self::Event<'a>>,
+        _table_reader: &LazyTableReader,
+        fields: &mut [ss_plugin_extract_field],
+        offsets: Option<&mut ss_plugin_extract_value_offsets>,
+        storage: &'a bumpalo::Bump,
+    ) -> Result<()> {
+        process::guard("extracting fields", || {
+            let event = event_input.event()?;
+            let number = event_input.event_number() as u64;
+            self.extractor.extract_fields(
+                number,
+                event.params.event_data.0,
+                fields,
+                offsets,
+                storage,
+            )
+        })
+        .map_err(|error| host_error(&error))
+    }
+}

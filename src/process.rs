@@ -1,0 +1,79 @@
+//! Manners inside somebody else's process.
+
+use std::any::Any;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+/// Keep SIGPIPE from this thread, which must be ours.
+///
+/// sysdig and falcodump leave it at its default, which ends the process: a connection that is reset while
+/// something is being sent must not do that.
+pub(crate) fn block_sigpipe() {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SigSet, Signal};
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGPIPE);
+        // Fails for invalid arguments only.
+        _ = set.thread_block();
+    }
+}
+
+/// Say a line to the user on standard error, the only place that falcodump and Stratoshark show at the end of a
+/// capture. On a thread of its own, since a closed pipe there must not end the host.
+pub(crate) fn say(line: &str) {
+    let line = format!("cloudtrail: {line}\n");
+    let thread = std::thread::Builder::new().spawn(move || {
+        block_sigpipe();
+        // Whether anybody listens is the host's business.
+        _ = std::io::stderr().write_all(line.as_bytes());
+    });
+    if let Ok(thread) = thread {
+        _ = thread.join();
+    }
+}
+
+/// Run `work`; a panic in it becomes an error that carries the panic's message.
+pub(crate) fn guard<T>(doing: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    quiet_panics();
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        Err(anyhow::anyhow!(
+            "internal error while {doing}: {}",
+            panic_text(&*panic)
+        ))
+    })
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// Keep the default hook of this library's own copy of std from writing to the host's standard error; [`guard`]
+/// reports the panic instead.
+fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    // Tests want to see theirs.
+    if !cfg!(test) {
+        ONCE.call_once(|| std::panic::set_hook(Box::new(|_| {})));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_with_its_message() {
+        let error = guard("testing", || -> anyhow::Result<()> {
+            panic!("at {}", "sea")
+        })
+        .unwrap_err();
+        assert_eq!(error.to_string(), "internal error while testing: at sea");
+    }
+}

@@ -1,0 +1,417 @@
+//! Which listings make up a trail: one for each account, kind and region, found level by level.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result};
+use futures_util::future::{BoxFuture, try_join_all};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::merge::Found;
+use super::{Bucket, Page, Query};
+use crate::trail;
+
+/// Listings that are merged at the same time, so that memory and the time to the first event stay bounded. Where a
+/// bucket has more, they are read one such group after the other, by account.
+const MERGED: usize = 512;
+/// Accounts that are looked into ahead.
+const AHEAD: usize = 32;
+/// Folders above `AWSLogs/` that are looked into for it; what lies deeper or beyond is listed flat.
+const FOLDERS: usize = 256;
+/// How deep they may lie.
+const DEPTH: usize = 6;
+
+/// Keys that follow each other in a bucket.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// What they begin with.
+    pub prefix: String,
+    /// Where to start, if not at the first.
+    pub start_after: Option<String>,
+    /// Where to stop: at the first key not below.
+    pub stop_at: Option<String>,
+    /// A folder to leave out, which is looked at by itself.
+    pub except: Option<String>,
+    /// Objects that are known already; then there is nothing to list.
+    pub known: Option<Vec<Found>>,
+}
+
+/// Where in the layout a prefix is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Level {
+    /// Above `AWSLogs/`, so deep below what the user named.
+    Above(usize),
+    /// In `AWSLogs/` or an organization's folder in it: accounts, organizations.
+    Logs,
+    /// In an account's: kinds.
+    Account,
+    /// In a kind's: regions.
+    Kind,
+    /// In a region's, or where no layout is known: log files.
+    Files,
+}
+
+/// The listings found, in the order of their keys.
+pub(super) struct Listings {
+    branches: mpsc::Receiver<JoinHandle<Result<Vec<Listing>>>>,
+    walk: Option<JoinHandle<Result<()>>>,
+    /// Found, and not in a group yet.
+    ahead: Vec<Listing>,
+    groups: usize,
+}
+
+/// Start to look below what the user named, whose first page is known.
+pub(super) fn start(bucket: Arc<Bucket>, first: Page) -> Listings {
+    let (branches, found) = mpsc::channel(AHEAD);
+    let walker = Arc::new(Walker {
+        bucket,
+        branches,
+        folders: AtomicUsize::new(0),
+    });
+    let prefix = walker.bucket.location.prefix.clone();
+    let level = level(&prefix);
+    let walk = tokio::spawn(async move { walker.walk(prefix, level, Some(first)).await });
+    Listings {
+        branches: found,
+        walk: Some(walk),
+        ahead: Vec::new(),
+        groups: 0,
+    }
+}
+
+/// Where a prefix is, going by its complete folders.
+fn level(prefix: &str) -> Level {
+    let mut folders: Vec<&str> = prefix.split('/').collect();
+    // The last part may be that of a name only.
+    folders.pop();
+    let Some(logs) = folders.iter().rposition(|folder| *folder == "AWSLogs") else {
+        return Level::Above(0);
+    };
+    let mut level = Level::Logs;
+    for folder in &folders[logs + 1..] {
+        level = below(level, folder);
+    }
+    level
+}
+
+/// The level in a folder of this name.
+fn below(level: Level, folder: &str) -> Level {
+    match level {
+        Level::Above(_) if folder == "AWSLogs" => Level::Logs,
+        Level::Above(depth) => Level::Above(depth + 1),
+        Level::Logs if trail::is_organization(folder) => Level::Logs,
+        Level::Logs if trail::is_account(folder) => Level::Account,
+        Level::Account if trail::is_kind(folder) => Level::Kind,
+        _ => Level::Files,
+    }
+}
+
+/// The last folder of a path that ends with a slash.
+fn folder_name(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+struct Walker {
+    bucket: Arc<Bucket>,
+    branches: mpsc::Sender<JoinHandle<Result<Vec<Listing>>>>,
+    /// Folders above `AWSLogs/` looked into.
+    folders: AtomicUsize,
+}
+
+impl Walker {
+    /// Look below a prefix, and send what is found in the order of keys.
+    fn walk(
+        self: Arc<Self>,
+        prefix: String,
+        level: Level,
+        first: Option<Page>,
+    ) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            match level {
+                Level::Above(_) | Level::Logs => self.branch_off(prefix, level, first).await,
+                _ => {
+                    let bucket = Arc::clone(&self.bucket);
+                    self.send(tokio::spawn(async move {
+                        listings(&bucket, prefix, level, first).await
+                    }))
+                    .await;
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    async fn branch_off(
+        self: Arc<Self>,
+        prefix: String,
+        level: Level,
+        first: Option<Page>,
+    ) -> Result<()> {
+        let bucket = Arc::clone(&self.bucket);
+        let mut query = Query {
+            prefix: prefix.clone(),
+            delimiter: true,
+            ..Query::default()
+        };
+        let mut page = match first {
+            Some(page) => page,
+            None => bucket.list(&query).await?,
+        };
+        loop {
+            query.token = page.next.take();
+            // The next page comes while this one's folders are looked into.
+            let next = query.token.is_some().then(|| {
+                let (bucket, query) = (Arc::clone(&bucket), query.clone());
+                tokio::spawn(async move { bucket.list(&query).await })
+            });
+            let folders = mem::take(&mut page.folders);
+            if let Level::Above(depth) = level {
+                let others = folders
+                    .iter()
+                    .filter(|folder| folder_name(folder) != "AWSLogs")
+                    .count();
+                let looked_into = self.folders.fetch_add(others, Ordering::Relaxed);
+                if others > 0 && (depth >= DEPTH || looked_into + others > FOLDERS) {
+                    return self.flat(prefix, folders, next.is_some()).await;
+                }
+            }
+            let known = bucket.known(&page, "");
+            if !known.is_empty() {
+                self.send_one(Listing {
+                    known: Some(known),
+                    ..Listing::default()
+                })
+                .await;
+            }
+            let mut walks = Vec::new();
+            for folder in folders {
+                let child = below(level, folder_name(&folder));
+                if child == Level::Account
+                    && !bucket.wanted.accounts.contain(Some(folder_name(&folder)))
+                {
+                    continue;
+                }
+                // Their first pages are asked for side by side.
+                let first = matches!(child, Level::Above(_) | Level::Logs).then(|| {
+                    let (bucket, query) = (
+                        Arc::clone(&bucket),
+                        Query {
+                            prefix: folder.clone(),
+                            delimiter: true,
+                            ..Query::default()
+                        },
+                    );
+                    tokio::spawn(async move { bucket.list(&query).await })
+                });
+                walks.push((folder, child, first));
+            }
+            for (folder, child, first) in walks {
+                let first = match first {
+                    Some(first) => Some(first.await.context("listing folders")??),
+                    None => None,
+                };
+                Arc::clone(&self).walk(folder, child, first).await?;
+            }
+            match next {
+                Some(next) => page = next.await.context("listing folders")??,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Too many folders to look into each: list them in one go, but for `AWSLogs/` among them.
+    async fn flat(self: Arc<Self>, prefix: String, folders: Vec<String>, more: bool) -> Result<()> {
+        let logs = format!(
+            "{}AWSLogs/",
+            &prefix[..prefix.rfind('/').map_or(0, |slash| slash + 1)]
+        );
+        // It may be on a later page as well.
+        let logs = (folders.contains(&logs) || (more && logs.starts_with(&prefix))).then_some(logs);
+        self.send_one(Listing {
+            prefix,
+            except: logs.clone(),
+            ..Listing::default()
+        })
+        .await;
+        match logs {
+            Some(logs) => self.walk(logs, Level::Logs, None).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn send_one(&self, listing: Listing) {
+        self.send(tokio::spawn(std::future::ready(Ok(vec![listing]))))
+            .await;
+    }
+
+    async fn send(&self, branch: JoinHandle<Result<Vec<Listing>>>) {
+        // Nobody listens after a close.
+        _ = self.branches.send(branch).await;
+    }
+}
+
+/// The listings of an account or below.
+fn listings(
+    bucket: &Arc<Bucket>,
+    prefix: String,
+    level: Level,
+    first: Option<Page>,
+) -> BoxFuture<'_, Result<Vec<Listing>>> {
+    Box::pin(async move {
+        if level == Level::Files {
+            return Ok(vec![files(bucket, prefix)]);
+        }
+        let mut query = Query {
+            prefix,
+            delimiter: true,
+            ..Query::default()
+        };
+        let mut page = match first {
+            Some(page) => page,
+            None => bucket.list(&query).await?,
+        };
+        let mut found = Vec::new();
+        loop {
+            let known = bucket.known(&page, "");
+            if !known.is_empty() {
+                found.push(Listing {
+                    known: Some(known),
+                    ..Listing::default()
+                });
+            }
+            let below = mem::take(&mut page.folders)
+                .into_iter()
+                .filter_map(|folder| {
+                    let child = below(level, folder_name(&folder));
+                    if level == Level::Account && child != Level::Kind {
+                        // Digests, AWS Config, flow logs and the like.
+                        bucket.ledger.passed_over.add(1);
+                        return None;
+                    }
+                    Some(listings(bucket, folder, child, None))
+                });
+            found.extend(try_join_all(below).await?.into_iter().flatten());
+            match page.next.take() {
+                Some(token) => query.token = Some(token),
+                None => return Ok(found),
+            }
+            page = bucket.list(&query).await?;
+        }
+    })
+}
+
+/// The listing of a region, or of whatever else holds files, as far as the interval goes.
+fn files(bucket: &Bucket, prefix: String) -> Listing {
+    let interval = bucket.wanted.interval;
+    // The region's folder, above the days; without one there is no order to rely on.
+    let region = region_folder(&prefix).map(str::to_owned);
+    let day = |time: Timestamp| {
+        time.to_zoned(TimeZone::UTC)
+            .strftime("%Y/%m/%d/")
+            .to_string()
+    };
+    let bound = |time: Option<Timestamp>| Some(format!("{}{}", region.as_ref()?, day(time?)));
+    let after_end = interval
+        .end
+        .and_then(|end| end.checked_add(jiff::SignedDuration::from_hours(24)).ok());
+    Listing {
+        start_after: bound(interval.start).filter(|start| *start > prefix),
+        stop_at: bound(after_end),
+        prefix,
+        ..Listing::default()
+    }
+}
+
+/// The part of a prefix up to the region's folder, if it follows the layout so far.
+fn region_folder(prefix: &str) -> Option<&str> {
+    let mut level = Level::Above(0);
+    let mut end = 0;
+    for part in prefix.split_inclusive('/') {
+        let folder = part.strip_suffix('/')?;
+        end += part.len();
+        if level == Level::Kind {
+            return Some(&prefix[..end]);
+        }
+        level = below(level, folder);
+    }
+    None
+}
+
+impl Listings {
+    /// The next listings to merge: all there are, or as many as can be merged at once. None at the end.
+    pub async fn next_group(&mut self) -> Result<Vec<Listing>> {
+        while self.ahead.len() <= MERGED {
+            match self.branches.recv().await {
+                Some(branch) => self.ahead.extend(branch.await.context("listing folders")??),
+                None => {
+                    if let Some(walk) = self.walk.take() {
+                        walk.await.context("listing folders")??;
+                    }
+                    break;
+                }
+            }
+        }
+        self.groups += 1;
+        if self.ahead.len() > MERGED {
+            if self.groups == 1 {
+                log::info!(
+                    "more than {MERGED} accounts and regions: their events come by account, and in time order among {MERGED} of them"
+                );
+            }
+            let rest = self.ahead.split_off(MERGED);
+            return Ok(mem::replace(&mut self.ahead, rest));
+        }
+        Ok(mem::take(&mut self.ahead))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_tells_its_level() {
+        for (prefix, expected) in [
+            ("", Level::Above(0)),
+            ("AWSLogs", Level::Above(0)),
+            ("some/prefix/", Level::Above(0)),
+            ("AWSLogs/", Level::Logs),
+            ("p/AWSLogs/o-abcdefghij/", Level::Logs),
+            ("AWSLogs/1111", Level::Logs),
+            ("AWSLogs/111122223333/", Level::Account),
+            ("o-abcdefghij/AWSLogs/111122223333/Cloud", Level::Account),
+            ("AWSLogs/111122223333/CloudTrail/us-", Level::Kind),
+            ("AWSLogs/111122223333/CloudTrail-Insight/", Level::Kind),
+            ("AWSLogs/111122223333/Config/", Level::Files),
+            ("AWSLogs/111122223333/CloudTrail/us-east-1/", Level::Files),
+            (
+                "AWSLogs/111122223333/CloudTrail/us-east-1/2023/07/10/1111",
+                Level::Files,
+            ),
+            ("AWSLogs/else/", Level::Files),
+        ] {
+            assert_eq!(level(prefix), expected, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn only_regions_have_an_order_of_days() {
+        let region = "p/AWSLogs/o-abcdefghij/111122223333/CloudTrail/us-east-1/";
+        assert_eq!(region_folder(region), Some(region));
+        assert_eq!(region_folder(&format!("{region}2023/07/x")), Some(region));
+        assert_eq!(
+            region_folder("AWSLogs/111122223333/CloudTrail/us-east"),
+            None
+        );
+        assert_eq!(
+            region_folder("AWSLogs/111122223333/Config/us-east-1/"),
+            None
+        );
+        assert_eq!(region_folder("some/folder/"), None);
+    }
+}

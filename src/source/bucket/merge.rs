@@ -1,0 +1,241 @@
+//! Many listings, each in order of time, as one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::vec;
+
+use anyhow::{Context, Result};
+use aws_sdk_s3::types::{Object, ObjectStorageClass};
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+
+use super::discover::Listing;
+use super::{Bucket, Page, Query, decode_key};
+use crate::trail;
+
+/// Up to so many listings always have their next page asked for ahead; where there are more, only when few keys are
+/// left, to save memory.
+const PREFETCHED: usize = 64;
+/// Few keys.
+const FEW: usize = 250;
+
+/// A log file in a listing.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub delivered: Timestamp,
+    pub key: String,
+    /// In bytes, as stored.
+    pub size: u64,
+    /// In a storage class that has to be restored before it can be read.
+    pub archived: bool,
+}
+
+/// Listings being merged by time of delivery.
+pub(super) struct Merge {
+    bucket: Arc<Bucket>,
+    cursors: Vec<Cursor>,
+    /// The time of the first log file of each listing that has any left, in seconds since the epoch.
+    heads: BinaryHeap<Reverse<(i64, usize)>>,
+    /// Where keys that are few are asked for more.
+    few: usize,
+}
+
+/// How far a listing is read.
+struct Cursor {
+    listing: Listing,
+    files: vec::IntoIter<Found>,
+    next: NextPage,
+}
+
+enum NextPage {
+    None,
+    Token(String),
+    Asked(JoinHandle<Result<Page>>),
+}
+
+impl Merge {
+    /// Ask for the first page of every listing.
+    pub async fn start(bucket: &Arc<Bucket>, listings: Vec<Listing>) -> Result<Self> {
+        let few = if listings.len() <= PREFETCHED {
+            usize::MAX
+        } else {
+            FEW
+        };
+        let cursors = listings.into_iter().map(|mut listing| async {
+            let mut cursor = Cursor {
+                files: listing.known.take().unwrap_or_default().into_iter(),
+                next: NextPage::None,
+                listing,
+            };
+            if cursor.files.len() == 0 {
+                let query = cursor.query(None);
+                let page = bucket.list(&query).await?;
+                cursor.take(bucket, page);
+                cursor.fill(bucket, few).await?;
+            }
+            Ok::<_, anyhow::Error>(cursor)
+        });
+        let mut merge = Self {
+            bucket: Arc::clone(bucket),
+            cursors: try_join_all(cursors).await?,
+            heads: BinaryHeap::new(),
+            few,
+        };
+        for index in 0..merge.cursors.len() {
+            merge.push_head(index);
+        }
+        Ok(merge)
+    }
+
+    /// When the first log file was delivered.
+    pub fn first(&self) -> Option<Timestamp> {
+        let Reverse((seconds, _)) = self.heads.peek()?;
+        Timestamp::from_second(*seconds).ok()
+    }
+
+    /// The log file that was delivered first of all that are left.
+    pub async fn next(&mut self) -> Result<Option<Found>> {
+        let Some(Reverse((_, index))) = self.heads.pop() else {
+            return Ok(None);
+        };
+        let cursor = &mut self.cursors[index];
+        let file = cursor.files.next();
+        cursor.fill(&self.bucket, self.few).await?;
+        self.push_head(index);
+        Ok(file)
+    }
+
+    fn push_head(&mut self, index: usize) {
+        if let Some(file) = self.cursors[index].files.as_slice().first() {
+            self.heads
+                .push(Reverse((file.delivered.as_second(), index)));
+        }
+    }
+}
+
+impl Cursor {
+    fn query(&self, token: Option<String>) -> Query {
+        Query {
+            prefix: self.listing.prefix.clone(),
+            delimiter: false,
+            start_after: self.listing.start_after.clone().filter(|_| token.is_none()),
+            token,
+        }
+    }
+
+    /// Ask for the next page in time, and wait for it where nothing is left.
+    async fn fill(&mut self, bucket: &Arc<Bucket>, few: usize) -> Result<()> {
+        loop {
+            if let NextPage::Token(token) = &mut self.next
+                && self.files.len() <= few
+            {
+                let token = std::mem::take(token);
+                let (bucket, query) = (Arc::clone(bucket), self.query(Some(token)));
+                self.next = NextPage::Asked(tokio::spawn(async move { bucket.list(&query).await }));
+            }
+            if self.files.len() > 0 {
+                return Ok(());
+            }
+            match std::mem::replace(&mut self.next, NextPage::None) {
+                NextPage::Asked(page) => {
+                    let page = page.await.context("listing log files")??;
+                    self.take(bucket, page);
+                }
+                // Without files its page has been asked for.
+                NextPage::None | NextPage::Token(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Take over what a page holds of the listing.
+    fn take(&mut self, bucket: &Arc<Bucket>, mut page: Page) {
+        let next = page.next.take();
+        let stop_at = self.listing.stop_at.as_deref();
+        let past = |object: &Object| {
+            stop_at.is_some_and(|stop| {
+                object
+                    .key
+                    .as_deref()
+                    .is_some_and(|key| decode_key(key).as_str() >= stop)
+            })
+        };
+        let stopped = page.objects.last().is_some_and(past);
+        page.objects.retain(|object| !past(object));
+        let last_key = page
+            .objects
+            .last()
+            .and_then(|object| object.key.as_deref())
+            .map(decode_key);
+        self.files = bucket
+            .known(&page, self.listing.except.as_deref().unwrap_or_default())
+            .into_iter();
+        self.next = match next.filter(|_| !stopped) {
+            None => NextPage::None,
+            Some(token) => NextPage::Token(token),
+        };
+        // In the folder to be left out: go on behind it.
+        if let (Some(except), Some(last_key)) = (&self.listing.except, last_key)
+            && last_key.starts_with(except.as_str())
+            && !matches!(self.next, NextPage::None)
+        {
+            // `0` is the character after `/`.
+            let behind = format!("{}0", except.trim_end_matches('/'));
+            let query = Query {
+                prefix: self.listing.prefix.clone(),
+                start_after: Some(behind),
+                ..Query::default()
+            };
+            let bucket = Arc::clone(bucket);
+            self.next = NextPage::Asked(tokio::spawn(async move { bucket.list(&query).await }));
+        }
+    }
+}
+
+impl Bucket {
+    /// The log files on a page that are wanted; what is not is counted.
+    pub(super) fn known(&self, page: &Page, except: &str) -> Vec<Found> {
+        let mut found = Vec::with_capacity(page.objects.len());
+        for object in &page.objects {
+            let Some(key) = object.key.as_deref().map(decode_key) else {
+                continue;
+            };
+            let size = object
+                .size
+                .and_then(|size| u64::try_from(size).ok())
+                .unwrap_or(0);
+            // The console makes an empty object for each folder.
+            if key.ends_with('/') && size == 0 || !except.is_empty() && key.starts_with(except) {
+                continue;
+            }
+            // What is named by itself is read whatever it is called.
+            if !trail::is_log_file(&key) && key != self.location.prefix {
+                self.ledger.passed_over.add(1);
+                continue;
+            }
+            let own = object
+                .last_modified
+                .as_ref()
+                .and_then(|time| Timestamp::from_second(time.secs()).ok());
+            let delivered = trail::delivery_time(&key).or(own).unwrap_or_default();
+            if !self.wanted.interval.contains(delivered)
+                || !self.wanted.accounts.contain(trail::account(&key))
+            {
+                self.ledger.filtered.add(1);
+                continue;
+            }
+            let archived = matches!(
+                object.storage_class,
+                Some(ObjectStorageClass::Glacier | ObjectStorageClass::DeepArchive)
+            );
+            found.push(Found {
+                delivered,
+                key,
+                size,
+                archived,
+            });
+        }
+        found
+    }
+}

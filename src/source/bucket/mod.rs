@@ -1,0 +1,256 @@
+//! Log files in an S3 bucket.
+//!
+//! Accounts, kinds and regions are found with delimiter listings, side by side ([`discover`]); each region then has
+//! one listing of its own, whose keys sort by time, and these are merged ([`merge`]). No list of all keys is held.
+
+mod discover;
+mod merge;
+mod object;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Error, Result, bail};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::{CommonPrefix, EncodingType, Object, RequestPayer};
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use super::{LogFile, Source, Wanted};
+use crate::aws::{self, Access};
+use crate::config::Config;
+use crate::ledger::{Ledger, count};
+use crate::location::BucketLocation;
+use crate::trail;
+use discover::Listings;
+use merge::Merge;
+
+/// Listing requests in flight.
+const CONCURRENT_LISTS: usize = 48;
+/// Tries of a request, on top of the SDK's own, that fails for reasons that may pass.
+const TRIES: u32 = 5;
+
+/// What all requests to a bucket need.
+struct Bucket {
+    client: Client,
+    access: Access,
+    location: BucketLocation,
+    wanted: Wanted,
+    ledger: Arc<Ledger>,
+    lists: Semaphore,
+    /// Who pays, if not the owner.
+    payer: Option<RequestPayer>,
+}
+
+/// A page of a listing.
+struct Page {
+    objects: Vec<Object>,
+    /// Folders, where the listing has a delimiter.
+    folders: Vec<String>,
+    /// Where the next page goes on, if there is one.
+    next: Option<String>,
+}
+
+/// What to list.
+#[derive(Debug, Clone, Default)]
+struct Query {
+    prefix: String,
+    delimiter: bool,
+    start_after: Option<String>,
+    token: Option<String>,
+}
+
+/// The log files of a bucket in order of delivery.
+pub(super) struct BucketSource {
+    bucket: Arc<Bucket>,
+    listings: Listings,
+    merge: Option<Merge>,
+}
+
+/// Find out where the bucket is and whether there is anything under the prefix.
+pub(super) async fn open(
+    location: BucketLocation,
+    wanted: Wanted,
+    config: &Config,
+    ledger: Arc<Ledger>,
+) -> Result<BucketSource> {
+    let access = Access::load(&config.aws).await?;
+    let mut region = match location.region.clone().or_else(|| access.region()) {
+        Some(region) => Some(region),
+        None => access.bucket_region(&location.bucket).await?,
+    };
+    let first = Query {
+        prefix: location.prefix.clone(),
+        delimiter: true,
+        ..Query::default()
+    };
+    let mut followed = false;
+    let (bucket, page) = loop {
+        let bucket = Bucket {
+            client: access.s3(region.as_deref().unwrap_or("us-east-1")),
+            access: access.clone(),
+            location: location.clone(),
+            wanted: wanted.clone(),
+            ledger: Arc::clone(&ledger),
+            lists: Semaphore::new(CONCURRENT_LISTS),
+            payer: config.aws.request_payer.then_some(RequestPayer::Requester),
+        };
+        match bucket.try_list(&first).await {
+            Ok(page) => break (bucket, page),
+            Err(error) => {
+                // In another region than configured: S3 says which.
+                let told = aws::told_region(&error)
+                    .filter(|told| Some(told) != region.as_ref() && !followed);
+                if told.is_none() {
+                    return Err(bucket.listing_failed(&error, &first.prefix));
+                }
+                region = told;
+                followed = true;
+            }
+        }
+    };
+    if page.objects.is_empty() && page.folders.is_empty() && page.next.is_none() {
+        let url = location.url(&location.prefix);
+        bail!(
+            "there is nothing under {url}: check the prefix, which is case-sensitive (with {})",
+            bucket.access.who()
+        );
+    }
+    let bucket = Arc::new(bucket);
+    let listings = discover::start(Arc::clone(&bucket), page);
+    Ok(BucketSource {
+        bucket,
+        listings,
+        merge: None,
+    })
+}
+
+impl Source for BucketSource {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
+        Box::pin(async {
+            loop {
+                if let Some(merge) = &mut self.merge
+                    && let Some(object) = merge.next().await?
+                {
+                    self.bucket.ledger.files_listed.add(1);
+                    let bucket = Arc::clone(&self.bucket);
+                    return Ok(Some(LogFile {
+                        name: bucket.location.url(&object.key),
+                        size: object.size,
+                        delivered: Some(object.delivered),
+                        fetch: Box::new(move || Box::pin(object::fetch(bucket, object))),
+                    }));
+                }
+                // The next listings, all of them unless there are too many to merge.
+                let group = self.listings.next_group().await?;
+                if group.is_empty() {
+                    return self.end();
+                }
+                let merge = Merge::start(&self.bucket, group).await?;
+                self.note_span(merge.first());
+                self.merge = Some(merge);
+            }
+        })
+    }
+}
+
+impl BucketSource {
+    /// Between which times the capture lies, for its progress.
+    fn note_span(&self, first: Option<Timestamp>) {
+        let (ledger, interval) = (&self.bucket.ledger, self.bucket.wanted.interval);
+        let seconds = |time: Timestamp| u64::try_from(time.as_second()).unwrap_or(0);
+        if let Some(first) = first
+            && ledger.from.get() == 0
+        {
+            ledger.from.raise(seconds(first));
+        }
+        ledger
+            .to
+            .raise(seconds(interval.end.unwrap_or_else(Timestamp::now)));
+    }
+
+    /// All is listed. That there was something, but no log file, is an error; that nothing lies in the interval is not.
+    fn end(&self) -> Result<Option<LogFile>> {
+        let ledger = &self.bucket.ledger;
+        let unfiltered = self.bucket.wanted.interval == trail::Interval::default()
+            && self.bucket.wanted.accounts.are_all();
+        if ledger.files_listed.get() == 0 && ledger.filtered.get() == 0 && unfiltered {
+            let url = self.bucket.location.url(&self.bucket.location.prefix);
+            bail!(
+                "there is no CloudTrail log file (*.json.gz or *.json) under {url}, but {} of another kind",
+                count(ledger.passed_over.get(), "file or folder")
+            );
+        }
+        Ok(None)
+    }
+}
+
+impl Bucket {
+    async fn try_list(&self, query: &Query) -> std::result::Result<Page, aws::ListError> {
+        // The semaphore is never closed.
+        let _slot = self.lists.acquire().await;
+        let output = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.location.bucket)
+            .prefix(&query.prefix)
+            .set_delimiter(query.delimiter.then(|| "/".to_owned()))
+            .set_start_after(query.start_after.clone())
+            .set_continuation_token(query.token.clone())
+            // Keys may hold what XML can't.
+            .encoding_type(EncodingType::Url)
+            .set_request_payer(self.payer.clone())
+            .send()
+            .await?;
+        let next = output
+            .next_continuation_token
+            .filter(|_| output.is_truncated == Some(true));
+        let folders = output
+            .common_prefixes
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|CommonPrefix { prefix, .. }| prefix);
+        Ok(Page {
+            folders: folders.map(|folder| decode_key(&folder)).collect(),
+            objects: output.contents.unwrap_or_default(),
+            next,
+        })
+    }
+
+    /// A page, tried again where it failed for reasons that may pass.
+    async fn list(&self, query: &Query) -> Result<Page> {
+        let mut tries = 0;
+        loop {
+            match self.try_list(query).await {
+                Ok(page) => return Ok(page),
+                Err(error) if tries < TRIES && aws::is_transient(&error) => {
+                    self.ledger.retries.add(1);
+                    sleep(backoff(tries)).await;
+                    tries += 1;
+                }
+                Err(error) => return Err(self.listing_failed(&error, &query.prefix)),
+            }
+        }
+    }
+
+    fn listing_failed(&self, error: &aws::ListError, prefix: &str) -> Error {
+        self.access
+            .explain(error, &format!("listing {}", self.location.url(prefix)))
+    }
+}
+
+/// How long to wait before the next try: longer each time, and never all at once.
+fn backoff(tries: u32) -> Duration {
+    let longest = 200 * 2u64.pow(tries.min(6));
+    Duration::from_millis(fastrand::u64(longest / 2..=longest))
+}
+
+/// A key as it was sent, percent-encoded. What is no encoding stays as it is.
+fn decode_key(key: &str) -> String {
+    let key = key.replace('+', " ");
+    percent_encoding::percent_decode_str(&key)
+        .decode_utf8_lossy()
+        .into_owned()
+}

@@ -1,0 +1,138 @@
+//! One object's bytes, whatever happens on the way.
+
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow, bail};
+use aws_sdk_s3::primitives::ByteStream;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::merge::Found;
+use super::{Bucket, TRIES, backoff};
+use crate::aws;
+use crate::decode::WHOLE;
+use crate::source::Body;
+
+/// Get an object. A large one comes in pieces.
+pub(super) async fn fetch(bucket: Arc<Bucket>, object: Found) -> Result<Body> {
+    if object.archived {
+        bail!("is archived (Glacier): restore it from its storage class first");
+    }
+    let mut download = Download {
+        bucket,
+        key: object.key,
+        offset: 0,
+        etag: None,
+        body: None,
+        tries: 0,
+    };
+    if object.size as usize <= WHOLE {
+        let mut bytes = Vec::with_capacity(object.size as usize);
+        while let Some(piece) = download.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        return Ok(Body::Bytes(bytes));
+    }
+    // Whether it may be read at all is known with its first piece.
+    let mut piece = download.next().await?.map(|piece| piece.to_vec());
+    let (pieces, body) = mpsc::channel(8);
+    tokio::spawn(async move {
+        while let Some(next) = piece.take() {
+            if pieces.send(Ok(next)).await.is_err() {
+                return;
+            }
+            match download.next().await {
+                Ok(next) => piece = next.map(|piece| piece.to_vec()),
+                Err(error) => {
+                    _ = pieces
+                        .send(Err(std::io::Error::other(format!("{error:#}"))))
+                        .await;
+                }
+            }
+        }
+    });
+    Ok(Body::Stream(body))
+}
+
+/// A download, taken up where it broke off.
+struct Download {
+    bucket: Arc<Bucket>,
+    key: String,
+    /// Bytes received.
+    offset: u64,
+    /// Of the object begun, lest another's end is read with it.
+    etag: Option<String>,
+    body: Option<ByteStream>,
+    /// Tries since the last piece.
+    tries: u32,
+}
+
+impl Download {
+    async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
+        loop {
+            let Some(body) = &mut self.body else {
+                self.begin().await?;
+                continue;
+            };
+            match body.try_next().await {
+                Ok(Some(piece)) => {
+                    self.offset += piece.len() as u64;
+                    self.tries = 0;
+                    return Ok(Some(piece));
+                }
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    self.body = None;
+                    if self.tries >= TRIES {
+                        bail!(
+                            "its download broke off at byte {}: {}",
+                            self.offset,
+                            aws::chain(&error)
+                        );
+                    }
+                    self.wait().await;
+                }
+            }
+        }
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        loop {
+            let bucket = &self.bucket;
+            let request = bucket
+                .client
+                .get_object()
+                .bucket(&bucket.location.bucket)
+                .key(&self.key)
+                .set_range((self.offset > 0).then(|| format!("bytes={}-", self.offset)))
+                .set_if_match(self.etag.clone())
+                .set_request_payer(bucket.payer.clone());
+            match request.send().await {
+                Ok(output) => {
+                    if self.offset > 0 && output.content_range.is_none() {
+                        return Err(anyhow!(
+                            "its download broke off at byte {}, and the store can't go on from there",
+                            self.offset
+                        ));
+                    }
+                    self.etag = output.e_tag;
+                    self.body = Some(output.body);
+                    return Ok(());
+                }
+                // Nothing is left where all had arrived.
+                Err(error) if self.offset > 0 && aws::status(&error) == Some(416) => {
+                    self.body = Some(ByteStream::default());
+                    return Ok(());
+                }
+                Err(error) if self.tries < TRIES && aws::is_transient(&error) => self.wait().await,
+                Err(error) => return Err(bucket.access.explain(&error, "reading it")),
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        self.bucket.ledger.retries.add(1);
+        sleep(backoff(self.tries)).await;
+        self.tries += 1;
+    }
+}

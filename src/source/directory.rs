@@ -1,0 +1,140 @@
+//! Log files in a folder, with all below it, or one file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::vec;
+
+use anyhow::{Context, Result, anyhow, bail};
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use walkdir::WalkDir;
+
+use super::{Body, LogFile, Source, Wanted};
+use crate::ledger::Ledger;
+use crate::trail;
+
+/// The log files found, in order of delivery.
+pub(super) struct Directory(vec::IntoIter<Found>);
+
+struct Found {
+    delivered: Option<Timestamp>,
+    path: PathBuf,
+    /// Why it can't be read, where the walk saw that.
+    unreadable: Option<String>,
+}
+
+/// Find the log files below `path`.
+pub(super) async fn open(path: PathBuf, wanted: Wanted, ledger: Arc<Ledger>) -> Result<Directory> {
+    let books = Arc::clone(&ledger);
+    // A walk may take long, on a network's folder say.
+    let found = tokio::task::spawn_blocking(move || find(&path, &wanted, &books))
+        .await
+        .context("looking for log files")??;
+    ledger.files_listed.add(found.len() as u64);
+    ledger.files_expected.raise(ledger.files_listed.get());
+    Ok(Directory(found.into_iter()))
+}
+
+fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
+    let shown = path.display();
+    let metadata = path.metadata().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => anyhow!("{shown}: there is no such file or folder"),
+        _ => anyhow!("{shown}: can't be read: {error}"),
+    })?;
+    if !metadata.is_dir() {
+        // What is named by itself is read whatever its name and account.
+        if !metadata.is_file() {
+            bail!("{shown}: is neither a file nor a folder");
+        }
+        let delivered = delivery_time(path);
+        return Ok(vec![Found {
+            delivered,
+            path: path.to_owned(),
+            unreadable: None,
+        }]);
+    }
+    let mut found = Vec::new();
+    let mut seen = 0;
+    for entry in WalkDir::new(path).follow_links(true) {
+        let entry = match entry {
+            Ok(entry) if entry.depth() == 0 || entry.file_type().is_dir() => continue,
+            Ok(entry) => entry,
+            Err(error) if error.depth() == 0 => bail!("{shown}: the folder can't be read: {error}"),
+            Err(error) if error.loop_ancestor().is_some() => {
+                log::warn!("{error}");
+                continue;
+            }
+            Err(error) => {
+                found.push(Found {
+                    delivered: None,
+                    path: error.path().unwrap_or(path).to_owned(),
+                    unreadable: Some(
+                        error
+                            .io_error()
+                            .map_or_else(|| error.to_string(), ToString::to_string),
+                    ),
+                });
+                continue;
+            }
+        };
+        // Only the part below what the user named tells what is no log file: they may keep a trail in a folder
+        // of any name.
+        let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
+        let name = below.to_string_lossy();
+        if !entry.file_type().is_file() || !trail::is_log_file(&name) {
+            ledger.passed_over.add(1);
+            continue;
+        }
+        seen += 1;
+        // A file's own time says little of its delivery: where the name has none, the interval doesn't apply.
+        let in_interval =
+            trail::delivery_time(&name).is_none_or(|time| wanted.interval.contains(time));
+        if !in_interval
+            || !wanted
+                .accounts
+                .contain(trail::account(&entry.path().to_string_lossy()))
+        {
+            ledger.filtered.add(1);
+            continue;
+        }
+        found.push(Found {
+            delivered: delivery_time(entry.path()),
+            path: entry.into_path(),
+            unreadable: None,
+        });
+    }
+    if seen == 0 && found.is_empty() {
+        bail!(
+            "{shown}: there is no CloudTrail log file (*.json or *.json.gz) in this folder{}",
+            match ledger.passed_over.get() {
+                0 => ", which is empty".to_owned(),
+                n => format!(", but {} of another kind", crate::ledger::count(n, "file")),
+            }
+        );
+    }
+    // Files without a time in their name have that of the file; equal times go by name.
+    found.sort_unstable_by(|a, b| (a.delivered, &a.path).cmp(&(b.delivered, &b.path)));
+    Ok(found)
+}
+
+/// The time in the name, else the file's own.
+fn delivery_time(path: &Path) -> Option<Timestamp> {
+    trail::delivery_time(&path.to_string_lossy())
+        .or_else(|| Timestamp::try_from(path.metadata().ok()?.modified().ok()?).ok())
+}
+
+impl Source for Directory {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
+        Box::pin(std::future::ready(Ok(self.0.next().map(|file| LogFile {
+            name: file.path.display().to_string(),
+            size: 0,
+            delivered: file.delivered,
+            fetch: Box::new(move || {
+                Box::pin(std::future::ready(match file.unreadable {
+                    None => Ok(Body::File(file.path)),
+                    Some(why) => Err(anyhow!("can't be read: {why}")),
+                }))
+            }),
+        }))))
+    }
+}

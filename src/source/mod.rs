@@ -1,0 +1,79 @@
+//! Where log files come from. A source names them in the order in which their events are handed over, and knows how
+//! to fetch each; what is in them is no concern of its.
+
+mod bucket;
+mod directory;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::ledger::Ledger;
+use crate::location::Location;
+use crate::trail::{Accounts, Interval};
+
+/// A log file to be fetched.
+pub(crate) struct LogFile {
+    /// A path, or an `s3://` URL: what errors call it.
+    pub name: String,
+    /// Its size in bytes as stored; 0 where unknown.
+    pub size: u64,
+    /// When it was delivered: the time in its name, else the file's or object's own.
+    pub delivered: Option<Timestamp>,
+    /// How to get at it.
+    pub fetch: Fetch,
+}
+
+/// Gets a log file's bytes; its error is about this file alone.
+pub(crate) type Fetch = Box<dyn FnOnce() -> BoxFuture<'static, Result<Body>> + Send>;
+
+/// A log file's bytes as stored, compressed or not.
+pub(crate) enum Body {
+    /// In a file, to be read by whoever decodes it.
+    File(PathBuf),
+    /// All of them.
+    Bytes(Vec<u8>),
+    /// Too many to hold: pieces in order; an error ends them.
+    Stream(mpsc::Receiver<std::io::Result<Vec<u8>>>),
+}
+
+/// Names log files in order.
+pub(crate) trait Source: Send + 'static {
+    /// The next log file; none at the end. An error ends the capture.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>>;
+}
+
+/// What is asked of a source, beside its location.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub interval: Interval,
+    pub accounts: Accounts,
+}
+
+/// Open what the user named. Returns once it is known that there is something, or what is wrong.
+pub(crate) async fn open(
+    location: Location,
+    config: &Config,
+    interval: Interval,
+    ledger: Arc<Ledger>,
+) -> Result<Box<dyn Source>> {
+    let wanted = Wanted {
+        interval: if config.s3_interval_of == "event" {
+            interval.with_lateness()
+        } else {
+            interval
+        },
+        accounts: Accounts::parse(&config.s3_account_list)?,
+    };
+    Ok(match location {
+        Location::Path(path) => Box::new(directory::open(path, wanted, ledger).await?),
+        Location::Bucket(location) => {
+            Box::new(bucket::open(location, wanted, config, ledger).await?)
+        }
+    })
+}

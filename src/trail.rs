@@ -1,0 +1,472 @@
+//! How CloudTrail lays out a bucket, and intervals of delivery time.
+//!
+//! `[prefix/]AWSLogs/[o-ORG/]ACCOUNT/KIND/REGION/YYYY/MM/DD/ACCOUNT_KIND_REGION_YYYYMMDDTHHMMZ_RANDOM.json.gz`, see
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html>. KIND is
+//! `CloudTrail` (management and data events), `CloudTrail-Insight`, `CloudTrail-NetworkActivity` or
+//! `CloudTrail-Aggregated`; `CloudTrail-Digest` (signatures) and `CloudTrail-Lake` (query results and exports) hold
+//! no events.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail, ensure};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+/// The time in a log file's name, that of its delivery, to the minute.
+pub(crate) fn delivery_time(key: &str) -> Option<Timestamp> {
+    let name = file_name(key);
+    name.split(['_', '.']).find_map(parse_minute)
+}
+
+/// `20230710T1205Z`
+fn parse_minute(text: &str) -> Option<Timestamp> {
+    let text = text.as_bytes();
+    if text.len() != 14 || text[8] != b'T' || text[13] != b'Z' {
+        return None;
+    }
+    let number = |range: std::ops::Range<usize>| {
+        text[range].iter().try_fold(0i16, |n, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| n * 10 + i16::from(digit - b'0'))
+        })
+    };
+    let small = |range| number(range).map(|n| n as i8);
+    let time = DateTime::new(
+        number(0..4)?,
+        small(4..6)?,
+        small(6..8)?,
+        small(9..11)?,
+        small(11..13)?,
+        0,
+        0,
+    );
+    utc(time.ok()?)
+}
+
+fn utc(time: DateTime) -> Option<Timestamp> {
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// The last part of a key or path.
+fn file_name(key: &str) -> &str {
+    key.rsplit(['/', '\\']).next().unwrap_or(key)
+}
+
+/// Is this the name of a folder of log files below an account? Of those that begin with `CloudTrail` all but the
+/// two that are known to hold no events, so that new ones are read rather than missed.
+pub(crate) fn is_kind(folder: &str) -> bool {
+    folder.starts_with("CloudTrail")
+        && !folder.starts_with("CloudTrail-Digest")
+        && !folder.starts_with("CloudTrail-Lake")
+}
+
+/// Twelve digits.
+pub(crate) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// An organization's ID: `o-` and 10 to 32 lower-case letters or digits.
+pub(crate) fn is_organization(text: &str) -> bool {
+    text.strip_prefix("o-").is_some_and(|rest| {
+        (10..=32).contains(&rest.len())
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    })
+}
+
+/// Can this key or path be a CloudTrail log file, going by its name alone?
+pub(crate) fn is_log_file(key: &str) -> bool {
+    let name = file_name(key);
+    let lower = name.to_ascii_lowercase();
+    if !lower.ends_with(".json") && !lower.ends_with(".json.gz") {
+        return false;
+    }
+    // ACCOUNT_SERVICE_REGION_…: AWS Config and others name their files alike.
+    let mut parts = name.split('_');
+    if parts.next().is_some_and(is_account)
+        && parts
+            .next()
+            .is_some_and(|service| parts.next().is_some() && !is_kind(service))
+    {
+        return false;
+    }
+    let mut folders: Vec<&str> = key.split(['/', '\\']).collect();
+    folders.pop();
+    if folders
+        .iter()
+        .any(|folder| folder.starts_with("CloudTrail-") && !is_kind(folder))
+    {
+        return false;
+    }
+    service(&folders).is_none_or(is_kind)
+}
+
+/// The folder after `AWSLogs/[o-ORG/]ACCOUNT/`.
+fn service<'a>(folders: &[&'a str]) -> Option<&'a str> {
+    let logs = folders.iter().rposition(|folder| *folder == "AWSLogs")?;
+    let mut rest = folders[logs + 1..]
+        .iter()
+        .copied()
+        .skip_while(|folder| is_organization(folder));
+    rest.next().filter(|folder| is_account(folder))?;
+    rest.next()
+}
+
+/// The account that a log file belongs to: the folder before its kind, else the beginning of its name.
+pub(crate) fn account(key: &str) -> Option<&str> {
+    let folders: Vec<&str> = key.split(['/', '\\']).collect();
+    folders
+        .windows(2)
+        .find(|pair| is_account(pair[0]) && is_kind(pair[1]) && !pair[1].contains('.'))
+        .map(|pair| pair[0])
+        .or_else(|| {
+            file_name(key)
+                .split('_')
+                .next()
+                .filter(|first| is_account(first))
+        })
+}
+
+/// Which accounts to read: all, or those of `s3AccountList`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Accounts(BTreeSet<String>);
+
+impl Accounts {
+    /// Comma-separated account IDs of twelve digits each; spaces do not matter.
+    pub fn parse(list: &str) -> Result<Self> {
+        let mut accounts = BTreeSet::new();
+        for account in list
+            .split(',')
+            .map(str::trim)
+            .filter(|account| !account.is_empty())
+        {
+            ensure!(
+                is_account(account),
+                "{account:?} is no AWS account ID: give account IDs of 12 digits, separated by commas, such as 123456789012,210987654321"
+            );
+            accounts.insert(account.to_owned());
+        }
+        ensure!(
+            !accounts.is_empty() || list.trim().is_empty(),
+            "{list:?} names no account"
+        );
+        Ok(Self(accounts))
+    }
+
+    /// Is there no list?
+    pub fn are_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Does the list take this account? A list takes no file whose account is unknown.
+    pub fn contain(&self, account: Option<&str>) -> bool {
+        self.are_all() || account.is_some_and(|account| self.0.contains(account))
+    }
+}
+
+/// A span of delivery time, to the minute, both ends included; either end may be open.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Interval {
+    pub start: Option<Timestamp>,
+    pub end: Option<Timestamp>,
+}
+
+impl Interval {
+    /// The forms of `s3Interval`: empty, `5d`, `5d-2d`, `2024-03-06T00:00:00Z`, two of those with a `-` between, or
+    /// one of each. Units are w, d, h, m and s, back from `now`.
+    pub fn parse(text: &str, now: Timestamp) -> Result<Self> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let interval = parse_interval(text, now).with_context(|| {
+            format!(
+                "{text:?} is no interval: give how far back to go (5d, 36h, 2w), a time (2024-03-06T00:00:00Z), \
+                 or two of these with a - between them (5d-2d)"
+            )
+        })?;
+        if let (Some(start), Some(end)) = (interval.start, interval.end) {
+            ensure!(
+                start <= end,
+                "{text:?} is no interval: it ends before it starts"
+            );
+        }
+        Ok(interval)
+    }
+
+    /// The interval of delivery in which all events of this one arrive.
+    pub fn with_lateness(self) -> Self {
+        let end = self
+            .end
+            .map(|end| end.checked_add(LATENESS).unwrap_or(Timestamp::MAX));
+        Self { end, ..self }
+    }
+
+    /// Did an event at this time, in ns since the epoch, happen within the interval, to the nanosecond, both ends
+    /// included?
+    pub fn contains_event(&self, time: u64) -> bool {
+        let time = i128::from(time);
+        self.start.is_none_or(|start| time >= start.as_nanosecond())
+            && self.end.is_none_or(|end| time <= end.as_nanosecond())
+    }
+
+    /// Does a log file delivered then belong to the interval?
+    pub fn contains(&self, time: Timestamp) -> bool {
+        let minute = |time: Timestamp| time.as_second().div_euclid(60);
+        self.start.is_none_or(|start| minute(time) >= minute(start))
+            && self.end.is_none_or(|end| minute(time) <= minute(end))
+    }
+}
+
+/// How long after an event its log file may be delivered and still be looked into for it. CloudTrail takes about five
+/// minutes, Insights events half an hour, see
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html>.
+pub(crate) const LATENESS: SignedDuration = SignedDuration::from_hours(1);
+
+fn parse_interval(text: &str, now: Timestamp) -> Result<Interval> {
+    if let Ok(start) = parse_end(text, now) {
+        return Ok(Interval {
+            start: Some(start),
+            end: None,
+        });
+    }
+    // The dash between two ends is one of several where they are dates: take the one that leaves two ends.
+    let mut failed = None;
+    for (dash, _) in text.match_indices('-') {
+        match (
+            parse_end(&text[..dash], now),
+            parse_end(&text[dash + 1..], now),
+        ) {
+            (Ok(start), Ok(end)) => {
+                return Ok(Interval {
+                    start: Some(start),
+                    end: Some(end),
+                });
+            }
+            (Err(error), _) | (_, Err(error)) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => bail!("it has no unit (w, d, h, m or s)"),
+    }
+}
+
+/// `5d` or an RFC 3339 time.
+fn parse_end(text: &str, now: Timestamp) -> Result<Timestamp> {
+    let text = text.trim();
+    if let Some((number, unit)) = text.split_at_checked(text.len().saturating_sub(1))
+        && !number.is_empty()
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        let unit = match unit {
+            "w" => 7 * 24 * 60 * 60,
+            "d" => 24 * 60 * 60,
+            "h" => 60 * 60,
+            "m" => 60,
+            "s" => 1,
+            _ => bail!("{text:?} has no unit (w, d, h, m or s)"),
+        };
+        let seconds = number
+            .parse::<i64>()
+            .ok()
+            .and_then(|number| number.checked_mul(unit));
+        return seconds
+            .and_then(|seconds| now.checked_sub(SignedDuration::from_secs(seconds)).ok())
+            .with_context(|| format!("{text:?} goes back too far"));
+    }
+    text.parse::<Timestamp>()
+        .map_err(|_| anyhow::anyhow!("{text:?} is no time"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "p/AWSLogs/o-abcdefghij/111122223333/CloudTrail/us-east-1/2023/07/10/111122223333_CloudTrail_us-east-1_20230710T1205Z_Vp7r3boWJKtPb3wM.json.gz";
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn keys_tell_time_and_account() {
+        assert_eq!(delivery_time(KEY), Some(time("2023-07-10T12:05:00Z")));
+        assert_eq!(account(KEY), Some("111122223333"));
+        assert_eq!(
+            account("444455556666_CloudTrail_us-east-1_20230710T1205Z_x.json"),
+            Some("444455556666")
+        );
+        assert_eq!(account("some/events.json"), None);
+        // The folder counts, as one may deliver for another account.
+        assert_eq!(
+            account("AWSLogs/111122223333/CloudTrail/eu-west-1/444455556666_CloudTrail_x.json"),
+            Some("111122223333")
+        );
+        assert_eq!(delivery_time("events.json"), None);
+        assert_eq!(delivery_time("1_CloudTrail_r_20231310T1205Z_x.json"), None);
+    }
+
+    #[test]
+    fn only_log_files_are_taken() {
+        for (key, expected) in [
+            (KEY, true),
+            ("events.json", true),
+            ("a b/EVENTS.JSON.GZ", true),
+            (
+                "AWSLogs/111122223333/CloudTrail-Insight/us-east-1/2023/07/10/x.json.gz",
+                true,
+            ),
+            (
+                "AWSLogs/111122223333/CloudTrail-NetworkActivity/us-east-1/x.json.gz",
+                true,
+            ),
+            (
+                "AWSLogs/111122223333/CloudTrail-Aggregated/us-east-1/x.json.gz",
+                true,
+            ),
+            (
+                "AWSLogs/111122223333/CloudTrail-Digest/us-east-1/2023/07/10/x.json.gz",
+                false,
+            ),
+            ("CloudTrail-Digest/us-east-1/x.json.gz", false),
+            (
+                "AWSLogs/111122223333/CloudTrail-Lake/Query/2023/x_sign.json",
+                false,
+            ),
+            (
+                "AWSLogs/111122223333/Config/us-east-1/2023/7/10/ConfigHistory/x.json.gz",
+                false,
+            ),
+            (
+                "AWSLogs/o-abcdefghij/111122223333/Config/us-east-1/x.json.gz",
+                false,
+            ),
+            (
+                "111122223333_Config_us-east-1_ConfigHistory_20230710T120500Z.json.gz",
+                false,
+            ),
+            (
+                "111122223333_CloudTrail-Digest_us-east-1_trail_us-east-1_20230710T120500Z.json.gz",
+                false,
+            ),
+            ("111122223333_events.json", true),
+            (
+                "AWSLogs/111122223333/elasticloadbalancing/us-east-1/x.log.gz",
+                false,
+            ),
+            ("AWSLogs/111122223333/vpcflowlogs/us-east-1/x.log.gz", false),
+            ("AWSLogs/notes.json", true),
+        ] {
+            assert_eq!(is_log_file(key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn intervals_in_all_forms() {
+        let now = time("2024-03-10T12:30:30Z");
+        let interval = |start: &str, end: &str| Interval {
+            start: (!start.is_empty()).then(|| time(start)),
+            end: (!end.is_empty()).then(|| time(end)),
+        };
+        for (text, expected) in [
+            ("", interval("", "")),
+            (" 5d ", interval("2024-03-05T12:30:30Z", "")),
+            ("1w", interval("2024-03-03T12:30:30Z", "")),
+            ("36h", interval("2024-03-09T00:30:30Z", "")),
+            ("90m", interval("2024-03-10T11:00:30Z", "")),
+            ("30s", interval("2024-03-10T12:30:00Z", "")),
+            (
+                "5d-2d",
+                interval("2024-03-05T12:30:30Z", "2024-03-08T12:30:30Z"),
+            ),
+            (
+                "5d - 2d",
+                interval("2024-03-05T12:30:30Z", "2024-03-08T12:30:30Z"),
+            ),
+            ("2024-03-06T00:00:00Z", interval("2024-03-06T00:00:00Z", "")),
+            (
+                "2024-03-06T00:00:00Z-2024-03-07T00:00:00Z",
+                interval("2024-03-06T00:00:00Z", "2024-03-07T00:00:00Z"),
+            ),
+            (
+                "2024-03-06T00:00:00Z - 2d",
+                interval("2024-03-06T00:00:00Z", "2024-03-08T12:30:30Z"),
+            ),
+            (
+                "5d-2024-03-06T00:00:00Z",
+                interval("2024-03-05T12:30:30Z", "2024-03-06T00:00:00Z"),
+            ),
+            (
+                "2024-03-06T01:00:00+01:00",
+                interval("2024-03-06T00:00:00Z", ""),
+            ),
+            (
+                "2024-03-06T01:00:00-01:00",
+                interval("2024-03-06T02:00:00Z", ""),
+            ),
+        ] {
+            assert_eq!(Interval::parse(text, now).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_intervals_are_named() {
+        let now = time("2024-03-10T12:30:00Z");
+        for text in [
+            "yesterday",
+            "5",
+            "5y",
+            "-5d",
+            "5d-",
+            "5d-2d-1d",
+            "2024-13-06T00:00:00Z",
+            "99999999999999999999d",
+            "é",
+        ] {
+            let error = format!("{:#}", Interval::parse(text, now).unwrap_err());
+            assert!(
+                error.contains(&format!("{text:?} is no interval")),
+                "{error}"
+            );
+        }
+        let error = Interval::parse("2d-5d", now).unwrap_err().to_string();
+        assert!(error.contains("ends before it starts"), "{error}");
+    }
+
+    #[test]
+    fn both_ends_belong_to_the_minute() {
+        let interval = Interval {
+            start: Some(time("2024-03-06T00:10:40Z")),
+            end: Some(time("2024-03-06T00:20:10Z")),
+        };
+        for (at, expected) in [
+            ("00:09:59", false),
+            ("00:10:00", true),
+            ("00:20:00", true),
+            ("00:20:59", true),
+            ("00:21:00", false),
+        ] {
+            assert_eq!(
+                interval.contains(time(&format!("2024-03-06T{at}Z"))),
+                expected,
+                "{at}"
+            );
+        }
+    }
+
+    #[test]
+    fn account_lists() {
+        let accounts = Accounts::parse(" 111122223333 ,444455556666,").unwrap();
+        assert!(accounts.contain(Some("444455556666")));
+        assert!(!accounts.contain(Some("777788889999")));
+        assert!(!accounts.contain(None));
+        assert!(Accounts::parse("").unwrap().contain(None));
+        for bad in ["1111", "111122223333;444455556666", "11112222333x", ","] {
+            assert!(Accounts::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

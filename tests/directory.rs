@@ -1,0 +1,349 @@
+//! Trails in folders and files.
+
+use std::{fs, path::Path};
+
+use harness::{
+    capture::Capture,
+    host::{Event, Library, ids},
+    trail::{self, LogFile, Maker, gzip, log_text, write},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const ACCOUNTS: [&str; 2] = ["123456789012", "210987654321"];
+const REGIONS: [&str; 2] = ["eu-west-1", "us-east-1"];
+
+/// Runs the captures that the tests of this file start.
+#[test]
+#[ignore = "not a test: the process that a capture runs in"]
+fn child() {
+    harness::capture::child();
+}
+
+/// A trail in a folder.
+fn trail_in(folder: &Path) -> Vec<LogFile> {
+    let files = Maker::new(1).trail(&ACCOUNTS, &REGIONS, "20240305T2350Z", 4, 3);
+    for file in &files {
+        file.write(folder);
+    }
+    files
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Reads with this configuration.
+fn read(path: &Path, config: Value) -> Vec<Event> {
+    let plugin = Library::load().unwrap().init(&config.to_string()).unwrap();
+    plugin.events(text(path)).unwrap()
+}
+
+/// Reads in a process of its own and gives all IDs, sorted, and the log.
+fn sorted(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort();
+    ids
+}
+
+#[test]
+fn a_trail_comes_whole_in_order_of_delivery() {
+    let folder = TempDir::new().unwrap();
+    let files = trail_in(folder.path());
+    let events = read(folder.path(), json!({}));
+    assert_eq!(sorted(ids(&events)), sorted(trail::ids(&files)));
+    for (event, wanted) in events
+        .iter()
+        .zip(trail::records(&by_delivery(&events, &files)))
+    {
+        assert_eq!(event.payload(), wanted.json.as_bytes());
+        assert_eq!(event.ts(), wanted.ts());
+    }
+}
+
+/// The files in the order in which their first events came, which must be that of their delivery.
+fn by_delivery(events: &[Event], files: &[LogFile]) -> Vec<LogFile> {
+    let mut seen: Vec<LogFile> = vec![];
+    for id in ids(events) {
+        let file = files
+            .iter()
+            .find(|file| file.records.iter().any(|record| record.id == id))
+            .unwrap();
+        if seen.iter().all(|seen| seen.key("") != file.key("")) {
+            seen.push(file.clone());
+        }
+    }
+    assert!(
+        seen.is_sorted_by_key(|file| file.time.clone()),
+        "{:?}",
+        seen.iter().map(LogFile::name).collect::<Vec<_>>()
+    );
+    seen
+}
+
+#[test]
+fn any_folder_of_a_trail_can_be_opened_and_any_file() {
+    let folder = TempDir::new().unwrap();
+    let files = trail_in(folder.path());
+    let file = &files[0];
+    let key = file.key("");
+    for (end, _) in key.match_indices('/').chain([(key.len(), "")]) {
+        let below: Vec<LogFile> = files
+            .iter()
+            .filter(|file| file.key("").starts_with(&key[..end]))
+            .cloned()
+            .collect();
+        for slash in ["", "/"] {
+            if end == key.len() && slash == "/" {
+                continue;
+            }
+            let path = folder.path().join(format!("{}{slash}", &key[..end]));
+            assert_eq!(
+                sorted(ids(&read(&path, json!({})))),
+                sorted(trail::ids(&below)),
+                "{path:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_path_may_be_a_file_url_have_spaces_or_begin_at_home() {
+    let folder = TempDir::new().unwrap();
+    let files = trail_in(&folder.path().join("my trail ü"));
+    let wanted = sorted(trail::ids(&files));
+    let plain = text(folder.path());
+    for params in [
+        format!("{plain}/my trail ü"),
+        format!("  {plain}/my trail ü "),
+        format!("file://{plain}/my%20trail%20%C3%BC"),
+        format!("file://localhost{plain}/my%20trail%20%C3%BC/"),
+    ] {
+        let plugin = Library::load().unwrap().init("").unwrap();
+        assert_eq!(
+            sorted(ids(&plugin.events(&params).unwrap())),
+            wanted,
+            "{params}"
+        );
+    }
+    let capture = Capture::new("~/trail");
+    let files = trail_in(&capture.home().join("trail"));
+    assert_eq!(sorted(ids(&capture.events())), sorted(trail::ids(&files)));
+}
+
+#[test]
+fn gzip_is_recognised_by_its_content() {
+    let folder = TempDir::new().unwrap();
+    let mut maker = Maker::new(2);
+    let [zipped, plain, upper] =
+        [(); 3].map(|()| maker.file(ACCOUNTS[0], REGIONS[0], "20240305T1205Z", 2));
+    write(&folder.path().join("zipped.json"), &zipped.gz());
+    write(&folder.path().join("plain.json.gz"), &plain.json());
+    write(&folder.path().join("UPPER.JSON.GZ"), &upper.gz());
+    let events = read(folder.path(), json!({}));
+    assert_eq!(
+        sorted(ids(&events)),
+        sorted(trail::ids(&[zipped, plain, upper]))
+    );
+}
+
+#[test]
+fn what_holds_no_events_is_passed_over_and_counted() {
+    let capture = Capture::new("~/trail").config(json!({}));
+    let folder = capture.home().join("trail");
+    let files = trail_in(&folder);
+    let bystanders = Maker::new(3).bystanders(ACCOUNTS[0], REGIONS[0]);
+    for (key, body) in &bystanders {
+        write(&folder.join(key), body);
+    }
+    write(&folder.join("README.txt"), b"notes");
+    let insights = Maker::new(4).insight_file(ACCOUNTS[0], REGIONS[0], "20240305T2350Z");
+    insights.write(&folder);
+    let mut network = Maker::new(5).file(ACCOUNTS[0], REGIONS[0], "20240305T2350Z", 2);
+    network.kind = "CloudTrail-NetworkActivity".into();
+    network.write(&folder);
+    let seen = capture.run();
+    assert_eq!(seen.error, None);
+    let wanted = [trail::ids(&files), trail::ids(&[insights, network])].concat();
+    assert_eq!(sorted(seen.ids()), sorted(wanted));
+    // A run that lost nothing says nothing to stderr.
+    assert_eq!(seen.stderr, "");
+    let line = seen
+        .logs
+        .iter()
+        .find(|line| line.message.contains("passed over"))
+        .expect("no count of what was passed over");
+    assert!(
+        line.message
+            .contains(&format!("passed over {} ", bystanders.len() + 1)),
+        "{line:?}"
+    );
+}
+
+#[test]
+fn interval_and_accounts_apply_to_folders() {
+    let folder = TempDir::new().unwrap();
+    let files = trail_in(folder.path());
+    // Delivered at 23:50, 23:55, 00:00 and 00:05.
+    let delivered = |from: &str, to: &str| -> Vec<LogFile> {
+        files
+            .iter()
+            .filter(|file| (from..=to).contains(&file.time.as_str()))
+            .cloned()
+            .collect()
+    };
+    let day = "20240305T2355Z";
+    for (interval, wanted) in [
+        ("2024-03-05T23:55:00Z", delivered(day, "9")),
+        ("2024-03-05T23:55:59Z", delivered(day, "9")),
+        ("2024-03-05T23:56:00Z", delivered("20240306T0000Z", "9")),
+        (
+            "2024-03-05T23:55:00Z-2024-03-06T00:00:00Z",
+            delivered(day, "20240306T0000Z"),
+        ),
+        (
+            " 2024-03-05T23:55:00Z - 2024-03-06T00:00:00Z ",
+            delivered(day, "20240306T0000Z"),
+        ),
+        (
+            "2024-03-05T23:54:00Z-2024-03-05T23:59:59Z",
+            delivered(day, day),
+        ),
+        (
+            "2024-03-05T23:55:00Z-2024-03-05T23:55:00Z",
+            delivered(day, day),
+        ),
+        ("2024-03-05T23:54:00Z-1d", delivered(day, "9")),
+        ("", files.clone()),
+    ] {
+        for below in [
+            "",
+            "AWSLogs",
+            "AWSLogs/123456789012/CloudTrail/eu-west-1/2024/03",
+        ] {
+            let wanted: Vec<LogFile> = wanted
+                .iter()
+                .filter(|file| file.key("").starts_with(below))
+                .cloned()
+                .collect();
+            let events = read(&folder.path().join(below), json!({"s3Interval": interval}));
+            assert_eq!(
+                sorted(ids(&events)),
+                sorted(trail::ids(&wanted)),
+                "{interval} in {below:?}"
+            );
+        }
+    }
+    for (list, accounts) in [
+        ("123456789012", &ACCOUNTS[..1]),
+        (" 210987654321 , 123456789012 ", &ACCOUNTS[..]),
+        ("210987654321", &ACCOUNTS[1..]),
+        ("", &ACCOUNTS[..]),
+    ] {
+        let wanted: Vec<LogFile> = files
+            .iter()
+            .filter(|file| accounts.contains(&file.account.as_str()))
+            .cloned()
+            .collect();
+        let events = read(folder.path(), json!({"s3AccountList": list}));
+        assert_eq!(
+            sorted(ids(&events)),
+            sorted(trail::ids(&wanted)),
+            "{list:?}"
+        );
+    }
+}
+
+#[test]
+fn intervals_may_count_back_from_now() {
+    let folder = TempDir::new().unwrap();
+    let mut maker = Maker::new(6);
+    let now = Timestamp::now();
+    let files: Vec<LogFile> = [1, 30, 60, 100, 140, 400]
+        .iter()
+        .map(|hours| {
+            maker.file(
+                ACCOUNTS[0],
+                REGIONS[0],
+                &trail::format_time(now - SignedDuration::from_hours(*hours)),
+                1,
+            )
+        })
+        .collect();
+    for file in &files {
+        file.write(folder.path());
+    }
+    let date = |hours| {
+        (now - SignedDuration::from_hours(hours))
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string()
+    };
+    for (interval, wanted) in [
+        ("5d".to_owned(), &files[..4]),
+        ("5d-2d".to_owned(), &files[2..4]),
+        ("36h".to_owned(), &files[..2]),
+        ("90m".to_owned(), &files[..1]),
+        ("1w".to_owned(), &files[..5]),
+        (format!("5d-{}", date(48)), &files[2..4]),
+        (format!("{}-2d", date(120)), &files[2..4]),
+    ] {
+        let events = read(folder.path(), json!({"s3Interval": interval}));
+        assert_eq!(
+            sorted(ids(&events)),
+            sorted(trail::ids(wanted)),
+            "{interval}"
+        );
+    }
+}
+
+#[test]
+fn an_interval_that_holds_nothing_is_an_end_with_a_line_of_log() {
+    let capture = Capture::new("~/trail")
+        .config(json!({"s3Interval": "2020-01-01T00:00:00Z-2020-01-02T00:00:00Z"}));
+    trail_in(&capture.home().join("trail"));
+    let seen = capture.run();
+    assert_eq!(
+        (seen.error, seen.events.len(), seen.stderr.as_str()),
+        (None, 0, "")
+    );
+    assert!(!seen.logs.is_empty());
+}
+
+/// Names that follow no layout come in the order of the names.
+#[test]
+fn other_names_are_read_too() {
+    let folder = TempDir::new().unwrap();
+    let mut maker = Maker::new(7);
+    let files: Vec<LogFile> = (0..3)
+        .map(|_| maker.file(ACCOUNTS[0], REGIONS[0], "20240305T1205Z", 2))
+        .collect();
+    let time = fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
+    for (name, file) in ["a/1.json", "a/2.json", "b.json"].iter().zip(&files) {
+        let path = write(&folder.path().join(name), &file.json());
+        fs::File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_times(time)
+            .unwrap();
+    }
+    assert_eq!(ids(&read(folder.path(), json!({}))), trail::ids(&files));
+}
+
+/// A log file may hold records in any order.
+#[test]
+fn records_of_a_file_come_in_the_order_of_their_time() {
+    let folder = TempDir::new().unwrap();
+    let file = Maker::new(8).file(ACCOUNTS[0], REGIONS[0], "20240305T1205Z", 50);
+    let mut shuffled: Vec<&str> = file
+        .records
+        .iter()
+        .map(|record| record.json.as_str())
+        .collect();
+    fastrand::Rng::with_seed(9).shuffle(&mut shuffled);
+    write(
+        &folder.path().join(file.name()),
+        &gzip(&log_text(&shuffled)),
+    );
+    assert_eq!(ids(&read(folder.path(), json!({}))), trail::ids(&[file]));
+}

@@ -1,0 +1,488 @@
+//! A capture in a process of its own, with an environment of the test's choosing.
+//!
+//! The environment belongs to a whole process, and the plugin reads much of it: so a test that
+//! minds it starts its own program again for the capture. The test file has one function for
+//! that:
+//!
+//! ```
+//! /// Runs the captures that the tests of this file start.
+//! #[test]
+//! #[ignore = "not a test: the process that a capture runs in"]
+//! fn child() {
+//!     harness::capture::child();
+//! }
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    aws::{ACCESS_KEY, Aws, REGION, SECRET_KEY},
+    host::{self, Event, Fields, LIMIT, Library, LogLine, Status},
+    proxy::Proxy,
+};
+
+const REQUEST: &str = "HARNESS_CAPTURE";
+
+/// A capture to be run.
+pub struct Capture {
+    request: Request,
+    config: Value,
+    env: BTreeMap<String, String>,
+    home: TempDir,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Request {
+    params: String,
+    config: String,
+    fields: Fields_,
+    limit: Duration,
+    /// Ends the capture after so many events.
+    enough: Option<usize>,
+    default_sigpipe: bool,
+    answer: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Fields_ {
+    None,
+    All,
+}
+
+/// What the child tells, a line of JSON each.
+#[derive(Serialize, Deserialize)]
+enum Line {
+    Event {
+        ts: u64,
+        payload: String,
+        text: Option<String>,
+        fields: Option<Fields>,
+    },
+    Log(LogLine),
+    Failed(Stage, String),
+    End {
+        progress: (u32, String),
+        metrics: BTreeMap<String, u64>,
+    },
+}
+
+/// Where a capture failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// The configuration was refused.
+    Init,
+    /// The open params, or what they name.
+    Open,
+    /// Later.
+    Read,
+}
+
+/// What a capture gave.
+#[derive(Debug)]
+pub struct Seen {
+    /// All events.
+    pub events: Vec<Event>,
+    /// Their fields, where they were asked for.
+    pub fields: Vec<Fields>,
+    /// Their string forms, where fields were asked for.
+    pub texts: Vec<String>,
+    /// Lines that the plugin logged.
+    pub logs: Vec<LogLine>,
+    /// How it failed, if it did.
+    pub error: Option<(Stage, String)>,
+    /// What was written to stderr.
+    pub stderr: String,
+    /// How the process ended.
+    pub status: ExitStatus,
+    /// Progress at the end.
+    pub progress: (u32, String),
+    /// Metrics at the end.
+    pub metrics: BTreeMap<String, u64>,
+}
+
+impl Capture {
+    /// A capture of these open params without configuration, in an empty environment and home.
+    pub fn new(params: impl Into<String>) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let request = Request {
+            params: params.into(),
+            config: String::new(),
+            fields: Fields_::None,
+            limit: LIMIT,
+            enough: None,
+            default_sigpipe: false,
+            answer: home.path().join("capture.out"),
+        };
+        Self {
+            request,
+            config: json!({}),
+            env: BTreeMap::new(),
+            home,
+        }
+    }
+
+    /// Merges keys into the configuration.
+    pub fn config(mut self, config: Value) -> Self {
+        merge(&mut self.config, config);
+        self
+    }
+
+    /// Reads from this AWS with its long-lived key, given in the environment.
+    pub fn aws(self, aws: &Aws) -> Self {
+        self.endpoint(aws).keys().env("AWS_REGION", REGION)
+    }
+
+    /// Reads from this AWS.
+    pub fn endpoint(self, aws: &Aws) -> Self {
+        self.config(json!({"aws": {"endpoint": aws.endpoint()}}))
+    }
+
+    /// Reads by AWS's own host names, which a proxy takes to this AWS.
+    pub fn by_name(self, aws: &Aws, proxy: &Proxy) -> Self {
+        self.env("HTTPS_PROXY", proxy.url())
+            .env("AWS_CA_BUNDLE", aws.ca_file().to_str().unwrap())
+    }
+
+    /// The long-lived key, in the environment.
+    pub fn keys(self) -> Self {
+        self.env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    }
+
+    /// Sets a variable of the environment.
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Writes a file below the home folder, `.aws/config` say.
+    pub fn file(self, path: &str, text: &str) -> Self {
+        let path = self.home().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    /// The home folder.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Extracts all fields of each event, in one call, and the string form.
+    pub fn fields(mut self) -> Self {
+        self.request.fields = Fields_::All;
+        self
+    }
+
+    /// Ends the capture once there are so many events.
+    pub fn enough(mut self, events: usize) -> Self {
+        self.request.enough = Some(events);
+        self
+    }
+
+    /// How long it may take.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.request.limit = limit;
+        self
+    }
+
+    /// Leaves SIGPIPE to kill the process, as it does in sysdig and falcodump. Rust programs, a
+    /// test among them, ignore it.
+    pub fn default_sigpipe(mut self) -> Self {
+        self.request.default_sigpipe = true;
+        self
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Running {
+        if self.config != json!({}) {
+            self.request.config = self.config.to_string();
+        }
+        let request = self.home.path().join("capture.json");
+        fs::write(&request, serde_json::to_vec(&self.request).unwrap()).unwrap();
+        let stderr = self.home.path().join("capture.err");
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args([
+                "child",
+                "--exact",
+                "--ignored",
+                "--nocapture",
+                "--test-threads=1",
+            ])
+            .env_clear()
+            .envs(env::vars_os().filter(|(name, _)| {
+                let kept = [
+                    "PATH",
+                    "CLOUDTRAIL_PLUGIN",
+                    "LD_LIBRARY_PATH",
+                    "SYSTEMROOT",
+                    "TMPDIR",
+                ];
+                kept.iter().any(|kept| name.eq_ignore_ascii_case(kept))
+            }))
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("HOME", self.home.path())
+            .env("USERPROFILE", self.home.path())
+            .envs(&self.env)
+            .env(REQUEST, &request)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&stderr).unwrap());
+        let child = command.spawn().unwrap();
+        Running {
+            child,
+            answer: self.request.answer.clone(),
+            stderr,
+            limit: self.request.limit,
+            _home: self.home,
+        }
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Seen {
+        self.start().wait()
+    }
+
+    /// Runs it and demands that it ends without an error.
+    pub fn events(self) -> Vec<Event> {
+        let seen = self.run();
+        assert_eq!(seen.error, None, "stderr: {}", seen.stderr);
+        seen.events
+    }
+
+    /// Runs it and demands that opening it fails; the plugin's words.
+    pub fn open_error(self) -> String {
+        match self.run() {
+            Seen {
+                error: Some((Stage::Open, text)),
+                ..
+            } => text,
+            seen => panic!(
+                "no error on open, but {:?} and {} events",
+                seen.error,
+                seen.events.len()
+            ),
+        }
+    }
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// A capture under way.
+pub struct Running {
+    child: Child,
+    answer: PathBuf,
+    stderr: PathBuf,
+    limit: Duration,
+    _home: TempDir,
+}
+
+impl Running {
+    /// The ID of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Seen {
+        // The child minds its own limit; this one is for a child that hangs.
+        let patience = self.limit + Duration::from_secs(30);
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if start.elapsed() > patience {
+                self.kill();
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let stderr = fs::read(&self.stderr).unwrap_or_default();
+        let mut seen = Seen {
+            events: vec![],
+            fields: vec![],
+            texts: vec![],
+            logs: vec![],
+            error: None,
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            status,
+            progress: Default::default(),
+            metrics: BTreeMap::new(),
+        };
+        let Ok(answer) = fs::File::open(&self.answer) else {
+            panic!(
+                "the capture said nothing ({status}); is there a `child` in the test file? {}",
+                seen.stderr
+            );
+        };
+        for line in BufReader::new(answer).lines() {
+            // The last line is cut where the process was killed.
+            let Ok(line) = serde_json::from_str(&line.unwrap()) else {
+                break;
+            };
+            match line {
+                Line::Event {
+                    ts,
+                    payload,
+                    text,
+                    fields,
+                } => {
+                    let payload: Vec<u8> = payload.chars().map(|byte| byte as u8).collect();
+                    seen.events
+                        .push(Event::new(seen.events.len() as u64 + 1, ts, &payload));
+                    seen.texts.extend(text);
+                    seen.fields.extend(fields);
+                }
+                Line::Log(line) => seen.logs.push(line),
+                Line::Failed(stage, text) => seen.error = Some((stage, text)),
+                Line::End { progress, metrics } => {
+                    seen.progress = progress;
+                    seen.metrics = metrics;
+                }
+            }
+        }
+        seen
+    }
+}
+
+impl Seen {
+    /// The `eventID`s, in the order of the events.
+    pub fn ids(&self) -> Vec<String> {
+        host::ids(&self.events)
+    }
+
+    /// The log as one text.
+    pub fn log(&self) -> String {
+        let lines = self.logs.iter().map(|line| line.message.as_str());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Every word that the plugin said, wherever it said it.
+    pub fn words(&self) -> String {
+        let error = self.error.as_ref().map_or("", |(_, text)| text);
+        format!(
+            "{error}\n{}\n{}\n{}",
+            self.log(),
+            self.stderr,
+            self.progress.1
+        )
+    }
+}
+
+/// Runs the capture that [`Capture::start`] asked this process for.
+pub fn child() {
+    let request = env::var_os(REQUEST).expect("`child` is for captures to run");
+    let request: Request = serde_json::from_slice(&fs::read(request).unwrap()).unwrap();
+    let mut answer = fs::File::create(&request.answer).unwrap();
+    if let Err(error) = run(&request, &mut answer) {
+        panic!("{error:#}");
+    }
+}
+
+fn run(request: &Request, answer: &mut fs::File) -> Result<()> {
+    #[cfg(unix)]
+    if request.default_sigpipe {
+        // SAFETY: the default action has no demands.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    }
+    let library = Library::load()?;
+    let mut say = |line: &Line| -> Result<()> {
+        let mut line = serde_json::to_vec(line)?;
+        line.push(b'\n');
+        answer.write_all(&line).context("answering")
+    };
+    let plugin = match library.init(&request.config) {
+        Ok(plugin) => plugin,
+        Err(error) => return say(&Line::Failed(Stage::Init, error.to_string())),
+    };
+    let mut logged = 0;
+    let mut say_logs = |say: &mut dyn FnMut(&Line) -> Result<()>| {
+        let logs = plugin.logs();
+        for line in &logs[logged..] {
+            say(&Line::Log(line.clone()))?;
+        }
+        logged = logs.len();
+        anyhow::Ok(())
+    };
+    let mut instance = match plugin.open(&request.params) {
+        Ok(instance) => instance,
+        Err(error) => {
+            say_logs(&mut say)?;
+            return say(&Line::Failed(Stage::Open, error.to_string()));
+        }
+    };
+    let start = Instant::now();
+    let mut count = 0;
+    loop {
+        let batch = instance.next_batch();
+        for event in &batch.events {
+            let (text, fields) = match request.fields {
+                Fields_::None => (None, None),
+                Fields_::All => (
+                    Some(plugin.event_to_string(event)?),
+                    Some(plugin.extract(event, &library.field_names())?),
+                ),
+            };
+            let payload = event
+                .payload()
+                .iter()
+                .map(|byte| char::from(*byte))
+                .collect();
+            say(&Line::Event {
+                ts: event.ts(),
+                payload,
+                text,
+                fields,
+            })?;
+        }
+        count += batch.events.len();
+        say_logs(&mut say)?;
+        match batch.status {
+            Status::Eof => break,
+            Status::Failed(error) => {
+                say(&Line::Failed(Stage::Read, error))?;
+                break;
+            }
+            _ if request.enough.is_some_and(|enough| count >= enough) => break,
+            _ if start.elapsed() > request.limit => {
+                let error = format!("harness: no end after {:?}", request.limit);
+                say(&Line::Failed(Stage::Read, error))?;
+                break;
+            }
+            _ => {}
+        }
+    }
+    let progress = instance.progress()?;
+    drop(instance);
+    say_logs(&mut say)?;
+    // Not every plugin has metrics.
+    let metrics = plugin.metrics().unwrap_or_default();
+    say(&Line::End { progress, metrics })
+}

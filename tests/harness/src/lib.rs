@@ -1,0 +1,18 @@
+//! What the tests of the cloudtrail plugin stand on.
+//!
+//! - [`host`] loads the built plugin and drives it through the C API, as hosts do.
+//! - [`capture`] does so in a process of its own, with an environment of the test's choosing.
+//! - [`aws`] is an AWS on 127.0.0.1: S3 over a folder, with real signature checks, and the
+//!   services that credentials come from; [`proxy`] makes it answer by AWS's own host names.
+//! - [`trail`] makes trails, from a seed.
+//! - [`shared`] reads the samples beside the repository.
+
+#![deny(missing_docs)]
+
+pub mod aws;
+pub mod capture;
+pub mod host;
+pub mod proxy;
+pub mod shared;
+pub mod tls;
+pub mod trail;

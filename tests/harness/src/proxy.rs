@@ -1,0 +1,87 @@
+//! A proxy, as companies have them, that takes every AWS host name to the harness's own AWS.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+};
+
+use crate::aws::Aws;
+
+/// A running proxy. It ends when dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    _runtime: Runtime,
+}
+
+impl Proxy {
+    /// Starts a proxy before this AWS.
+    pub fn start(aws: &Aws) -> Self {
+        let runtime = crate::aws::runtime();
+        let listener = runtime
+            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(Mutex::default());
+        let (http, https) = (aws.http_address(), aws.https_address());
+        let log = Arc::clone(&asked);
+        runtime.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(serve(client, Arc::clone(&log), http, https));
+            }
+        });
+        Self {
+            address,
+            asked,
+            _runtime: runtime,
+        }
+    }
+
+    /// What `HTTP_PROXY` and `HTTPS_PROXY` are set to.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The first lines of all requests so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// Serves one connection; errors end it.
+async fn serve(
+    mut client: TcpStream,
+    log: Arc<Mutex<Vec<String>>>,
+    http: SocketAddr,
+    https: SocketAddr,
+) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        if client.read_buf(&mut head).await? == 0 {
+            return Ok(());
+        }
+    }
+    let first = String::from_utf8_lossy(&head)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let connect = first.starts_with("CONNECT ");
+    log.lock().unwrap().push(first);
+    let mut server = TcpStream::connect(if connect { https } else { http }).await?;
+    if connect {
+        client
+            .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            .await?;
+    } else {
+        server.write_all(&head).await?;
+    }
+    copy_bidirectional(&mut client, &mut server).await?;
+    Ok(())
+}

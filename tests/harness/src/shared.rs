@@ -1,0 +1,83 @@
+//! The samples beside the repository, `../shared`. Where they are missing, tests that need them
+//! say so and pass.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A folder of `../shared`.
+pub fn folder(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared")
+        .join(name);
+    match path.canonicalize() {
+        Ok(path) => Some(path),
+        Err(_) => {
+            eprintln!("skipped: {} is missing", path.display());
+            None
+        }
+    }
+}
+
+/// What the official plugin gives for an event, see `golden/README.md`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Golden {
+    /// First 24 hex digits of the payload's SHA-256.
+    pub sha: String,
+    /// Length of the payload.
+    pub len: usize,
+    /// Nanoseconds since the epoch.
+    pub ts: u64,
+    /// Values by field.
+    pub fields: BTreeMap<String, Value>,
+    /// Byte ranges by field.
+    pub at: BTreeMap<String, (u32, u32)>,
+    /// The event as a string.
+    pub str: String,
+}
+
+/// The events of `golden/NAME.jsonl.gz`.
+pub fn golden(name: &str) -> Option<Vec<Golden>> {
+    let file = fs::File::open(folder("golden")?.join(format!("{name}.jsonl.gz"))).unwrap();
+    let mut text = String::new();
+    MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
+    Some(
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect(),
+    )
+}
+
+/// The key by which [`Golden`] knows a payload.
+pub fn sha(payload: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(payload)[..12]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// All files below a folder, in the order of their paths.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = vec![];
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                all.push(path)
+            }
+        }
+    }
+    all.sort();
+    all
+}
