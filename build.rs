@@ -6,5 +6,7 @@ fn main() {
     // macOS keeps libraries with thread-local variables loaded, Windows those that are pinned.
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+        // A dependency exports C functions of its own; hosts are to see those of the plugin only.
+        println!("cargo:rustc-cdylib-link-arg=-Wl,--exclude-libs,ALL");
     }
 }

@@ -347,7 +347,8 @@ impl Credentials {
                     if matches!(
                         error,
                         provider::error::CredentialsError::CredentialsNotLoaded(_)
-                    ) {
+                    ) || why.contains("IMDS")
+                    {
                         format!(
                             "no AWS credentials found in {}: choose a profile (aws.profile) or a credentials file (aws.credentials), \
                          or log in as for the AWS CLI (aws configure, aws sso login, aws login) ({why})",

@@ -156,7 +156,8 @@ impl<'de> Deserialize<'de> for Init {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = match serde_json::Value::deserialize(deserializer) {
             Ok(serde_json::Value::Null) => return Ok(Self(Config::default())),
-            Ok(json) => json,
+            Ok(json @ serde_json::Value::Object(_)) => json,
+            Ok(_) => return Err(de::Error::custom("the configuration is no JSON object")),
             // falco_plugin offers no other place to accept Falco's empty init_config.
             Err(error) if error.to_string() == EMPTY => return Ok(Self(Config::default())),
             Err(error) => return Err(error),
@@ -255,7 +256,7 @@ mod tests {
                 "includeInsights: invalid type",
             ),
             (r#"{"aws":"#, "EOF while parsing"),
-            ("[]", "invalid type: sequence"),
+            ("[]", "the configuration is no JSON object"),
         ] {
             let error = format!("{:#}", Config::parse(json).unwrap_err());
             assert!(error.contains(expected), "{json}: {error}");

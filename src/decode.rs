@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
@@ -32,6 +33,8 @@ pub(crate) const LARGEST_RECORD: usize = 64 << 20;
 pub(crate) struct Chunk {
     data: Vec<u8>,
     records: Vec<Entry>,
+    /// Where its buffer goes back to.
+    buffers: Buffers,
 }
 
 /// A record's place in its chunk's data, and its time in ns since the epoch.
@@ -46,6 +49,35 @@ impl Chunk {
     pub fn record(&self, index: usize) -> Option<(&[u8], u64)> {
         let Entry { range, time } = self.records.get(index)?;
         Some((self.data.get(range.clone())?, *time))
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.buffers.give(std::mem::take(&mut self.data));
+    }
+}
+
+/// Buffers used again: fresh memory for each log file costs as much time as splitting it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Buffers {
+    /// So many are kept, of this size at most.
+    const KEPT: usize = 16;
+    const SIZE: usize = 1 << 20;
+
+    /// A buffer of any length and content.
+    fn take(&self) -> Vec<u8> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pop().unwrap_or_default()
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < Self::KEPT && buffer.capacity() <= Self::SIZE {
+            kept.push(buffer);
+        }
     }
 }
 
@@ -69,8 +101,9 @@ pub(crate) struct Outcome {
 }
 
 /// How to decode.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Decode {
+    pub buffers: Buffers,
     /// For records without a time.
     pub delivered: Option<Timestamp>,
     pub include_insights: bool,
@@ -83,7 +116,7 @@ impl Decode {
     ///
     /// # Errors
     /// Where nothing could be read at all.
-    pub fn run(self, body: Body, take: &mut dyn FnMut(Chunk) -> bool) -> Result<Outcome> {
+    pub fn run(&self, body: Body, take: &mut dyn FnMut(Chunk) -> bool) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         match body {
             Body::Bytes(bytes) => self.whole(bytes, &mut outcome, take)?,
@@ -93,7 +126,8 @@ impl Decode {
                 if size > WHOLE as u64 {
                     self.pieces(Counted::new(file), &mut outcome, take)?;
                 } else {
-                    let mut bytes = Vec::with_capacity(size as usize + 1);
+                    let mut bytes = self.buffers.take();
+                    bytes.clear();
                     file.read_to_end(&mut bytes).context("can't be read")?;
                     self.whole(bytes, &mut outcome, take)?;
                 }
@@ -111,41 +145,43 @@ impl Decode {
     }
 
     fn whole(
-        self,
+        &self,
         bytes: Vec<u8>,
         outcome: &mut Outcome,
         take: &mut dyn FnMut(Chunk) -> bool,
     ) -> Result<()> {
         ensure!(!bytes.is_empty(), "is empty");
-        let stored = bytes.len() as u64;
-        let inflated = if is_gzip(&bytes) {
-            inflate(&bytes)
+        let gzip = is_gzip(&bytes);
+        let data = if gzip {
+            let mut data = self.buffers.take();
+            let inflated = inflate(&bytes, &mut data);
+            if !inflated {
+                self.buffers.give(data);
+                // Too large, damaged, or with something behind it.
+                return self.pieces(Counted::new(io::Cursor::new(bytes)), outcome, take);
+            }
+            outcome.bytes = bytes.len() as u64;
+            self.buffers.give(bytes);
+            data
         } else {
-            Ok(bytes)
+            outcome.bytes = bytes.len() as u64;
+            bytes
         };
-        let data = match inflated {
-            Ok(data) => data,
-            // Too large, damaged, or with something behind it.
-            Err(bytes) => return self.pieces(Counted::new(io::Cursor::new(bytes)), outcome, take),
-        };
-        outcome.bytes = stored;
         let mut records = Vec::new();
-        if self.split(&data, &mut records, outcome).is_err() {
-            *outcome = Outcome {
-                bytes: stored,
-                ..Outcome::default()
-            };
-            return self
-                .pieces(Counted::new(io::Cursor::new(data)), outcome, take)
-                .map(|()| outcome.bytes = stored);
+        if self.split(&data, &mut records, outcome).is_ok() {
+            self.give(data, records, outcome, take);
+            return Ok(());
         }
-        self.give(data, records, outcome, take);
-        Ok(())
+        *outcome = Outcome {
+            bytes: outcome.bytes,
+            ..Outcome::default()
+        };
+        self.scan(&mut io::Cursor::new(data), gzip, outcome, take)
     }
 
     /// The fast way: all of the data is JSON documents with records.
     fn split(
-        self,
+        &self,
         data: &[u8],
         records: &mut Vec<Entry>,
         outcome: &mut Outcome,
@@ -171,7 +207,7 @@ impl Decode {
 
     /// Note a record that is a JSON object.
     fn add(
-        self,
+        &self,
         data: &[u8],
         range: Range<usize>,
         records: &mut Vec<Entry>,
@@ -196,7 +232,7 @@ impl Decode {
     }
 
     fn give(
-        self,
+        &self,
         data: Vec<u8>,
         mut records: Vec<Entry>,
         outcome: &mut Outcome,
@@ -209,12 +245,16 @@ impl Decode {
         if !records.is_sorted_by_key(|record| record.time) {
             records.sort_by_key(|record| record.time);
         }
-        take(Chunk { data, records })
+        take(Chunk {
+            data,
+            records,
+            buffers: self.buffers.clone(),
+        })
     }
 
     /// The way for what is large or broken.
     fn pieces(
-        self,
+        &self,
         mut input: Counted<impl Read>,
         outcome: &mut Outcome,
         take: &mut dyn FnMut(Chunk) -> bool,
@@ -245,7 +285,7 @@ impl Decode {
     }
 
     fn scan(
-        self,
+        &self,
         input: &mut dyn Read,
         gzip: bool,
         outcome: &mut Outcome,
@@ -331,11 +371,11 @@ impl Decode {
                 );
             }
             bail!(
-                "is {}{}{why}",
+                "{}{}{why}",
                 if gzip {
-                    "no gzip of a CloudTrail log file"
+                    "is compressed, but holds no JSON"
                 } else {
-                    "neither JSON nor gzip"
+                    "is neither JSON nor gzip"
                 },
                 if why.is_empty() { "" } else { ": it " }
             );
@@ -360,52 +400,58 @@ fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// Inflate all gzip members. Gives the bytes back where that can't be done at once: broken, too large, or followed
-/// by something that is no member.
+/// Inflate all gzip members into `data`. False where that can't be done at once: broken, too large, or followed by
+/// something that is no member.
 ///
 /// libdeflate does not tell where a member ended. So ends are guessed, at the end of the data and wherever the magic
 /// number of a next member stands, nearest first; libdeflate having checked the member's own length and checksum, an
 /// end is right if the eight bytes before it repeat them.
-fn inflate(bytes: &[u8]) -> std::result::Result<Vec<u8>, Vec<u8>> {
-    let broken = || bytes.to_vec();
+fn inflate(bytes: &[u8], data: &mut Vec<u8>) -> bool {
     let mut inflater = Decompressor::new();
-    let mut data = Vec::new();
+    let mut length = 0;
     let mut start = 0;
     while start < bytes.len() {
         let member = &bytes[start..];
         let next = memmem::find_iter(&member[1..], &[0x1f, 0x8b, 0x08]).map(|at| at + 1);
         // A few false ones are to be expected in a large file, many in a hostile one.
-        let length = next
-            .take(64)
-            .chain([member.len()])
-            .find(|&end| inflate_member(&mut inflater, &member[..end], &mut data))
-            .ok_or_else(broken)?;
-        start += length;
+        let ends = next.take(64).chain([member.len()]);
+        let inflated = ends.into_iter().find_map(|end| {
+            let inflated = inflate_member(&mut inflater, &member[..end], data, length)?;
+            Some((end, inflated))
+        });
+        let Some((end, inflated)) = inflated else {
+            return false;
+        };
+        start += end;
+        length += inflated;
     }
-    Ok(data)
+    data.truncate(length);
+    true
 }
 
-/// Append what a member holds that fills `member` exactly.
-fn inflate_member(inflater: &mut Decompressor, member: &[u8], data: &mut Vec<u8>) -> bool {
-    let Some((_, trailer)) = member.split_last_chunk::<8>() else {
-        return false;
-    };
+/// Inflate a member that fills `member` exactly to `data[at..]`. Gives its length.
+fn inflate_member(
+    inflater: &mut Decompressor,
+    member: &[u8],
+    data: &mut Vec<u8>,
+    at: usize,
+) -> Option<usize> {
+    let (_, trailer) = member.split_last_chunk::<8>()?;
     let [c0, c1, c2, c3, l0, l1, l2, l3] = *trailer;
     let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
     // Deflate makes at most 1032 bytes of one.
-    if length > member.len() * 1032 || data.len() + length > WHOLE {
-        return false;
+    if length > member.len() * 1032 || at + length > WHOLE {
+        return None;
     }
-    let at = data.len();
-    data.resize(at + length, 0);
+    if data.len() < at + length {
+        data.resize(at + length, 0);
+    }
+    let target = &mut data[at..at + length];
     let fits = inflater
-        .gzip_decompress(member, &mut data[at..])
+        .gzip_decompress(member, target)
         .is_ok_and(|n| n == length)
-        && libdeflater::crc32(&data[at..]) == u32::from_le_bytes([c0, c1, c2, c3]);
-    if !fits {
-        data.truncate(at);
-    }
-    fits
+        && libdeflater::crc32(target) == u32::from_le_bytes([c0, c1, c2, c3]);
+    fits.then_some(length)
 }
 
 /// Reads pieces as they arrive.
@@ -775,9 +821,8 @@ mod tests {
 
     fn decode(bytes: impl Into<Vec<u8>>) -> (Result<Outcome>, Vec<String>) {
         let decode = Decode {
-            delivered: None,
             include_insights: true,
-            events: Interval::default(),
+            ..Decode::default()
         };
         decode_as(decode, Body::Bytes(bytes.into()))
     }
@@ -852,8 +897,13 @@ mod tests {
 
     #[test]
     fn what_is_behind_a_gzip_is_named() {
-        let (outcome, records) =
-            decode([gzip(log_file(&[record(0)]).as_bytes()), b"garbage".to_vec()].concat());
+        let (outcome, records) = decode(
+            [
+                gzip(log_file(&[record(0)]).as_bytes()),
+                b"garbage behind it".to_vec(),
+            ]
+            .concat(),
+        );
         let outcome = outcome.unwrap();
         assert_eq!(records, [record(0)]);
         assert!(
@@ -922,13 +972,10 @@ mod tests {
         for (bytes, expected) in [
             (b"".to_vec(), "is empty"),
             (b"not json at all".to_vec(), "is neither JSON nor gzip"),
-            (
-                gzip(b"not json at all"),
-                "is no gzip of a CloudTrail log file",
-            ),
+            (gzip(b"not json at all"), "is compressed, but holds no JSON"),
             (
                 b"\x1f\x8b\x08garbage follows".to_vec(),
-                "is no gzip of a CloudTrail log file",
+                "is compressed, but holds no JSON",
             ),
             (b"{}".to_vec(), "is JSON, but without a list of Records"),
             (
@@ -976,9 +1023,8 @@ mod tests {
         }
         drop(sender);
         let decode = Decode {
-            delivered: None,
             include_insights: true,
-            events: Interval::default(),
+            ..Decode::default()
         };
         let (outcome, records) = decode_as(decode, Body::Stream(receiver));
         assert!(records == many);
@@ -995,8 +1041,7 @@ mod tests {
         let mut times = Vec::new();
         let outcome = Decode {
             delivered: Some(delivered),
-            include_insights: false,
-            events: Interval::default(),
+            ..Decode::default()
         }
         .run(Body::Bytes(log_file(&records).into_bytes()), &mut |chunk| {
             times.extend(chunk.records.iter().map(|record| record.time));

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::decode::{Chunk, Decode, Outcome, WHOLE};
+use crate::decode::{Buffers, Chunk, Decode, Outcome, WHOLE};
 use crate::process;
 use crate::source::{Body, LogFile, Source};
 use crate::trail::Interval;
@@ -184,6 +184,7 @@ async fn feed(
 ) -> Result<()> {
     let requests = Arc::new(Semaphore::new(limits.concurrency));
     let held = Arc::new(Semaphore::new(FETCHED / UNIT));
+    let buffers = Buffers::default();
     while let Some(LogFile {
         name,
         size,
@@ -201,6 +202,7 @@ async fn feed(
             (body, share)
         });
         let decode = Decode {
+            buffers: buffers.clone(),
             delivered,
             include_insights: limits.include_insights,
             events: limits.events,
@@ -234,6 +236,7 @@ async fn admit(
             return;
         };
         let (parts, decoded) = mpsc::channel(2);
+        let delivered = decode.delivered;
         tokio::task::spawn_blocking(move || {
             let done = body.and_then(|body| {
                 process::guard("decoding", || {
@@ -248,7 +251,7 @@ async fn admit(
         });
         let file = DecodedFile {
             name,
-            delivered: decode.delivered,
+            delivered,
             parts: decoded,
             _budget: budget,
         };

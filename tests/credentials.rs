@@ -46,8 +46,18 @@ fn assert_read(aws: &Aws, capture: Capture, ids: &[String], key: impl Fn(&str) -
 
 /// Nothing secret in whatever the plugin says.
 fn assert_no_secrets(seen: &Seen) {
-    for secret in [SECRET_KEY, "never/in/a/log", "never-in-a-log", ACCESS_KEY, "ASIAHARNESS"] {
-        assert!(!seen.words().contains(secret), "{secret} in: {}", seen.words());
+    for secret in [
+        SECRET_KEY,
+        "never/in/a/log",
+        "never-in-a-log",
+        ACCESS_KEY,
+        "ASIAHARNESS",
+    ] {
+        assert!(
+            !seen.words().contains(secret),
+            "{secret} in: {}",
+            seen.words()
+        );
     }
 }
 
@@ -61,17 +71,37 @@ fn temporary(key: &str) -> bool {
 
 /// A section of a credentials file.
 fn section(name: &str, credentials: &Credentials) -> String {
-    let Credentials { access_key, secret_key, token, .. } = credentials;
-    let token = token.as_ref().map(|token| format!("aws_session_token = {token}\n")).unwrap_or_default();
-    format!("[{name}]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n{token}")
+    let Credentials {
+        access_key,
+        secret_key,
+        token,
+        ..
+    } = credentials;
+    let token = token
+        .as_ref()
+        .map(|token| format!("aws_session_token = {token}\n"))
+        .unwrap_or_default();
+    format!(
+        "[{name}]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n{token}"
+    )
 }
 
 #[test]
 fn the_environment() {
     let (aws, ids) = aws();
-    assert_read(&aws, capture(&aws).keys().env("AWS_REGION", REGION), &ids, long_lived);
+    assert_read(
+        &aws,
+        capture(&aws).keys().env("AWS_REGION", REGION),
+        &ids,
+        long_lived,
+    );
     let (aws, ids) = self::aws();
-    let Credentials { access_key, secret_key, token, .. } = aws.issue();
+    let Credentials {
+        access_key,
+        secret_key,
+        token,
+        ..
+    } = aws.issue();
     let capture = capture(&aws)
         .env("AWS_ACCESS_KEY_ID", access_key)
         .env("AWS_SECRET_ACCESS_KEY", secret_key)
@@ -87,13 +117,35 @@ fn a_profile_of_the_usual_files() {
     let with_files = || {
         capture(&aws)
             .file(".aws/credentials", &section("audit", &keys))
-            .file(".aws/config", "[profile audit]\nregion = us-east-1\n[default]\nregion = eu-west-1\n")
+            .file(
+                ".aws/config",
+                "[profile audit]\nregion = us-east-1\n[default]\nregion = eu-west-1\n",
+            )
     };
-    assert_read(&aws, with_files().config(json!({"aws": {"profile": "audit"}})), &ids, temporary);
-    assert_read(&aws, with_files().env("AWS_PROFILE", "audit"), &ids, temporary);
+    assert_read(
+        &aws,
+        with_files().config(json!({"aws": {"profile": "audit"}})),
+        &ids,
+        temporary,
+    );
+    assert_read(
+        &aws,
+        with_files().env("AWS_PROFILE", "audit"),
+        &ids,
+        temporary,
+    );
     // The configuration wins over the environment.
-    assert_read(&aws, with_files().keys().config(json!({"aws": {"profile": "audit"}})), &ids, temporary);
-    let both = with_files().env("AWS_PROFILE", "other").config(json!({"aws": {"profile": "audit"}}));
+    assert_read(
+        &aws,
+        with_files()
+            .keys()
+            .config(json!({"aws": {"profile": "audit"}})),
+        &ids,
+        temporary,
+    );
+    let both = with_files()
+        .env("AWS_PROFILE", "other")
+        .config(json!({"aws": {"profile": "audit"}}));
     assert_read(&aws, both, &ids, temporary);
 }
 
@@ -102,7 +154,9 @@ fn the_default_profile() {
     let (aws, ids) = aws();
     let keys = aws.issue();
     let config = "[default]\nregion = us-east-1\n";
-    let capture = capture(&aws).file(".aws/credentials", &section("default", &keys)).file(".aws/config", config);
+    let capture = capture(&aws)
+        .file(".aws/credentials", &section("default", &keys))
+        .file(".aws/config", config);
     assert_read(&aws, capture, &ids, temporary);
 }
 
@@ -113,8 +167,19 @@ fn files_of_ones_own() {
     let capture = capture(&aws)
         .file("my/keys", &section("audit", &keys))
         .file("my/settings", "[profile audit]\nregion = us-east-1\n")
-        .file(".aws/credentials", "[audit]\naws_access_key_id = AKIAWRONG\naws_secret_access_key = wrong\n");
-    let path = |name: &str| capture.home().join("my").join(name).to_str().unwrap().to_owned();
+        .file(
+            ".aws/credentials",
+            "[audit]\naws_access_key_id = AKIAWRONG\naws_secret_access_key = wrong\n",
+        );
+    let path = |name: &str| {
+        capture
+            .home()
+            .join("my")
+            .join(name)
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
     let config = json!({"aws": {"profile": "audit", "credentials": path("keys"), "config": path("settings")}});
     assert_read(&aws, capture.config(config), &ids, temporary);
 }
@@ -129,7 +194,14 @@ fn a_role_of_the_configuration() {
         let asked = aws.log_of(Op::AssumeRole);
         assert_eq!(asked.len(), 1);
         assert_eq!(asked[0].access_key.as_deref(), Some(ACCESS_KEY));
-        assert_eq!(asked[0].query.get("ExternalId").map(String::as_str).unwrap_or_default(), external_id);
+        assert_eq!(
+            asked[0]
+                .query
+                .get("ExternalId")
+                .map(String::as_str)
+                .unwrap_or_default(),
+            external_id
+        );
     }
 }
 
@@ -141,8 +213,13 @@ fn a_role_with_the_credentials_of_a_profile() {
     let capture = capture(&aws)
         .file(".aws/credentials", &section("base", &keys))
         .config(json!({"aws": {"profile": "base", "region": REGION, "roleArn": ROLE}}));
-    assert_read(&aws, capture, &ids, |key| temporary(key) && key != keys.access_key);
-    assert_eq!(aws.log_of(Op::AssumeRole)[0].access_key, Some(keys.access_key));
+    assert_read(&aws, capture, &ids, |key| {
+        temporary(key) && key != keys.access_key
+    });
+    assert_eq!(
+        aws.log_of(Op::AssumeRole)[0].access_key,
+        Some(keys.access_key)
+    );
 }
 
 #[test]
@@ -150,23 +227,35 @@ fn a_role_of_a_profile() {
     let (aws, ids) = aws();
     aws.role(ROLE, Some("x"));
     let keys = aws.issue();
-    let profile = format!("[profile audit]\nregion = us-east-1\nrole_arn = {ROLE}\nexternal_id = x\nsource_profile = base\n");
+    let profile = format!(
+        "[profile audit]\nregion = us-east-1\nrole_arn = {ROLE}\nexternal_id = x\nsource_profile = base\n"
+    );
     let capture = capture(&aws)
         .file(".aws/credentials", &section("base", &keys))
         .file(".aws/config", &profile)
         .config(json!({"aws": {"profile": "audit"}}));
-    assert_read(&aws, capture, &ids, |key| temporary(key) && key != keys.access_key);
+    assert_read(&aws, capture, &ids, |key| {
+        temporary(key) && key != keys.access_key
+    });
 }
 
 #[test]
 fn a_process() {
     let (aws, ids) = aws();
-    let Credentials { access_key, secret_key, token, .. } = aws.issue();
+    let Credentials {
+        access_key,
+        secret_key,
+        token,
+        ..
+    } = aws.issue();
     let answer = json!({"Version": 1, "AccessKeyId": access_key, "SecretAccessKey": secret_key, "SessionToken": token.unwrap(),
         "Expiration": "2999-01-01T00:00:00Z"});
     let capture = capture(&aws).file("answer.json", &answer.to_string());
     let print = if cfg!(windows) { "cmd /c type" } else { "cat" };
-    let profile = format!("[default]\nregion = us-east-1\ncredential_process = {print} {}\n", capture.home().join("answer.json").display());
+    let profile = format!(
+        "[default]\nregion = us-east-1\ncredential_process = {print} {}\n",
+        capture.home().join("answer.json").display()
+    );
     assert_read(&aws, capture.file(".aws/config", &profile), &ids, temporary);
 }
 
@@ -190,8 +279,14 @@ fn a_container() {
     let (aws, ids) = aws();
     aws.container_token("container-token-never-in-a-log");
     let capture = capture(&aws)
-        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/container/credentials", aws.endpoint()))
-        .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token-never-in-a-log")
+        .env(
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            format!("{}/container/credentials", aws.endpoint()),
+        )
+        .env(
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+            "container-token-never-in-a-log",
+        )
         .env("AWS_REGION", REGION);
     assert_read(&aws, capture, &ids, temporary);
     assert_eq!(aws.log_of(Op::Container).len(), 1);
@@ -230,8 +325,14 @@ fn none_at_all() {
     let seen = capture(&aws).env("AWS_REGION", REGION).run();
     let (stage, text) = seen.error.clone().unwrap();
     assert_eq!(stage, Stage::Open);
-    assert!(text.contains("credentials") && text.contains("aws.profile"), "{text}");
-    let named = capture(&aws).env("AWS_REGION", REGION).config(json!({"aws": {"profile": "nobody"}})).open_error();
+    assert!(
+        text.contains("credentials") && text.contains("aws.profile"),
+        "{text}"
+    );
+    let named = capture(&aws)
+        .env("AWS_REGION", REGION)
+        .config(json!({"aws": {"profile": "nobody"}}))
+        .open_error();
     assert!(named.contains("nobody"), "{named}");
 }
 
@@ -239,13 +340,19 @@ fn none_at_all() {
 fn errors_say_which_credentials_were_used() {
     let wrong = "[audit]\naws_access_key_id = AKIAWRONGWRONGWRONG0\naws_secret_access_key = wrong-never-in-a-log\n";
     let (aws, _) = aws();
-    let of_profile = capture(&aws).file(".aws/credentials", wrong).config(json!({"aws": {"profile": "audit", "region": REGION}})).run();
+    let of_profile = capture(&aws)
+        .file(".aws/credentials", wrong)
+        .config(json!({"aws": {"profile": "audit", "region": REGION}}))
+        .run();
     let of_environment = capture(&aws)
         .env("AWS_ACCESS_KEY_ID", "AKIAWRONGWRONGWRONG0")
         .env("AWS_SECRET_ACCESS_KEY", "wrong-never-in-a-log")
         .env("AWS_REGION", REGION)
         .run();
-    let of_role = capture(&aws).keys().config(json!({"aws": {"roleArn": ROLE, "region": REGION}})).run();
+    let of_role = capture(&aws)
+        .keys()
+        .config(json!({"aws": {"roleArn": ROLE, "region": REGION}}))
+        .run();
     for (seen, words) in [
         (of_profile, &["audit", "profile", "InvalidAccessKeyId"][..]),
         (of_environment, &["environment", "InvalidAccessKeyId"]),
@@ -260,36 +367,69 @@ fn errors_say_which_credentials_were_used() {
         assert_no_secrets(&seen);
     }
     // A wrong secret for a right key.
-    let seen = capture(&aws).keys().env("AWS_SECRET_ACCESS_KEY", "wrong-never-in-a-log").env("AWS_REGION", REGION).run();
+    let seen = capture(&aws)
+        .keys()
+        .env("AWS_SECRET_ACCESS_KEY", "wrong-never-in-a-log")
+        .env("AWS_REGION", REGION)
+        .run();
     let (_, text) = seen.error.clone().unwrap();
-    assert!(text.contains("secret") && text.contains("environment"), "{text}");
+    assert!(
+        text.contains("secret") && text.contains("environment"),
+        "{text}"
+    );
     assert_no_secrets(&seen);
 }
 
 #[test]
 fn a_bundle_of_certificates() {
     let (aws, ids) = aws();
-    let secure = || capture(&aws).keys().env("AWS_REGION", REGION).config(json!({"aws": {"endpoint": aws.secure_endpoint()}}));
+    let secure = || {
+        capture(&aws)
+            .keys()
+            .env("AWS_REGION", REGION)
+            .config(json!({"aws": {"endpoint": aws.secure_endpoint()}}))
+    };
     let bundle = aws.ca_file().to_str().unwrap();
-    assert_read(&aws, secure().env("AWS_CA_BUNDLE", bundle), &ids, long_lived);
-    assert!(aws.log_of(Op::GetObject).iter().all(|request| request.secure));
+    assert_read(
+        &aws,
+        secure().env("AWS_CA_BUNDLE", bundle),
+        &ids,
+        long_lived,
+    );
+    assert!(
+        aws.log_of(Op::GetObject)
+            .iter()
+            .all(|request| request.secure)
+    );
     // Unknown to the system, and to another bundle.
     let other = harness::tls::Authority::new();
     let distrusting = secure().file("other.pem", &other.pem());
-    let path = distrusting.home().join("other.pem").to_str().unwrap().to_owned();
+    let path = distrusting
+        .home()
+        .join("other.pem")
+        .to_str()
+        .unwrap()
+        .to_owned();
     for capture in [secure(), distrusting.env("AWS_CA_BUNDLE", path)] {
         let text = capture.open_error();
         assert!(text.to_lowercase().contains("certificate"), "{text}");
         assert!(text.contains(&aws.secure_endpoint()), "{text}");
     }
-    for (name, content) in [("missing.pem", None), ("empty.pem", Some("")), ("no.pem", Some("not a certificate"))] {
+    for (name, content) in [
+        ("missing.pem", None),
+        ("empty.pem", Some("")),
+        ("no.pem", Some("not a certificate")),
+    ] {
         let mut capture = secure();
         if let Some(content) = content {
             capture = capture.file(name, content);
         }
         let path = capture.home().join(name).to_str().unwrap().to_owned();
         let text = capture.env("AWS_CA_BUNDLE", &path).open_error();
-        assert!(text.contains("AWS_CA_BUNDLE") && text.contains(&path), "{text}");
+        assert!(
+            text.contains("AWS_CA_BUNDLE") && text.contains(&path),
+            "{text}"
+        );
     }
 }
 
@@ -298,22 +438,55 @@ fn a_proxy() {
     let (aws, ids) = aws();
     let proxy = Proxy::start(&aws);
     // For http://, by its address.
-    let plain = capture(&aws).keys().env("AWS_REGION", REGION).env("HTTP_PROXY", proxy.url());
+    let plain = capture(&aws)
+        .keys()
+        .env("AWS_REGION", REGION)
+        .env("HTTP_PROXY", proxy.url());
     assert_read(&aws, plain, &ids, long_lived);
-    assert!(!proxy.asked().is_empty() && proxy.asked().iter().all(|line| line.contains("http://127.0.0.1")), "{:?}", proxy.asked());
+    assert!(
+        !proxy.asked().is_empty()
+            && proxy
+                .asked()
+                .iter()
+                .all(|line| line.contains("http://127.0.0.1")),
+        "{:?}",
+        proxy.asked()
+    );
     let before = proxy.asked().len();
-    let without = capture(&aws).keys().env("AWS_REGION", REGION).env("HTTP_PROXY", proxy.url()).env("NO_PROXY", "127.0.0.1");
+    let without = capture(&aws)
+        .keys()
+        .env("AWS_REGION", REGION)
+        .env("HTTP_PROXY", proxy.url())
+        .env("NO_PROXY", "127.0.0.1");
     assert_read(&aws, without, &ids, long_lived);
     assert_eq!(proxy.asked().len(), before);
     // For https://, by name: AWS's own, STS too.
     aws.role(ROLE, None);
-    let by_name = Capture::new("s3://logs").by_name(&aws, &proxy).keys().config(json!({"aws": {"roleArn": ROLE, "region": REGION}}));
+    let by_name = Capture::new("s3://logs")
+        .by_name(&aws, &proxy)
+        .keys()
+        .config(json!({"aws": {"roleArn": ROLE, "region": REGION}}));
     let seen = by_name.run();
     assert_eq!((seen.error.as_ref(), seen.ids()), (None, ids));
     let asked = proxy.asked().split_off(before);
-    assert!(asked.iter().any(|line| line.starts_with("CONNECT sts.")), "{asked:?}");
-    assert!(asked.iter().any(|line| line.starts_with("CONNECT logs.s3.")), "{asked:?}");
+    assert!(
+        asked.iter().any(|line| line.starts_with("CONNECT sts.")),
+        "{asked:?}"
+    );
+    assert!(
+        asked
+            .iter()
+            .any(|line| line.starts_with("CONNECT logs.s3.")),
+        "{asked:?}"
+    );
     // A proxy that isn't there.
-    let text = capture(&aws).keys().env("AWS_REGION", REGION).env("HTTP_PROXY", "http://127.0.0.1:1").open_error();
-    assert!(text.contains(&aws.endpoint()) || text.contains("127.0.0.1:1"), "{text}");
+    let text = capture(&aws)
+        .keys()
+        .env("AWS_REGION", REGION)
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .open_error();
+    assert!(
+        text.contains(&aws.endpoint()) || text.contains("127.0.0.1:1"),
+        "{text}"
+    );
 }

@@ -34,7 +34,12 @@ fn assert_names(text: &str, words: &[&str]) {
 }
 
 fn make(seed: u64) -> LogFile {
-    Maker::new(seed).file("123456789012", "us-east-1", &format!("202403{:02}T1205Z", seed), 3)
+    Maker::new(seed).file(
+        "123456789012",
+        "us-east-1",
+        &format!("202403{:02}T1205Z", seed),
+        3,
+    )
 }
 
 #[test]
@@ -48,7 +53,10 @@ fn open_params_that_name_nothing() {
         ("ftp://host/logs", &["ftp://", "s3://BUCKET"]),
         ("gs://bucket/logs", &["gs://"]),
         ("https://example.com/logs", &["https://example.com/logs"]),
-        ("arn:aws:sqs:us-east-1:123456789012:queue", &["arn:aws:sqs:us-east-1:123456789012:queue"]),
+        (
+            "arn:aws:sqs:us-east-1:123456789012:queue",
+            &["arn:aws:sqs:us-east-1:123456789012:queue"],
+        ),
         ("arn:aws:s3", &["arn:aws:s3"]),
         ("sqs://queue", &["sqs://queue", "not there yet"]),
         ("file://", &["file://"]),
@@ -62,7 +70,10 @@ fn paths_that_name_nothing() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     for missing in ["missing", "missing.json.gz", "missing/"] {
-        assert_names(&open_error(&path(missing)), &[&path(missing), "no such file"]);
+        assert_names(
+            &open_error(&path(missing)),
+            &[&path(missing), "no such file"],
+        );
     }
     std::fs::create_dir(path("empty")).unwrap();
     assert_names(&open_error(&path("empty")), &[&path("empty"), "empty"]);
@@ -81,7 +92,12 @@ fn assert_only_lost(broken: &[u8], good: &[&str], words: &[&str]) {
     write(&folder.join(&name), broken);
     let seen = capture.run();
     assert_eq!(seen.error, None, "{words:?}");
-    let wanted = [trail::ids(&[before]), good.iter().map(|id| id.to_string()).collect(), trail::ids(&[after])].concat();
+    let wanted = [
+        trail::ids(&[before]),
+        good.iter().map(|id| id.to_string()).collect(),
+        trail::ids(&[after]),
+    ]
+    .concat();
     assert_eq!(seen.ids(), wanted, "{words:?}");
     assert_names(&seen.log(), &[&name]);
     assert_names(&seen.log(), words);
@@ -105,7 +121,11 @@ fn neither_gzip_nor_json() {
 fn truncated_gzip_delivers_what_it_holds() {
     // Incompressible, so that a part of the bytes is a part of the text.
     let mut random = fastrand::Rng::with_seed(1);
-    let noise = |random: &mut fastrand::Rng| std::iter::repeat_with(|| random.alphanumeric()).take(4000).collect::<String>();
+    let noise = |random: &mut fastrand::Rng| {
+        std::iter::repeat_with(|| random.alphanumeric())
+            .take(4000)
+            .collect::<String>()
+    };
     let records: Vec<String> = (0..9)
         .map(|id| format!(r#"{{"eventID":"{id}","eventTime":"2024-03-02T12:00:0{id}Z","requestParameters":{{"key":"{}"}}}}"#, noise(&mut random)))
         .collect();
@@ -120,7 +140,11 @@ fn truncated_gzip_delivers_what_it_holds() {
     // Cut before anything could be read.
     assert_only_lost(&whole[..5], &[], &["truncated"]);
     // The text is cut, not the gzip.
-    assert_only_lost(&gzip(&text[..text.len() / 2]), &["0", "1", "2", "3"], &["JSON"]);
+    assert_only_lost(
+        &gzip(&text[..text.len() / 2]),
+        &["0", "1", "2", "3"],
+        &["JSON"],
+    );
 }
 
 #[test]
@@ -177,7 +201,10 @@ fn what_can_not_be_read_is_named() {
     // A loop has no end.
     symlink(&folder, folder.join("loop")).unwrap();
     let seen = capture.run();
-    assert_eq!((seen.error.clone(), seen.ids()), (None, trail::ids(&[file])));
+    assert_eq!(
+        (seen.error.clone(), seen.ids()),
+        (None, trail::ids(&[file]))
+    );
     assert_names(&seen.log(), &["dangling.json.gz", "loop"]);
     assert_names(&seen.stderr, &["dangling.json.gz"]);
 }
@@ -197,7 +224,11 @@ fn a_bucket_that_is_not_there() {
 fn no_key_at_all_under_the_url() {
     let aws = Aws::start();
     make(1).put(&aws, "logs");
-    for url in ["s3://logs/AWSLog/", "s3://logs/AWSLogs/123456789012/CloudTrail/eu-west-9/", "s3://logs/AWSLogs/999"] {
+    for url in [
+        "s3://logs/AWSLog/",
+        "s3://logs/AWSLogs/123456789012/CloudTrail/eu-west-9/",
+        "s3://logs/AWSLogs/999",
+    ] {
         assert_names(&s3(&aws, url).open_error(), &[url]);
     }
     std::fs::create_dir_all(aws.bucket("void")).unwrap();
@@ -210,7 +241,15 @@ fn access_denied_to_list() {
     make(1).put(&aws, "logs");
     aws.fault(|request| request.op == Op::ListObjects, Fault::denied());
     let text = s3(&aws, "s3://logs/AWSLogs/").open_error();
-    assert_names(&text, &["s3://logs/AWSLogs/", "AccessDenied", "s3:ListBucket", "environment"]);
+    assert_names(
+        &text,
+        &[
+            "s3://logs/AWSLogs/",
+            "AccessDenied",
+            "s3:ListBucket",
+            "environment",
+        ],
+    );
 }
 
 /// The one thing that AWS refuses is named, everything else comes.
@@ -222,10 +261,17 @@ fn assert_only_key_lost(fault: Fault, words: &[&str]) -> Seen {
     }
     let lost = files[1].key("");
     let key = lost.clone();
-    aws.fault(move |request| request.op == Op::GetObject && request.key == key, fault);
+    aws.fault(
+        move |request| request.op == Op::GetObject && request.key == key,
+        fault,
+    );
     let seen = s3(&aws, "s3://logs").run();
     assert_eq!(seen.error, None, "{words:?}");
-    assert_eq!(seen.ids(), trail::ids(&[files[0].clone(), files[2].clone()]), "{words:?}");
+    assert_eq!(
+        seen.ids(),
+        trail::ids(&[files[0].clone(), files[2].clone()]),
+        "{words:?}"
+    );
     assert_names(&seen.log(), &[&format!("s3://logs/{lost}")]);
     assert_names(&seen.log(), words);
     assert_eq!(seen.stderr.trim_end().lines().count(), 1, "{}", seen.stderr);
@@ -236,9 +282,15 @@ fn assert_only_key_lost(fault: Fault, words: &[&str]) -> Seen {
 #[test]
 fn one_object_that_can_not_be_had() {
     assert_only_key_lost(Fault::denied(), &["AccessDenied", "s3:GetObject"]);
-    assert_only_key_lost(Fault::error(404, "NoSuchKey", "The specified key does not exist."), &["NoSuchKey"]);
+    assert_only_key_lost(
+        Fault::error(404, "NoSuchKey", "The specified key does not exist."),
+        &["NoSuchKey"],
+    );
     let archived = "The operation is not valid for the object's storage class";
-    assert_only_key_lost(Fault::error(403, "InvalidObjectState", archived), &["InvalidObjectState", "archived"]);
+    assert_only_key_lost(
+        Fault::error(403, "InvalidObjectState", archived),
+        &["InvalidObjectState", "archived"],
+    );
     let kms = "User: arn:aws:sts::123456789012:assumed-role/x/y is not authorized to perform: kms:Decrypt on resource: \
                arn:aws:kms:us-east-1:123456789012:key/k because no identity-based policy allows the kms:Decrypt action";
     assert_only_key_lost(Fault::error(403, "AccessDenied", kms), &["kms:Decrypt"]);
@@ -255,7 +307,10 @@ fn access_denied_to_all_objects_is_an_error() {
     aws.fault(|request| request.op == Op::GetObject, Fault::denied());
     let seen = s3(&aws, "s3://logs").run();
     let (_, text) = seen.error.clone().unwrap();
-    assert_names(&text, &["s3://logs/", "AccessDenied", "s3:GetObject", "environment"]);
+    assert_names(
+        &text,
+        &["s3://logs/", "AccessDenied", "s3:GetObject", "environment"],
+    );
     assert_names(&seen.stderr, &["AccessDenied"]);
 }
 
@@ -276,9 +331,18 @@ fn expired_credentials() {
 
 #[test]
 fn a_wrong_endpoint() {
-    let keys = |url: &str| Capture::new("s3://logs").keys().env("AWS_REGION", "us-east-1").config(json!({"aws": {"endpoint": url}}));
+    let keys = |url: &str| {
+        Capture::new("s3://logs")
+            .keys()
+            .env("AWS_REGION", "us-east-1")
+            .config(json!({"aws": {"endpoint": url}}))
+    };
     // Nobody there.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let url = format!("http://127.0.0.1:{port}");
     assert_names(&keys(&url).open_error(), &[&url, "s3://logs"]);
     // No such host.
@@ -287,10 +351,16 @@ fn a_wrong_endpoint() {
     // Somebody who is not S3.
     let aws = Aws::start();
     aws.fault(|_| true, Fault::Body(b"<html>It works!</html>".to_vec()));
-    assert_names(&keys(&aws.endpoint()).open_error(), &[&aws.endpoint(), "s3://logs"]);
+    assert_names(
+        &keys(&aws.endpoint()).open_error(),
+        &[&aws.endpoint(), "s3://logs"],
+    );
     let aws = Aws::start();
     aws.fault(|_| true, Fault::Reset);
-    assert_names(&keys(&aws.endpoint()).open_error(), &[&aws.endpoint(), "s3://logs"]);
+    assert_names(
+        &keys(&aws.endpoint()).open_error(),
+        &[&aws.endpoint(), "s3://logs"],
+    );
 }
 
 #[test]
@@ -298,7 +368,10 @@ fn trouble_that_does_not_pass_is_an_open_error() {
     let aws = Aws::start();
     make(1).put(&aws, "logs");
     aws.fault(|request| request.op == Op::ListObjects, Fault::slow_down());
-    assert_names(&s3(&aws, "s3://logs").open_error(), &["s3://logs", "SlowDown"]);
+    assert_names(
+        &s3(&aws, "s3://logs").open_error(),
+        &["s3://logs", "SlowDown"],
+    );
 }
 
 /// A listing that fails on a later page ends the capture with an error, after all that was found.
@@ -310,7 +383,10 @@ fn a_listing_that_fails_later_is_an_error_and_not_an_end() {
         file.put(&aws, "logs");
     }
     aws.page(2);
-    aws.fault(|request| request.query.contains_key("continuation-token"), Fault::denied());
+    aws.fault(
+        |request| request.query.contains_key("continuation-token"),
+        Fault::denied(),
+    );
     let seen = s3(&aws, &format!("s3://logs/{}", files[0].day(""))).run();
     let (stage, text) = seen.error.clone().unwrap();
     assert_eq!(stage, Stage::Read);
@@ -322,7 +398,9 @@ fn a_listing_that_fails_later_is_an_error_and_not_an_end() {
 #[test]
 fn errors_name_the_file_of_the_configuration_that_can_not_be_read() {
     for key in ["config", "credentials"] {
-        let seen = Capture::new("s3://logs").config(json!({"aws": {key: "/no/such/file", "region": "us-east-1"}})).run();
+        let seen = Capture::new("s3://logs")
+            .config(json!({"aws": {key: "/no/such/file", "region": "us-east-1"}}))
+            .run();
         let (_, text) = seen.error.unwrap();
         assert_names(&text, &[&format!("aws.{key}"), "/no/such/file"]);
     }
@@ -338,6 +416,9 @@ fn a_failed_open_leaves_the_plugin_usable() {
     for _ in 0..3 {
         assert!(plugin.open("s3://").is_err());
         assert!(plugin.open("/no/such/folder").is_err());
-        assert_eq!(ids(&plugin.events(folder.path().to_str().unwrap()).unwrap()), trail::ids(std::slice::from_ref(&file)));
+        assert_eq!(
+            ids(&plugin.events(folder.path().to_str().unwrap()).unwrap()),
+            trail::ids(std::slice::from_ref(&file))
+        );
     }
 }

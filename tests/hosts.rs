@@ -495,17 +495,52 @@ fn parts(line: &str) -> BTreeMap<&str, &str> {
 
 #[test]
 fn what_the_dialog_sets_counts() {
-    let Some(hosts) = Hosts::new("settings") else { return };
+    let Some(hosts) = Hosts::new("settings") else {
+        return;
+    };
     let trail = hosts.known_trail();
     for (options, expected) in [
-        (["--cloudtrail-s3downloadconcurrency", "1", "--cloudtrail-includeinsights", "false"], "root get denied role document policy block untimed"),
-        (["--cloudtrail-s3interval", "2024-03-06T00:10:00Z", "--cloudtrail-includeinsights", "true"], "document policy block insight untimed"),
-        (["--cloudtrail-s3interval", "2024-03-06T00:00:00Z-2024-03-06T00:05:00Z", "--cloudtrail-useasync", "false"], "root get denied role"),
-        (["--cloudtrail-s3accountlist", "123456789012, 210987654321", "--cloudtrail-s3interval", "2024-03-06T00:10:00Z-1d"], "document policy block insight untimed"),
+        (
+            [
+                "--cloudtrail-s3downloadconcurrency",
+                "1",
+                "--cloudtrail-includeinsights",
+                "false",
+            ],
+            "root get denied role document policy block untimed",
+        ),
+        (
+            [
+                "--cloudtrail-s3interval",
+                "2024-03-06T00:10:00Z",
+                "--cloudtrail-includeinsights",
+                "true",
+            ],
+            "document policy block insight untimed",
+        ),
+        (
+            [
+                "--cloudtrail-s3interval",
+                "2024-03-06T00:00:00Z-2024-03-06T00:05:00Z",
+                "--cloudtrail-useasync",
+                "false",
+            ],
+            "root get denied role",
+        ),
+        (
+            [
+                "--cloudtrail-s3accountlist",
+                "123456789012, 210987654321",
+                "--cloudtrail-s3interval",
+                "2024-03-06T00:10:00Z-1d",
+            ],
+            "document policy block insight untimed",
+        ),
     ] {
         let output = hosts.falcodump(&trail, "some.scap", &options);
         assert!(output.status.success(), "{options:?}: {output:?}");
-        let ids = lines(&hosts.stdout(&["strato", "-r", "some.scap", "-T", "fields", "-e", "ct.id"]));
+        let ids =
+            lines(&hosts.stdout(&["strato", "-r", "some.scap", "-T", "fields", "-e", "ct.id"]));
         assert_eq!(ids.join(" "), expected, "{options:?}");
     }
 }

@@ -1,0 +1,267 @@
+//! What is listed: every log file of a bucket once, in order of delivery, whatever the layout, the pages and the delays.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::{
+    aws::{Aws, Fault, Op},
+    capture::Capture,
+    trail::{self, LogFile, Maker},
+};
+use serde_json::json;
+
+/// Runs the captures that the tests of this file start.
+#[test]
+#[ignore = "not a test: the process that a capture runs in"]
+fn child() {
+    harness::capture::child();
+}
+
+/// The part of a key before an account.
+fn root(random: &mut fastrand::Rng) -> String {
+    let prefix = ["", "logs/", "a/b/", "o-abcdefghij/"][random.usize(..4)];
+    let organization = ["", "o-abcdefghij/"][random.usize(..2)];
+    format!("{prefix}AWSLogs/{organization}")
+}
+
+#[test]
+fn random_layouts_pages_and_delays() {
+    for seed in 0..24 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let aws = Aws::start();
+        let mut maker = Maker::new(seed);
+        let mut files: BTreeMap<String, LogFile> = BTreeMap::new();
+        for _ in 0..random.usize(1..4) {
+            let root = root(&mut random);
+            for _ in 0..random.usize(1..4) {
+                let account = format!("{:012}", random.u64(1..1_000_000_000_000));
+                for _ in 0..random.usize(1..4) {
+                    let region = ["us-east-1", "eu-west-1", "ap-southeast-2", "us-gov-west-1"]
+                        [random.usize(..4)];
+                    let kind = [
+                        "CloudTrail",
+                        "CloudTrail",
+                        "CloudTrail-Insight",
+                        "CloudTrail-Other",
+                    ][random.usize(..4)];
+                    for _ in 0..random.usize(1..8) {
+                        let time = format!(
+                            "2024030{}T{:02}{:02}Z",
+                            random.u8(1..8),
+                            random.u8(..24),
+                            random.u8(..60)
+                        );
+                        let file = maker.file(&account, region, &time, 1);
+                        let day = format!("{}/{}/{}", &time[..4], &time[4..6], &time[6..8]);
+                        let key = format!("{root}{account}/{kind}/{region}/{day}/{}", file.name());
+                        aws.put("trail", &key, &file.gz());
+                        files.insert(key, file);
+                    }
+                }
+                for (key, body) in maker.bystanders(&account, "us-east-1") {
+                    aws.put(
+                        "trail",
+                        &format!("{}{key}", root.trim_end_matches("AWSLogs/")),
+                        &body,
+                    );
+                }
+            }
+        }
+        // And what follows no layout.
+        for n in 0..random.usize(..4) {
+            let file = maker.file("111122223333", "us-east-1", "20240304T0506Z", 1);
+            let key = [
+                "x",
+                "some/where/deep/down/in/the/bucket/x",
+                "AWSLogs/else/x",
+            ][random.usize(..3)];
+            let key = format!("{key}{n}.json.gz");
+            aws.put("trail", &key, &file.gz());
+            files.insert(key, file);
+        }
+        aws.page(random.i32(1..12));
+        let slow = random.u64(..);
+        aws.fault(
+            move |request| {
+                request.op == Op::ListObjects && (request.key.len() as u64 ^ slow) % 3 == 0
+            },
+            Fault::Delay(Duration::from_millis(random.u64(1..15))),
+        );
+        let concurrency = [1, 2, 32, 256][random.usize(..4)];
+        let seen = Capture::new("s3://trail")
+            .aws(&aws)
+            .config(json!({"s3DownloadConcurrency": concurrency}))
+            .run();
+        assert_eq!(seen.error, None, "seed {seed}: {}", seen.stderr);
+
+        let mut wanted: Vec<String> = files
+            .values()
+            .flat_map(|file| trail::ids(std::slice::from_ref(file)))
+            .collect();
+        wanted.sort();
+        let mut ids = seen.ids();
+        ids.sort();
+        assert_eq!(ids, wanted, "seed {seed}");
+        // Each file has one event, so events come in order of delivery where the layout has one.
+        let delivered: BTreeMap<String, String> = files
+            .iter()
+            .filter(|(key, _)| key.contains("/CloudTrail"))
+            .map(|(_, file)| {
+                (
+                    trail::ids(std::slice::from_ref(file)).remove(0),
+                    file.name().split('_').nth(3).unwrap().to_owned(),
+                )
+            })
+            .collect();
+        let times: Vec<&String> = seen
+            .ids()
+            .iter()
+            .filter_map(|id| delivered.get(id))
+            .collect();
+        assert!(times.is_sorted(), "seed {seed}: {times:?}");
+        assert_eq!(times.len(), delivered.len());
+    }
+}
+
+#[test]
+fn more_listings_than_can_be_merged() {
+    let aws = Aws::start();
+    let mut maker = Maker::new(1);
+    let mut files = Vec::new();
+    // 40 accounts with 15 regions each.
+    for account in 0..40 {
+        for region in 0..15 {
+            let file = maker.file(
+                &format!("{account:012}"),
+                &format!("xx-test-{region}"),
+                "20240304T0506Z",
+                1,
+            );
+            aws.put("trail", &file.key(""), &file.gz());
+            files.push(file);
+        }
+    }
+    let seen = Capture::new("s3://trail").aws(&aws).run();
+    assert_eq!(seen.error, None);
+    let (mut ids, mut wanted) = (seen.ids(), trail::ids(&files));
+    ids.sort();
+    wanted.sort();
+    assert_eq!(ids, wanted);
+    assert!(
+        seen.log().contains("more than 512 accounts and regions"),
+        "{}",
+        seen.log()
+    );
+}
+
+#[test]
+fn an_interval_is_not_looked_for_from_the_beginning() {
+    let aws = Aws::start();
+    let mut maker = Maker::new(1);
+    let mut files = Vec::new();
+    for region in ["us-east-1", "eu-west-1"] {
+        for day in 1..=28 {
+            for hour in [0, 6, 12, 18] {
+                let file = maker.file(
+                    "111122223333",
+                    region,
+                    &format!("202402{day:02}T{hour:02}00Z"),
+                    1,
+                );
+                aws.put("trail", &file.key(""), &file.gz());
+                files.push(file);
+            }
+        }
+    }
+    aws.page(10);
+    let interval = "2024-02-14T06:00:00Z-2024-02-14T12:00:00Z";
+    let seen = Capture::new("s3://trail")
+        .aws(&aws)
+        .config(json!({"s3Interval": interval}))
+        .run();
+    assert_eq!(seen.events.len(), 4);
+    // The bucket, AWSLogs, the account, the kind, and one for each region.
+    let lists = aws.log_of(Op::ListObjects);
+    assert!(
+        lists.len() <= 6,
+        "{}: {:?}",
+        lists.len(),
+        lists.iter().map(|list| &list.key).collect::<Vec<_>>()
+    );
+    // Another that holds nothing is an end.
+    let seen = Capture::new("s3://trail")
+        .aws(&aws)
+        .config(json!({"s3Interval": "2025-02-14T06:00:00Z"}))
+        .run();
+    assert_eq!((seen.error, seen.events.len()), (None, 0));
+}
+
+#[test]
+fn many_unrelated_folders_cost_one_listing() {
+    let aws = Aws::start();
+    let mut maker = Maker::new(1);
+    let mut files = Vec::new();
+    for n in 0..400 {
+        let file = maker.file("111122223333", "us-east-1", "20240304T0506Z", 1);
+        aws.put(
+            "trail",
+            &format!("folder-{n:03}/{}", file.name()),
+            &file.gz(),
+        );
+        files.push(file);
+    }
+    let file = maker.file("444455556666", "us-east-1", "20240304T0506Z", 3);
+    aws.put("trail", &file.key(""), &file.gz());
+    files.push(file);
+    for page in [0, 7] {
+        aws.page(page);
+        let before = aws.log_of(Op::ListObjects).len();
+        let seen = Capture::new("s3://trail").aws(&aws).run();
+        let (mut ids, mut wanted) = (seen.ids(), trail::ids(&files));
+        ids.sort();
+        wanted.sort();
+        assert_eq!(ids, wanted, "page {page}: {}", seen.stderr);
+        if page == 0 {
+            assert!(aws.log_of(Op::ListObjects).len() - before <= 8);
+        }
+    }
+}
+
+#[test]
+fn the_interval_of_events_is_exact() {
+    let aws = Aws::start();
+    let mut maker = Maker::new(1);
+    let mut files = Vec::new();
+    for minute in (0..60).step_by(5) {
+        let file = maker.file(
+            "111122223333",
+            "us-east-1",
+            &format!("20240304T05{minute:02}Z"),
+            20,
+        );
+        aws.put("trail", &file.key(""), &file.gz());
+        files.push(file);
+    }
+    let (start, end) = ("2024-03-04T05:09:50Z", "2024-03-04T05:19:50Z");
+    let ns = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_nanosecond() as u64;
+    let seen = Capture::new("s3://trail")
+        .aws(&aws)
+        .config(json!({"s3Interval": format!("{start}-{end}"), "s3IntervalOf": "event"}))
+        .run();
+    let wanted: Vec<_> = trail::records(&files)
+        .into_iter()
+        .filter(|record| (ns(start)..=ns(end)).contains(&record.ts()))
+        .collect();
+    // Ten seconds of the first file, all of the next, eleven of the last, which was delivered after the end.
+    assert_eq!(wanted.len(), 41);
+    let (mut ids, mut wanted) = (
+        seen.ids(),
+        wanted
+            .iter()
+            .map(|record| record.id.clone())
+            .collect::<Vec<_>>(),
+    );
+    ids.sort();
+    wanted.sort();
+    assert_eq!(ids, wanted);
+}

@@ -1,0 +1,475 @@
+//! The plugin is a guest in the host's process: what it may not do there.
+
+#![cfg(target_os = "linux")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::Duration,
+};
+
+use harness::{
+    aws::{ACCESS_KEY, Aws, Fault, Op, REGION, SECRET_KEY},
+    capture::{Capture, alone},
+    host::{Event, LIMIT, Library, Status, ids, plugin_path},
+    trail::{self, LogFile, Maker, write},
+};
+use object::{
+    Endianness,
+    elf::{DF_1_NODELETE, DF_STATIC_TLS, DT_FLAGS, DT_FLAGS_1, FileHeader64, SHT_DYNSYM},
+    read::elf::{Dyn, FileHeader, Sym},
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// Runs the captures that the tests of this file start.
+#[test]
+#[ignore = "not a test: the process that a capture runs in"]
+fn child() {
+    harness::capture::child();
+}
+
+fn with_library<T>(look: impl FnOnce(&FileHeader64<Endianness>, Endianness, &[u8]) -> T) -> T {
+    let data = fs::read(plugin_path().unwrap()).unwrap();
+    let elf = FileHeader64::<Endianness>::parse(&*data).unwrap();
+    look(elf, elf.endian().unwrap(), &data)
+}
+
+#[test]
+fn only_the_plugins_functions_are_exported() {
+    let exported: BTreeSet<String> = with_library(|elf, endian, data| {
+        let sections = elf.sections(endian, data).unwrap();
+        let symbols = sections.symbols(endian, data, SHT_DYNSYM).unwrap();
+        let defined = symbols
+            .iter()
+            .filter(|symbol| !symbol.is_undefined(endian) && !symbol.is_local());
+        defined
+            .map(|symbol| {
+                String::from_utf8_lossy(symbol.name(endian, symbols.strings()).unwrap())
+                    .into_owned()
+            })
+            .collect()
+    });
+    assert!(
+        exported.contains("plugin_init") && exported.contains("plugin_next_batch"),
+        "{exported:?}"
+    );
+    let others: Vec<&String> = exported
+        .iter()
+        .filter(|name| !name.starts_with("plugin_"))
+        .collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
+fn the_library_needs_no_static_tls_and_stays_loaded() {
+    let flag = |tag: u32| {
+        with_library(|elf, endian, data| {
+            let sections = elf.sections(endian, data).unwrap();
+            let (dynamic, _) = sections.dynamic(endian, data).unwrap().unwrap();
+            dynamic
+                .iter()
+                .find(|entry| entry.tag32(endian) == Some(tag))
+                .map_or(0, |entry| entry.val32(endian).unwrap())
+        })
+    };
+    assert_eq!(flag(DT_FLAGS) & DF_STATIC_TLS, 0, "static TLS");
+    assert_ne!(
+        flag(DT_FLAGS_1) & DF_1_NODELETE,
+        0,
+        "not linked with -z nodelete"
+    );
+}
+
+/// The IDs of this process's threads.
+fn threads() -> BTreeSet<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    tasks
+        .map(|task| task.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// A line of `/proc/self/task/ID/status`.
+fn status(thread: &str, line: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();
+    text.lines()
+        .find_map(|found| found.strip_prefix(line))
+        .unwrap()
+        .trim()
+        .to_owned()
+}
+
+/// Waits until no thread is there that was not before.
+fn wait_for_end_of_threads(before: &BTreeSet<String>) {
+    let tries = LIMIT.as_millis() / 20;
+    for _ in 0..tries {
+        if threads().is_subset(before) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let left: Vec<String> = threads()
+        .difference(before)
+        .map(|thread| status(thread, "Name:"))
+        .collect();
+    panic!("still running: {left:?}");
+}
+
+/// What tells the plugin of this AWS, without the environment.
+fn config(aws: &Aws, folder: &TempDir) -> String {
+    let keys = format!(
+        "[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+    );
+    let path = write(&folder.path().join("keys"), keys.as_bytes());
+    json!({"aws": {"endpoint": aws.endpoint(), "credentials": path, "region": REGION}, "s3DownloadConcurrency": 4}).to_string()
+}
+
+fn aws_with_trail(files: usize) -> (Aws, Vec<LogFile>) {
+    let aws = Aws::start();
+    let files = Maker::new(1).trail(
+        &["123456789012"],
+        &["us-east-1"],
+        "20240305T1205Z",
+        files,
+        2,
+    );
+    for file in &files {
+        file.put(&aws, "logs");
+    }
+    (aws, files)
+}
+
+#[test]
+fn init_is_offline_and_starts_no_thread() {
+    alone("init_is_offline_and_starts_no_thread", || {
+        let (aws, _) = aws_with_trail(1);
+        let folder = TempDir::new().unwrap();
+        let before = threads();
+        let library = Library::load().unwrap();
+        let _ = (library.schema().unwrap(), library.fields());
+        let plugins: Vec<_> = ["", "{}", &config(&aws, &folder)]
+            .iter()
+            .map(|config| library.init(config).unwrap())
+            .collect();
+        for plugin in &plugins {
+            plugin
+                .extract(&Event::new(1, 0, b"{}"), &library.field_names())
+                .unwrap();
+        }
+        assert_eq!(threads(), before);
+        drop((plugins, library));
+        assert!(aws.log().is_empty(), "{:?}", aws.log());
+    });
+}
+
+/// Opens a capture of a bucket with work in flight that never ends, until `op` is asked for.
+fn stalled(aws: &Aws, op: Op) {
+    aws.page(2);
+    match op {
+        Op::ListObjects => aws.fault(
+            |request| request.query.contains_key("continuation-token"),
+            Fault::Stall,
+        ),
+        op => aws.fault(move |request| request.op == op, Fault::Stall),
+    }
+}
+
+#[test]
+fn close_ends_all_threads_with_work_in_flight() {
+    alone("close_ends_all_threads_with_work_in_flight", || {
+        for op in [Op::ListObjects, Op::GetObject] {
+            let (aws, _) = aws_with_trail(12);
+            stalled(&aws, op);
+            let folder = TempDir::new().unwrap();
+            let library = Library::load().unwrap();
+            let plugin = library.init(&config(&aws, &folder)).unwrap();
+            let before = threads();
+            let mut instance = plugin
+                .open("s3://logs/AWSLogs/123456789012/CloudTrail/us-east-1/")
+                .unwrap();
+            while aws.log_of(op).len() < 2 {
+                assert!(!matches!(
+                    instance.next_batch().status,
+                    Status::Eof | Status::Failed(_)
+                ));
+            }
+            let started: Vec<String> = threads().difference(&before).cloned().collect();
+            assert!(!started.is_empty());
+            for thread in &started {
+                // SIGPIPE is signal 13. At its default in sysdig and falcodump, it kills the host.
+                let blocked = u64::from_str_radix(&status(thread, "SigBlk:"), 16).unwrap();
+                assert_ne!(
+                    blocked & (1 << 12),
+                    0,
+                    "SIGPIPE is not blocked in {}",
+                    status(thread, "Name:")
+                );
+            }
+            drop(instance);
+            drop(plugin);
+            drop(library);
+            wait_for_end_of_threads(&before);
+            // Threads that end after dlclose need their code.
+            let mapped = fs::read_to_string("/proc/self/maps").unwrap();
+            assert!(mapped.contains("libcloudtrail.so"), "unloaded");
+        }
+    });
+}
+
+#[test]
+fn the_hosts_signals_are_left_alone() {
+    alone("the_hosts_signals_are_left_alone", || {
+        let (aws, files) = aws_with_trail(2);
+        let folder = TempDir::new().unwrap();
+        let caught = || status(&std::process::id().to_string(), "SigCgt:");
+        let ignored = || status(&std::process::id().to_string(), "SigIgn:");
+        let blocked = || status(&std::process::id().to_string(), "SigBlk:");
+        let before = [caught(), ignored(), blocked()];
+        let plugin = Library::load()
+            .unwrap()
+            .init(&config(&aws, &folder))
+            .unwrap();
+        assert_eq!(plugin.events("s3://logs").unwrap().len(), 2 * files.len());
+        assert_eq!([caught(), ignored(), blocked()], before);
+    });
+}
+
+static CHILDREN: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn on_child(_: libc::c_int) {
+    CHILDREN.fetch_add(1, Ordering::SeqCst);
+}
+
+/// To start a credential process, a dependency minds SIGCHLD.
+#[test]
+fn the_hosts_handler_of_child_processes_goes_on_working() {
+    alone(
+        "the_hosts_handler_of_child_processes_goes_on_working",
+        || {
+            let handler = on_child as extern "C" fn(libc::c_int);
+            // SAFETY: the handler only counts.
+            unsafe { libc::signal(libc::SIGCHLD, handler as libc::sighandler_t) };
+            let (aws, files) = aws_with_trail(2);
+            let folder = TempDir::new().unwrap();
+            let answer =
+                json!({"Version": 1, "AccessKeyId": ACCESS_KEY, "SecretAccessKey": SECRET_KEY});
+            let answer = write(
+                &folder.path().join("answer.json"),
+                answer.to_string().as_bytes(),
+            );
+            let profile = format!("[default]\ncredential_process = cat {}\n", answer.display());
+            let profile = write(&folder.path().join("config"), profile.as_bytes());
+            let config =
+                json!({"aws": {"endpoint": aws.endpoint(), "config": profile, "region": REGION}});
+            let plugin = Library::load().unwrap().init(&config.to_string()).unwrap();
+            assert_eq!(plugin.events("s3://logs").unwrap().len(), 2 * files.len());
+            drop(plugin);
+            let before = CHILDREN.load(Ordering::SeqCst);
+            std::process::Command::new("true").status().unwrap();
+            assert!(CHILDREN.load(Ordering::SeqCst) > before);
+        },
+    );
+}
+
+#[test]
+fn a_closed_stderr_is_no_problem() {
+    alone("a_closed_stderr_is_no_problem", || {
+        let folder = TempDir::new().unwrap();
+        Maker::new(1)
+            .file("123456789012", "us-east-1", "20240305T1205Z", 2)
+            .write(folder.path());
+        write(&folder.path().join("broken.json.gz"), b"broken");
+        // SAFETY: the descriptor is not used after.
+        unsafe { libc::close(2) };
+        let plugin = Library::load().unwrap().init("").unwrap();
+        assert_eq!(
+            plugin
+                .events(folder.path().to_str().unwrap())
+                .unwrap()
+                .len(),
+            2
+        );
+    });
+}
+
+/// Resets meet connections that are kept, in the middle of requests and bodies.
+#[test]
+fn resets_do_not_kill_a_process_that_leaves_sigpipe_at_its_default() {
+    let (aws, files) = aws_with_trail(30);
+    for fault in [Fault::Reset, Fault::ResetAfter(10), Fault::ResetAfter(0)] {
+        aws.fault_times(
+            12,
+            |request| request.op == Op::GetObject && request.key.contains("5Z_"),
+            fault,
+        );
+    }
+    let seen = Capture::new("s3://logs")
+        .aws(&aws)
+        .config(json!({"s3DownloadConcurrency": 4}))
+        .default_sigpipe()
+        .run();
+    assert!(seen.status.success(), "{}", seen.status);
+    assert!(
+        seen.error.is_none() && seen.events.len() > files.len(),
+        "{:?}",
+        seen.error
+    );
+}
+
+#[test]
+fn captures_can_be_opened_and_closed_many_times_with_work_in_flight() {
+    alone(
+        "captures_can_be_opened_and_closed_many_times_with_work_in_flight",
+        || {
+            let (aws, _) = aws_with_trail(6);
+            aws.fault(|request| request.op == Op::GetObject, Fault::StallAfter(20));
+            let folder = TempDir::new().unwrap();
+            let config = config(&aws, &folder);
+            let before = threads();
+            for round in 0..30 {
+                let library = Library::load().unwrap();
+                let plugin = library.init(&config).unwrap();
+                let mut instance = plugin.open("s3://logs").unwrap();
+                if round % 2 == 0 {
+                    assert_eq!(instance.next_batch().status, Status::Timeout);
+                }
+            }
+            wait_for_end_of_threads(&before);
+        },
+    );
+}
+
+#[test]
+fn a_host_may_leave_without_closing() {
+    alone("a_host_may_leave_without_closing", || {
+        let (aws, _) = aws_with_trail(6);
+        stalled(&aws, Op::GetObject);
+        let folder = TempDir::new().unwrap();
+        let plugin = Box::leak(Box::new(
+            Library::load()
+                .unwrap()
+                .init(&config(&aws, &folder))
+                .unwrap(),
+        ));
+        let instance = Box::leak(Box::new(plugin.open("s3://logs").unwrap()));
+        instance.next_batch();
+        // The process exits with all threads at work; `alone` sees a crash.
+    });
+}
+
+#[test]
+fn plugin_objects_and_captures_live_side_by_side() {
+    let (folders, files): (Vec<TempDir>, Vec<LogFile>) = (0..3)
+        .map(|seed| {
+            let folder = TempDir::new().unwrap();
+            let file = Maker::new(seed).file("123456789012", "us-east-1", "20240305T1205Z", 700);
+            file.write(folder.path());
+            (folder, file)
+        })
+        .unzip();
+    let library = Library::load().unwrap();
+    let insights = json!({"includeInsights": false}).to_string();
+    let plugins = [library.init("").unwrap(), library.init(&insights).unwrap()];
+    let mut captures: Vec<_> = plugins
+        .iter()
+        .flat_map(|plugin| {
+            folders
+                .iter()
+                .map(|folder| plugin.open(folder.path().to_str().unwrap()).unwrap())
+        })
+        .map(|instance| (instance, vec![], false))
+        .collect();
+    while captures.iter().any(|(_, _, end)| !end) {
+        for (instance, events, end) in captures.iter_mut().filter(|(_, _, end)| !end) {
+            let batch = instance.next_batch();
+            events.extend(batch.events);
+            match batch.status {
+                Status::Eof => *end = true,
+                Status::Failed(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+    for ((_, events, _), file) in captures.iter().zip(files.iter().cycle()) {
+        assert_eq!(ids(events), trail::ids(std::slice::from_ref(file)));
+    }
+    // A log line goes to the object that it is about, or at least to one that is alive.
+    let [first, second] = plugins;
+    drop(captures);
+    drop(first);
+    let events = second.events(folders[0].path().to_str().unwrap()).unwrap();
+    assert_eq!(events.len(), 700);
+}
+
+/// A parsed record may be kept for the next call, but never taken for another event's.
+#[test]
+fn fields_are_never_those_of_an_event_before() {
+    let library = Library::load().unwrap();
+    let plugin = library.init("").unwrap();
+    let record = |number: usize, id: &str| {
+        format!(
+            r#"{{"eventName":"Name{number:03}","eventID":"{id}","userIdentity":{{"type":"IAMUser","userName":"user{number:03}"}}}}"#
+        )
+    };
+    let names = ["ct.name", "ct.user", "ct.id", "ct.info"];
+    // The same buffer, length, number, and even event ID for each.
+    let mut event = Event::new(1, 0, record(0, "same").as_bytes());
+    for number in 0..300 {
+        event.fill(number as u64, record(number, "same").as_bytes());
+        for fields in [
+            plugin.extract(&event, &names).unwrap(),
+            plugin.extract_each(&event, &names).unwrap(),
+        ] {
+            assert_eq!(fields["ct.name"].value, format!("Name{number:03}"));
+            assert_eq!(fields["ct.user"].value, format!("user{number:03}"));
+            assert_eq!(
+                fields["ct.info"].value,
+                format!("user{number:03} ← Name{number:03}")
+            );
+        }
+        assert!(
+            plugin
+                .event_to_string(&event)
+                .unwrap()
+                .contains(&format!("Name{number:03}"))
+        );
+    }
+    // Numbers that go back and forth, as an analyst does in Stratoshark.
+    let events: Vec<Event> = (0..50)
+        .map(|number| Event::new(number as u64 % 7, 0, record(number, "x").as_bytes()))
+        .collect();
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..500 {
+        let number = random.usize(..events.len());
+        let fields = plugin.extract_each(&events[number], &names).unwrap();
+        assert_eq!(fields["ct.name"].value, format!("Name{number:03}"));
+    }
+}
+
+#[test]
+fn progress_goes_up_to_the_whole() {
+    let folder = TempDir::new().unwrap();
+    for file in Maker::new(1).trail(&["123456789012"], &["us-east-1"], "20240305T1205Z", 40, 100) {
+        file.write(folder.path());
+    }
+    let plugin = Library::load().unwrap().init("").unwrap();
+    let mut instance = plugin.open(folder.path().to_str().unwrap()).unwrap();
+    let mut seen = vec![instance.progress().unwrap().0];
+    loop {
+        let batch = instance.next_batch();
+        let (percent, text) = instance.progress().unwrap();
+        seen.push(percent);
+        assert!(!text.is_empty());
+        if batch.status == Status::Eof {
+            break;
+        }
+    }
+    // In hundredths of a percent.
+    assert!(seen.is_sorted() && seen.last() == Some(&10_000), "{seen:?}");
+    assert!(
+        seen.iter().any(|percent| (1..10_000).contains(percent)),
+        "{seen:?}"
+    );
+}
