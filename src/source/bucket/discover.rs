@@ -110,6 +110,11 @@ fn below(level: Level, folder: &str) -> Level {
     }
 }
 
+/// What sorts behind all in a folder.
+pub(super) fn behind(folder: &str) -> String {
+    format!("{folder}\u{10ffff}")
+}
+
 /// The last folder of a path that ends with a slash.
 fn folder_name(path: &str) -> &str {
     let path = path.trim_end_matches('/');
@@ -162,6 +167,8 @@ impl Walker {
             Some(page) => page,
             None => bucket.list(&query).await?,
         };
+        // What the pages before held.
+        let mut done = String::new();
         loop {
             query.token = page.next.take();
             // The next page comes while this one's folders are looked into.
@@ -177,9 +184,14 @@ impl Walker {
                     .count();
                 let looked_into = self.folders.fetch_add(others, Ordering::Relaxed);
                 if others > 0 && (depth >= DEPTH || looked_into + others > FOLDERS) {
-                    return self.flat(prefix, folders, next.is_some()).await;
+                    return self.flat(prefix, done).await;
                 }
             }
+            let last_object = page.objects.last().and_then(|object| object.key.clone());
+            let last_folder = folders.last().map(|folder| behind(folder));
+            done = done
+                .max(last_object.unwrap_or_default())
+                .max(last_folder.unwrap_or_default());
             let known = bucket.known(&page, "");
             if !known.is_empty() {
                 self.send_one(Listing {
@@ -224,21 +236,19 @@ impl Walker {
         }
     }
 
-    /// Too many folders to look into each: list them in one go, but for `AWSLogs/` among them.
-    async fn flat(self: Arc<Self>, prefix: String, folders: Vec<String>, more: bool) -> Result<()> {
-        let logs = format!(
-            "{}AWSLogs/",
-            &prefix[..prefix.rfind('/').map_or(0, |slash| slash + 1)]
-        );
-        // It may be on a later page as well.
-        let logs = (folders.contains(&logs) || (more && logs.starts_with(&prefix))).then_some(logs);
+    /// Too many folders to look into each: list all behind what is `done` in one go, but for `AWSLogs/` among them.
+    async fn flat(self: Arc<Self>, prefix: String, done: String) -> Result<()> {
+        let parent = &prefix[..prefix.rfind('/').map_or(0, |slash| slash + 1)];
+        let logs = format!("{parent}AWSLogs/");
+        let except = (logs.starts_with(&prefix) && logs > done).then_some(logs);
         self.send_one(Listing {
+            start_after: (!done.is_empty()).then_some(done),
+            except: except.clone(),
             prefix,
-            except: logs.clone(),
             ..Listing::default()
         })
         .await;
-        match logs {
+        match except {
             Some(logs) => self.walk(logs, Level::Logs, None).await,
             None => Ok(()),
         }

@@ -11,8 +11,8 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
-use super::discover::Listing;
-use super::{Bucket, Page, Query, decode_key};
+use super::discover::{Listing, behind};
+use super::{Bucket, Page, Query};
 use crate::trail;
 
 /// Up to so many listings always have their next page asked for ahead; where there are more, only when few keys are
@@ -153,21 +153,11 @@ impl Cursor {
     fn take(&mut self, bucket: &Arc<Bucket>, mut page: Page) {
         let next = page.next.take();
         let stop_at = self.listing.stop_at.as_deref();
-        let past = |object: &Object| {
-            stop_at.is_some_and(|stop| {
-                object
-                    .key
-                    .as_deref()
-                    .is_some_and(|key| decode_key(key).as_str() >= stop)
-            })
-        };
+        let past =
+            |object: &Object| stop_at.is_some_and(|stop| object.key.as_deref() >= Some(stop));
         let stopped = page.objects.last().is_some_and(past);
         page.objects.retain(|object| !past(object));
-        let last_key = page
-            .objects
-            .last()
-            .and_then(|object| object.key.as_deref())
-            .map(decode_key);
+        let last_key = page.objects.last().and_then(|object| object.key.clone());
         self.files = bucket
             .known(&page, self.listing.except.as_deref().unwrap_or_default())
             .into_iter();
@@ -180,8 +170,7 @@ impl Cursor {
             && last_key.starts_with(except.as_str())
             && !matches!(self.next, NextPage::None)
         {
-            // `0` is the character after `/`.
-            let behind = format!("{}0", except.trim_end_matches('/'));
+            let behind = behind(except);
             let query = Query {
                 prefix: self.listing.prefix.clone(),
                 start_after: Some(behind),
@@ -198,7 +187,7 @@ impl Bucket {
     pub(super) fn known(&self, page: &Page, except: &str) -> Vec<Found> {
         let mut found = Vec::with_capacity(page.objects.len());
         for object in &page.objects {
-            let Some(key) = object.key.as_deref().map(decode_key) else {
+            let Some(key) = object.key.clone() else {
                 continue;
             };
             let size = object

@@ -207,14 +207,19 @@ impl Bucket {
         let next = output
             .next_continuation_token
             .filter(|_| output.is_truncated == Some(true));
-        let folders = output
-            .common_prefixes
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|CommonPrefix { prefix, .. }| prefix);
+        // Not every store does as it is asked.
+        let encoded = output.encoding_type == Some(EncodingType::Url);
+        let decode = |key: String| if encoded { decode_key(&key) } else { key };
+        let mut objects = output.contents.unwrap_or_default();
+        for object in &mut objects {
+            object.key = object.key.take().map(decode);
+        }
+        let folders = output.common_prefixes.unwrap_or_default().into_iter();
         Ok(Page {
-            folders: folders.map(|folder| decode_key(&folder)).collect(),
-            objects: output.contents.unwrap_or_default(),
+            folders: folders
+                .filter_map(|CommonPrefix { prefix, .. }| prefix.map(decode))
+                .collect(),
+            objects,
             next,
         })
     }

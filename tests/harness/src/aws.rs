@@ -286,6 +286,7 @@ impl Aws {
         let files = s3s_fs::FileSystem::new(folder.path()).unwrap();
         let mut s3 = S3ServiceBuilder::new(Store {
             files,
+            root: folder.path().to_owned(),
             world: world.clone(),
         });
         s3.set_auth(Keys(world.clone()));
@@ -599,6 +600,7 @@ fn worded(mut error: S3Error) -> S3Error {
 /// S3 as the plugin may use it: read only.
 struct Store {
     files: s3s_fs::FileSystem,
+    root: PathBuf,
     world: Arc<World>,
 }
 
@@ -649,8 +651,13 @@ impl S3 for Store {
             0 => 1000,
             page => page,
         };
-        input.max_keys = Some(input.max_keys.unwrap_or(1000).min(page));
-        self.files.list_objects_v2(request).await.map_err(worded)
+        let page = input.max_keys.unwrap_or(1000).min(page);
+        let folder = self.root.join(&input.bucket);
+        if !folder.is_dir() {
+            return Err(worded(s3s::s3_error!(NoSuchBucket)));
+        }
+        let output = crate::list::page(&folder, input, page as usize);
+        Ok(S3Response::new(output.map_err(S3Error::internal_error)?))
     }
 }
 

@@ -214,28 +214,14 @@ impl Capture {
         fs::write(&request, serde_json::to_vec(&self.request).unwrap()).unwrap();
         let stderr = self.home.path().join("capture.err");
         let mut command = Command::new(env::current_exe().unwrap());
-        command
-            .args([
-                "child",
-                "--exact",
-                "--ignored",
-                "--nocapture",
-                "--test-threads=1",
-            ])
-            .env_clear()
-            .envs(env::vars_os().filter(|(name, _)| {
-                let kept = [
-                    "PATH",
-                    "CLOUDTRAIL_PLUGIN",
-                    "LD_LIBRARY_PATH",
-                    "SYSTEMROOT",
-                    "TMPDIR",
-                ];
-                kept.iter().any(|kept| name.eq_ignore_ascii_case(kept))
-            }))
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("HOME", self.home.path())
-            .env("USERPROFILE", self.home.path())
+        command.args([
+            "child",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ]);
+        clean(&mut command, self.home.path())
             .envs(&self.env)
             .env(REQUEST, &request)
             .stdin(Stdio::null())
@@ -394,6 +380,47 @@ impl Seen {
             self.progress.1
         )
     }
+}
+
+/// Runs a part of a test in a process of its own, with a clean environment: what counts threads,
+/// say, or closes stderr. `name` is that of the test, which comes here again in the other process.
+pub fn alone(name: &str, part: impl FnOnce()) {
+    const ALONE: &str = "HARNESS_ALONE";
+    if env::var(ALONE).is_ok_and(|alone| alone == name) {
+        return part();
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
+    clean(&mut command, home.path()).env(ALONE, name);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let [stdout, stderr] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(
+        output.status.success() && stdout.contains("1 passed"),
+        "{}: {stdout}{stderr}",
+        output.status
+    );
+}
+
+/// The environment of a process that nothing of this one's may reach.
+fn clean<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
+    let kept = [
+        "PATH",
+        "CLOUDTRAIL_PLUGIN",
+        "LD_LIBRARY_PATH",
+        "SYSTEMROOT",
+        "TMPDIR",
+    ];
+    command
+        .env_clear()
+        .envs(
+            env::vars_os()
+                .filter(|(name, _)| kept.iter().any(|kept| name.eq_ignore_ascii_case(kept))),
+        )
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("HOME", home)
+        .env("USERPROFILE", home)
 }
 
 /// Runs the capture that [`Capture::start`] asked this process for.

@@ -513,7 +513,11 @@ impl Plugin {
             let Some(value) = unsafe { value(slot) }.with_context(|| field.to_string())? else {
                 continue;
             };
-            let range = starts.get(index).map(|start| (*start, lengths[index]));
+            // The plugin's are those within the event; computed values have none.
+            let range = starts.get(index).map(|start| match lengths[index] {
+                0 => (*start, 0),
+                length => (start.wrapping_sub(EVENT_HEAD as u32), length),
+            });
             values.insert(field.to_string(), Extracted { value, range });
         }
         Ok(values)

@@ -12,6 +12,7 @@
 pub mod aws;
 pub mod capture;
 pub mod host;
+mod list;
 pub mod proxy;
 pub mod shared;
 pub mod tls;
