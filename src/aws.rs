@@ -226,7 +226,12 @@ impl Access {
             )
         };
         let code = code(error);
+        let to = self.endpoint.as_ref().map_or_else(String::new, |endpoint| {
+            format!(" (aws.endpoint is {endpoint})")
+        });
         match code.as_str() {
+            // An answer without an error that can't be understood.
+            "200" => anyhow!("{doing}: the answer is not one of S3{to}"),
             "NoSuchBucket" => anyhow!(
                 "{doing}: there is no such bucket (NoSuchBucket): check its name{}",
                 match &self.endpoint {
@@ -263,20 +268,15 @@ impl Access {
             "SlowDown" | "ServiceUnavailable" | "InternalError" | "503" | "500" => {
                 said("S3 could not serve it after several tries: try again later")
             }
-            "" => {
-                let to = self.endpoint.as_ref().map_or_else(String::new, |endpoint| {
-                    format!(" (aws.endpoint is {endpoint})")
-                });
-                match error {
-                    SdkError::ResponseError(_) => {
-                        anyhow!("{doing}: the answer is not one of S3{to}: {message}")
-                    }
-                    SdkError::TimeoutError(_) => {
-                        anyhow!("{doing}: no answer in time{to}: {message}")
-                    }
-                    _ => anyhow!("{doing}: can't reach it{to}: {message}"),
+            "" => match error {
+                SdkError::ResponseError(_) => {
+                    anyhow!("{doing}: the answer is not one of S3{to}: {message}")
                 }
-            }
+                SdkError::TimeoutError(_) => {
+                    anyhow!("{doing}: no answer in time{to}: {message}")
+                }
+                _ => anyhow!("{doing}: can't reach it{to}: {message}"),
+            },
             _ => said(""),
         }
     }
@@ -459,6 +459,10 @@ fn http_client() -> Result<SharedHttpClient> {
         Some(path) => {
             let certificates = std::fs::read(&path)
                 .with_context(|| format!("AWS_CA_BUNDLE: {path} can't be read"))?;
+            anyhow::ensure!(
+                memchr::memmem::find(&certificates, b"-----BEGIN CERTIFICATE-----").is_some(),
+                "AWS_CA_BUNDLE: {path} holds no certificates in PEM form"
+            );
             let trust = TrustStore::empty()
                 .with_native_roots(false)
                 .with_pem_certificate(certificates);

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 use falco_plugin::schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 
 use crate::trail::{Accounts, Interval};
@@ -13,6 +13,7 @@ use crate::trail::{Accounts, Interval};
 /// The configuration of the plugin; [`Init`] is how hosts hand it over.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[schemars(crate = "falco_plugin::schemars")]
+#[schemars(transform = one_line)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Config {
     /// Credentials, region and endpoint.
@@ -55,6 +56,7 @@ pub struct Config {
 /// How to reach AWS: by default as the AWS CLI does.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[schemars(crate = "falco_plugin::schemars")]
+#[schemars(transform = one_line)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Aws {
     /// The profile of your AWS configuration to use. Empty: what the AWS CLI would use (environment, default profile, role of the machine).
@@ -83,6 +85,21 @@ pub struct Aws {
     pub request_payer: bool,
 }
 
+/// Dialogs show descriptions as they are, without wrapping what is wrapped here.
+fn one_line(schema: &mut Schema) {
+    let properties = schema
+        .get_mut("properties")
+        .and_then(|properties| properties.as_object_mut());
+    for property in properties
+        .into_iter()
+        .flat_map(|properties| properties.values_mut())
+    {
+        if let Some(serde_json::Value::String(description)) = property.get_mut("description") {
+            *description = description.replace('\n', " ");
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -106,7 +123,9 @@ impl Config {
     /// # Errors
     /// What is no JSON, or has a value of the wrong type or form; the text names its key.
     pub fn parse(json: &str) -> Result<Self> {
-        Ok(serde_json::from_str::<Init>(json)?.0)
+        serde_json::from_str::<Init>(json)?
+            .0
+            .map_err(anyhow::Error::msg)
     }
 
     /// Check what types alone don't tell.
@@ -148,27 +167,34 @@ impl Config {
     }
 }
 
-/// The configuration as hosts hand it over at init. Empty text and `null` stand for the defaults.
+/// The configuration as hosts hand it over at init, or what is wrong with it, which Plugin::new reports: falco_plugin
+/// would say it twice. Empty text and `null` stand for the defaults.
 #[derive(Debug)]
-pub struct Init(pub Config);
+pub struct Init(pub(crate) std::result::Result<Config, String>);
 
 impl<'de> Deserialize<'de> for Init {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = match serde_json::Value::deserialize(deserializer) {
-            Ok(serde_json::Value::Null) => return Ok(Self(Config::default())),
-            Ok(json @ serde_json::Value::Object(_)) => json,
-            Ok(_) => return Err(de::Error::custom("the configuration is no JSON object")),
+            Ok(serde_json::Value::Null) => return Ok(Self(Ok(Config::default()))),
+            Ok(json) => json,
             // falco_plugin offers no other place to accept Falco's empty init_config.
-            Err(error) if error.to_string() == EMPTY => return Ok(Self(Config::default())),
+            Err(error) if error.to_string() == EMPTY => return Ok(Self(Ok(Config::default()))),
             Err(error) => return Err(error),
         };
-        let config: Config = serde_path_to_error::deserialize(json).map_err(|error| {
-            let path = error.path().to_string();
-            de::Error::custom(format!("{path}: {}", error.into_inner()))
-        })?;
-        crate::process::guard("checking the configuration", || config.check())
-            .map_err(|error| de::Error::custom(format!("{error:#}")))?;
-        Ok(Self(config))
+        let config = crate::process::guard("reading the configuration", || {
+            // A list would do for serde.
+            ensure!(json.is_object(), "the configuration is no JSON object");
+            ensure!(
+                json.get("aws").is_none_or(|aws| aws.is_object()),
+                "aws: is no JSON object"
+            );
+            let config: Config = serde_path_to_error::deserialize(json).map_err(|error| {
+                anyhow::anyhow!("{}: {}", error.path().to_string(), error.into_inner())
+            })?;
+            config.check()?;
+            Ok(config)
+        });
+        Ok(Self(config.map_err(|error| format!("{error:#}"))))
     }
 }
 
@@ -229,7 +255,8 @@ mod tests {
                 r#"{"aws":{"region":1}}"#,
                 "aws.region: invalid type: integer `1`, expected a string",
             ),
-            (r#"{"aws":7}"#, "aws: invalid type"),
+            (r#"{"aws":7}"#, "aws: is no JSON object"),
+            (r#"{"aws":[]}"#, "aws: is no JSON object"),
             (
                 r#"{"s3Interval":"soon"}"#,
                 "s3Interval: \"soon\" is no interval",

@@ -5,11 +5,12 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
+use flate2::bufread::GzDecoder;
 use jiff::Timestamp;
 use libdeflater::Decompressor;
 use memchr::memmem;
@@ -270,13 +271,16 @@ impl Decode {
         ensure!(start > 0, "is empty");
         let mut input = io::Cursor::new(magic[..start].to_vec()).chain(&mut input);
         let result = if is_gzip(&magic[..start]) {
-            // Not MultiGzDecoder's `bufread`, which would need a buffer of ours; it reads ahead by itself.
-            self.scan(
-                &mut flate2::read::MultiGzDecoder::new(&mut input),
-                true,
-                outcome,
-                take,
-            )
+            let mut members = Members::new(&mut input);
+            let result = self.scan(&mut members, true, outcome, take);
+            if members.behind > 0 && result.is_ok() {
+                let behind = count(members.behind, "byte");
+                outcome.damaged = true;
+                outcome.problems.push(format!(
+                    "has {behind} behind its compressed data that are no gzip"
+                ));
+            }
+            result
         } else {
             self.scan(&mut input, false, outcome, take)
         };
@@ -350,7 +354,7 @@ impl Decode {
         if let Some(failure) = failure.or_else(|| {
             splitter
                 .incomplete()
-                .then(|| "ends in the middle of a record or list".to_owned())
+                .then(|| "is truncated: its JSON ends in the middle of a record or list".to_owned())
         }) {
             outcome.damaged = true;
             outcome.problems.push(failure);
@@ -375,7 +379,7 @@ impl Decode {
                 if gzip {
                     "is compressed, but holds no JSON"
                 } else {
-                    "is neither JSON nor gzip"
+                    "is neither gzip nor JSON with a list of Records"
                 },
                 if why.is_empty() { "" } else { ": it " }
             );
@@ -387,7 +391,7 @@ impl Decode {
 fn read_failure(error: &io::Error, gzip: bool) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof if gzip => {
-            "is cut short: the compressed data ends too early".to_owned()
+            "is truncated: its compressed data ends too early".to_owned()
         }
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if gzip => {
             format!("is damaged: {error}")
@@ -472,6 +476,44 @@ impl Read for Pieces {
                 None => return Ok(0),
             }
         }
+    }
+}
+
+/// Inflates gzip members in a row.
+struct Members<R> {
+    /// None at the end.
+    member: Option<GzDecoder<BufReader<R>>>,
+    /// Bytes behind the last one.
+    behind: u64,
+}
+
+impl<R: Read> Members<R> {
+    fn new(input: R) -> Self {
+        Self {
+            member: Some(GzDecoder::new(BufReader::with_capacity(64 << 10, input))),
+            behind: 0,
+        }
+    }
+}
+
+impl<R: Read> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let n = member.read(buffer)?;
+            if n > 0 || buffer.is_empty() {
+                return Ok(n);
+            }
+            let Some(mut input) = self.member.take().map(GzDecoder::into_inner) else {
+                break;
+            };
+            match input.fill_buf()? {
+                [] => {}
+                // The second byte may not be there yet.
+                [0x1f] | [0x1f, 0x8b, ..] => self.member = Some(GzDecoder::new(input)),
+                _ => self.behind = io::copy(&mut input, &mut io::sink())?,
+            }
+        }
+        Ok(0)
     }
 }
 
@@ -891,7 +933,7 @@ mod tests {
         assert!(outcome.damaged);
         assert_eq!(
             outcome.problems,
-            ["is cut short: the compressed data ends too early"]
+            ["is truncated: its compressed data ends too early"]
         );
     }
 
@@ -906,10 +948,10 @@ mod tests {
         );
         let outcome = outcome.unwrap();
         assert_eq!(records, [record(0)]);
-        assert!(
-            outcome.damaged && outcome.problems[0].contains("damaged"),
-            "{:?}",
-            outcome.problems
+        assert!(outcome.damaged);
+        assert_eq!(
+            outcome.problems,
+            ["has 17 bytes behind its compressed data that are no gzip"]
         );
     }
 
@@ -971,7 +1013,7 @@ mod tests {
     fn what_is_no_log_file_is_named() {
         for (bytes, expected) in [
             (b"".to_vec(), "is empty"),
-            (b"not json at all".to_vec(), "is neither JSON nor gzip"),
+            (b"not json at all".to_vec(), "is neither gzip nor JSON"),
             (gzip(b"not json at all"), "is compressed, but holds no JSON"),
             (
                 b"\x1f\x8b\x08garbage follows".to_vec(),

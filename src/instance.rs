@@ -31,6 +31,7 @@ pub struct Instance {
     /// How it ended, told once the events before are handed over.
     end: Option<Result<()>>,
     progress: CString,
+    /// From 0 to 1.
     percent: f64,
     /// The first problem, for a capture that finds nothing else.
     first_problem: Option<String>,
@@ -197,8 +198,8 @@ impl SourcePluginInstance for Instance {
         self.percent = self.percent.max(self.ledger.progress());
         self.progress = CString::new(self.ledger.progress_text()).unwrap_or_default();
         ProgressInfo {
-            // The SDK makes a percentage of it.
-            value: self.percent,
+            // The SDK hands over hundredths.
+            value: self.percent * 100.0,
             detail: Some(
                 CStr::from_bytes_with_nul(self.progress.as_bytes_with_nul()).unwrap_or_default(),
             ),

@@ -57,6 +57,7 @@ impl Plugin for CloudTrail {
     type ConfigType = Json<Init>;
 
     fn new(_input: Option<&TablesInput>, Json(Init(config)): Self::ConfigType) -> Result<Self> {
+        let config = config.map_err(|error| anyhow!(for_host(&error)))?;
         Ok(Self {
             config,
             extractor: Extractor::default(),

@@ -57,6 +57,17 @@ macro_rules! members {
             const fn holder(self) -> Option<Member> {
                 match self { $(Self::$object => members!(@holder $parent),)* }
             }
+
+            /// The positions of its members.
+            fn members(self) -> Range<usize> {
+                match self {
+                    $(Self::$object => {
+                        const MEMBERS: &[Member] = &[$(Member::$member,)*];
+                        let first = MEMBERS[0] as usize;
+                        first..first + MEMBERS.len()
+                    })*
+                }
+            }
         }
 
         /// A known member of the record or of an object in it.
@@ -64,15 +75,7 @@ macro_rules! members {
         pub(crate) enum Member { $($($member,)*)* }
 
         impl Member {
-            const ALL: &[Self] = &[$($(Self::$member,)*)*];
-
-            const fn object(self) -> Object {
-                match self { $($(Self::$member => Object::$object,)*)* }
-            }
-
-            const fn name(self) -> &'static str {
-                match self { $($(Self::$member => $name,)*)* }
-            }
+            const ALL: &[(Object, &str)] = &[$($((Object::$object, $name),)*)*];
         }
     };
     (@holder ()) => { None };
@@ -178,17 +181,35 @@ members! {
 impl Member {
     /// The path of names from the record to this member.
     pub(crate) fn path(self) -> String {
-        match self.object().holder() {
-            Some(holder) => format!("{}.{}", holder.path(), self.name()),
-            None => self.name().to_owned(),
-        }
+        let (object, name) = Self::ALL[self as usize];
+        object
+            .holder()
+            .map_or_else(String::new, |holder| holder.path() + ".")
+            + name
     }
 
-    /// The member of `object` with this name.
-    fn find(object: Object, name: &[u8]) -> Option<Self> {
-        let member = *Self::ALL.get(usize::from(NAMES.places[place(object, name, NAMES.seed)]))?;
-        (member.object() == object && member.name().as_bytes() == name).then_some(member)
+    /// The position of the member of `object` with this name.
+    #[inline(always)]
+    fn find(object: Object, name: &[u8]) -> Option<usize> {
+        let member = usize::from(NAMES.places[place(object, name, NAMES.seed)]);
+        let known = Self::ALL.get(member)?;
+        (known.0 == object && is_same(known.1.as_bytes(), name)).then_some(member)
     }
+}
+
+/// Compares two names without the call that `==` makes.
+#[inline(always)]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    fn ends<const N: usize>(name: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
+        Some((name.first_chunk()?, name.last_chunk()?))
+    }
+    one.len() == other.len()
+        && match one.len() {
+            4..=8 => ends::<4>(one) == ends(other),
+            9..=16 => ends::<8>(one) == ends(other),
+            17..=32 => ends::<16>(one) == ends(other),
+            _ => one == other,
+        }
 }
 
 /// A perfect hash of the members' names, made at compile time.
@@ -208,8 +229,8 @@ impl Names {
             let mut places = [u8::MAX; PLACES];
             let mut at = 0;
             while at < Member::ALL.len() {
-                let member = Member::ALL[at];
-                let place = place(member.object(), member.name().as_bytes(), seed);
+                let (object, name) = Member::ALL[at];
+                let place = place(object, name.as_bytes(), seed);
                 if places[place] != u8::MAX {
                     continue 'next;
                 }
@@ -243,84 +264,97 @@ struct Token {
 /// Where 64 bytes of the record have which structural character, strings aside.
 #[derive(Clone, Copy, Default)]
 struct Block {
-    colon: u64,
-    comma: u64,
-    open: u64,
-    close: u64,
+    /// Colons and closing brackets.
+    after_name: u64,
+    /// Commas and closing brackets.
+    after_value: u64,
+    bracket: u64,
+    /// What has to be unescaped or checked: backslashes, NUL, and what isn't ASCII, in strings too.
+    special: u64,
 }
 
 /// What is known of a record so far. It is made to be used again for the next one.
+#[derive(Default)]
 pub(crate) struct Index {
     blocks: Vec<Block>,
-    members: [Token; Member::ALL.len()],
-    /// The objects whose members are in `members`, as bits.
-    walked: u16,
-    /// Only ASCII and nothing escaped, nor a NUL: strings are as they stand.
-    plain: bool,
-    level: Level,
+    members: Members,
 }
 
-impl Default for Index {
+/// The values of known members.
+struct Members {
+    tokens: [Token; Member::ALL.len()],
+    /// The objects whose members are in `tokens`, as bits.
+    walked: u16,
+}
+
+impl Default for Members {
     fn default() -> Self {
         Self {
-            blocks: Vec::new(),
-            members: [Token::default(); Member::ALL.len()],
+            tokens: [Token::default(); Member::ALL.len()],
             walked: 0,
-            plain: false,
-            level: Level::new(),
         }
     }
 }
 
-impl Index {
-    fn scan(&mut self, record: &[u8]) {
-        self.members = [Token::default(); Member::ALL.len()];
-        self.walked = 0;
-        self.blocks.clear();
-        self.blocks.reserve(record.len().div_ceil(64));
-        let blocks = &mut self.blocks;
-        self.plain = dispatch!(self.level, simd => scan(simd, record, blocks));
-    }
+/// What the scan carries over from block to block.
+#[derive(Default)]
+struct Scan {
+    /// All bits, if the block begins within a string.
+    in_string: u64,
+    /// The lowest bit, if a backslash escapes the block's first byte.
+    escaped: u64,
 }
 
+/// Notes where a record's structural characters are.
 #[inline(always)]
-fn scan<S: Simd>(simd: S, record: &[u8], blocks: &mut Vec<Block>) -> bool {
-    let splat = |byte| u8x64::splat(simd, byte);
-    let mut in_string = 0u64;
-    let mut escaped_next = 0u64;
-    let mut plain = true;
-    let mut block = |bytes: u8x64<S>| {
-        let is = |byte| bytes.simd_eq(splat(byte)).to_bitmask();
-        let backslash = is(b'\\');
-        plain &= backslash | bytes.simd_ge(splat(0x80)).to_bitmask() | is(0) == 0;
-        let mut quote = is(b'"');
-        if backslash | escaped_next != 0 {
-            quote &= !escaped(backslash, &mut escaped_next);
-        }
-        let string = prefix_xor(quote) ^ in_string;
-        in_string = (string as i64 >> 63) as u64;
-        // The two opening brackets differ in one bit only, as do the closing ones.
-        let bracket = bytes | splat(0x20);
-        blocks.push(Block {
-            colon: is(b':') & !string,
-            comma: is(b',') & !string,
-            open: bracket.simd_eq(splat(b'{')).to_bitmask() & !string,
-            close: bracket.simd_eq(splat(b'}')).to_bitmask() & !string,
-        });
-    };
+fn scan<S: Simd>(simd: S, record: &[u8], blocks: &mut Vec<Block>) {
+    blocks.clear();
+    blocks.reserve(record.len() / 64 + 2);
+    let mut scan = Scan::default();
     let (chunks, rest) = record.as_chunks::<64>();
     for chunk in chunks {
-        block(u8x64::from_slice(simd, chunk));
+        blocks.push(scan.block(simd, chunk));
     }
     if !rest.is_empty() {
         let mut last = [b' '; 64];
         last[..rest.len()].copy_from_slice(rest);
-        block(u8x64::from_slice(simd, &last));
+        blocks.push(scan.block(simd, &last));
     }
-    plain
+    // Text::next always looks at two of them.
+    blocks.push(Block::default());
+}
+
+impl Scan {
+    // Inlined into code for the CPU at hand, which the crate's own functions are made for too.
+    #[inline(always)]
+    fn block<S: Simd>(&mut self, simd: S, bytes: &[u8; 64]) -> Block {
+        let bytes = u8x64::load_array_ref(simd, bytes);
+        let backslash = bytes.simd_eq(b'\\').to_bitmask();
+        // NUL wraps around to join what isn't ASCII. Added, for LLVM takes an OR of these two apart bit by bit.
+        let special = backslash + (bytes - 1).simd_ge(0x7f).to_bitmask();
+        let mut quote = bytes.simd_eq(b'"').to_bitmask();
+        if backslash | self.escaped != 0 {
+            quote &= !escaped(backslash, &mut self.escaped);
+        }
+        let string = prefix_xor(quote) ^ self.in_string;
+        self.in_string = (string as i64 >> 63) as u64;
+        // The two opening brackets differ in one bit only, as do the closing ones.
+        let bracket = bytes | 0x20;
+        let colon = bytes.simd_eq(b':').to_bitmask();
+        let comma = bytes.simd_eq(b',').to_bitmask();
+        let open = bracket.simd_eq(b'{').to_bitmask();
+        let close = bracket.simd_eq(b'}').to_bitmask();
+        Block {
+            after_name: (colon | close) & !string,
+            after_value: (comma | close) & !string,
+            bracket: (open | close) & !string,
+            special,
+        }
+    }
 }
 
 /// The bytes that a backslash escapes; `next` carries over from block to block whether the first one is.
+#[inline(always)]
 fn escaped(backslash: u64, next: &mut u64) -> u64 {
     const EVEN: u64 = 0x5555_5555_5555_5555;
     // As in simdjson: an addition carries through each run of backslashes, so that its end tells whether the run is odd.
@@ -333,6 +367,7 @@ fn escaped(backslash: u64, next: &mut u64) -> u64 {
 }
 
 /// Each bit becomes the parity of those up to it.
+#[inline(always)]
 fn prefix_xor(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
         bits ^= bits << shift;
@@ -342,8 +377,8 @@ fn prefix_xor(mut bits: u64) -> u64 {
 
 /// One event's JSON.
 pub struct Record<'a> {
-    bytes: &'a [u8],
-    index: &'a mut Index,
+    text: Text<'a>,
+    members: &'a mut Members,
 }
 
 impl<'a> Record<'a> {
@@ -355,238 +390,290 @@ impl<'a> Record<'a> {
         } else {
             &[]
         };
-        index.scan(bytes);
-        Self { bytes, index }
+        let blocks = &mut index.blocks;
+        dispatch!(Level::new(), simd => scan(simd, bytes, blocks));
+        index.members.walked = 0;
+        Self::again(bytes, index)
     }
 
     /// Looks again at a record of which `index` was made before.
     pub(crate) fn again(bytes: &'a [u8], index: &'a mut Index) -> Self {
-        Self { bytes, index }
+        Self {
+            text: Text {
+                bytes,
+                blocks: &index.blocks,
+            },
+            members: &mut index.members,
+        }
     }
 
     /// A known member's value.
+    #[inline]
     pub(crate) fn get(&mut self, member: Member) -> Option<Value<'a>> {
-        let object = member.object();
-        if self.index.walked & 1 << object as u16 == 0 {
+        let (object, _) = Member::ALL[member as usize];
+        if self.members.walked & 1 << object as u16 == 0 {
             self.walk(object);
         }
-        let Token { start, end } = self.index.members[member as usize];
-        (start < end).then(|| self.value(start as usize..end as usize))
+        let token = self.members.tokens[member as usize];
+        (token.end > 0).then_some(Value {
+            text: self.text,
+            token,
+        })
     }
 
     /// A known member's text.
+    #[inline]
     pub(crate) fn text(&mut self, member: Member) -> Option<Cow<'a, [u8]>> {
         self.get(member)?.text()
     }
 
     /// Notes where the known members of an object are.
+    #[inline(never)]
     fn walk(&mut self, object: Object) {
-        self.index.walked |= 1 << object as u16;
+        self.members.walked |= 1 << object as u16;
+        self.members.tokens[object.members()].fill(Token::default());
         let start = match object.holder() {
             Some(holder) => match self.get(holder) {
-                Some(value) => value.start,
+                Some(value) => value.token.start as usize,
                 None => return,
             },
-            None => self.skip_space(0),
+            None => self.text.skip_space(0),
         };
-        let mut members = Items {
-            at: start,
-            open: b'{',
-        };
-        while let Some((name, value)) = members.next_member(self) {
-            if let Some(member) = Member::find(object, &name.name()) {
-                let token = &mut self.index.members[member as usize];
+        self.text.members(start, |name, value| {
+            let escaped = || {
+                Member::find(
+                    object,
+                    &unescape(Some(name).filter(|name| name.contains(&b'\\'))?),
+                )
+            };
+            if let Some(member) = Member::find(object, name).or_else(escaped) {
+                let token = &mut self.members.tokens[member];
                 // The first of equal names counts.
                 if token.end == 0 {
-                    *token = Token {
-                        start: value.start as u32,
-                        end: value.range().end as u32,
-                    };
+                    *token = value;
                 }
             }
-        }
+        });
     }
+}
 
-    /// The value of the first member with this name.
-    pub(crate) fn member(&self, object: Value<'a>, name: &str) -> Option<Value<'a>> {
-        let mut members = Items {
-            at: object.start,
-            open: b'{',
-        };
-        while let Some((key, value)) = members.next_member(self) {
-            if *key.name() == *name.as_bytes() {
-                return Some(value);
+/// A record's bytes and what the scan found in them.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    bytes: &'a [u8],
+    blocks: &'a [Block],
+}
+
+impl<'a> Text<'a> {
+    /// The names and values of the object at `start`, if it is one.
+    // A function to call with each, since an iterator's answers are slow to hand over.
+    #[inline(always)]
+    fn members(self, start: usize, mut each: impl FnMut(&'a [u8], Token)) {
+        let mut at = start;
+        let mut before = b'{';
+        while self.bytes.get(at) == Some(&before) {
+            let name = self.skip_space(at + 1);
+            let Some(colon) = self.next(name, |block| block.after_name) else {
+                return;
+            };
+            let Some([b'"', name @ .., b'"']) = self.bytes.get(name..self.skip_space_back(colon))
+            else {
+                return;
+            };
+            if self.bytes[colon] != b':' {
+                return;
             }
-        }
-        None
-    }
-
-    /// An array's elements; none if the value is no array.
-    pub(crate) fn elements(&self, array: Value<'a>) -> impl Iterator<Item = Value<'a>> {
-        let mut elements = Items {
-            at: array.start,
-            open: b'[',
-        };
-        std::iter::from_fn(move || elements.next_element(self))
-    }
-
-    fn value(&self, range: Range<usize>) -> Value<'a> {
-        Value {
-            start: range.start,
-            json: &self.bytes[range],
-            plain: self.index.plain,
+            let Some((value, after)) = self.value_from(colon + 1) else {
+                return;
+            };
+            each(name, value);
+            (at, before) = (after, b',');
         }
     }
 
-    /// The first position from `from` on that `bits` has.
-    fn next(&self, from: usize, bits: impl Fn(&Block) -> u64) -> Option<usize> {
-        let mut keep = !0 << (from % 64);
-        for (at, block) in self.index.blocks.iter().enumerate().skip(from / 64) {
-            let bits = bits(block) & keep;
-            if bits != 0 {
-                return Some(at * 64 + bits.trailing_zeros() as usize);
-            }
-            keep = !0;
-        }
-        None
-    }
-
-    /// The bracket that closes the one at `open`.
-    fn closing(&self, open: usize) -> Option<usize> {
-        let mut depth = 0usize;
-        let mut at = open;
-        loop {
-            at = self.next(at, |block| block.open | block.close)?;
-            match self.bytes[at] {
-                b'{' | b'[' => depth += 1,
-                _ => depth -= 1,
-            }
-            if depth == 0 {
-                return Some(at);
-            }
-            at += 1;
-        }
+    /// The elements of the array at `start`, if it is one.
+    fn elements(self, start: usize) -> impl Iterator<Item = Token> {
+        let mut next = (self.bytes.get(start) == Some(&b'[')).then_some(start);
+        std::iter::from_fn(move || {
+            let (value, after) = self.value_from(next? + 1)?;
+            next = (self.bytes[after] == b',').then_some(after);
+            Some(value)
+        })
     }
 
     /// The value behind `from`, and where the comma or bracket after it is.
-    fn value_from(&self, from: usize) -> Option<(Value<'a>, usize)> {
+    #[inline(always)]
+    fn value_from(self, from: usize) -> Option<(Token, usize)> {
         let start = self.skip_space(from);
         let from = match self.bytes.get(start)? {
             b'{' | b'[' => self.closing(start)? + 1,
             _ => start,
         };
-        let after = self.next(from, |block| block.comma | block.close)?;
-        let end = if from > start {
-            from
-        } else {
-            start + self.bytes[start..after].trim_ascii_end().len()
-        };
-        (start < end).then(|| (self.value(start..end), after))
+        let after = self.next(from, |block| block.after_value)?;
+        let end = self.skip_space_back(after);
+        (start < end).then_some((
+            Token {
+                start: start as u32,
+                end: end as u32,
+            },
+            after,
+        ))
     }
 
-    fn skip_space(&self, from: usize) -> usize {
-        let rest = self.bytes.get(from..).unwrap_or_default();
-        from + rest
+    /// The first position from `from` on that `bits` has.
+    #[inline(always)]
+    fn next(self, from: usize, bits: impl Fn(&Block) -> u64) -> Option<usize> {
+        let at = from / 64;
+        // First the 64 bytes from here on, which hold most names and values: no matter where a block ends, which no CPU could foretell.
+        let (two, one) = (self.blocks.get(at + 1)?, &self.blocks[at]);
+        let near = bits(one) >> (from % 64) | bits(two) << 1 << (63 - from % 64);
+        if near != 0 {
+            return Some(from + near.trailing_zeros() as usize);
+        }
+        self.blocks[at + 1..]
             .iter()
-            .take_while(|byte| byte.is_ascii_whitespace())
-            .count()
-    }
-}
-
-/// A walk along an object or array.
-struct Items {
-    /// The opening bracket or the comma before the next item.
-    at: usize,
-    open: u8,
-}
-
-impl Items {
-    fn next_member<'a>(&mut self, record: &Record<'a>) -> Option<(Value<'a>, Value<'a>)> {
-        if ![self.open, b','].contains(record.bytes.get(self.at)?) {
-            return None;
-        }
-        let start = record.skip_space(self.at + 1);
-        let colon = record.next(start, |block| block.colon | block.close)?;
-        if record.bytes[colon] != b':' {
-            return None;
-        }
-        let name = record.value(start..start + record.bytes[start..colon].trim_ascii_end().len());
-        let (value, after) = record.value_from(colon + 1)?;
-        self.at = after;
-        Some((name, value))
+            .zip(at + 1..)
+            .find_map(|(block, at)| {
+                let bits = bits(block);
+                (bits != 0).then(|| at * 64 + bits.trailing_zeros() as usize)
+            })
     }
 
-    fn next_element<'a>(&mut self, record: &Record<'a>) -> Option<Value<'a>> {
-        if ![self.open, b','].contains(record.bytes.get(self.at)?) {
-            return None;
+    /// The bracket that closes the one at `open`.
+    fn closing(self, open: usize) -> Option<usize> {
+        let mut depth = 0usize;
+        let mut keep = !0 << (open % 64);
+        for (block, at) in self.blocks.get(open / 64..)?.iter().zip(open / 64..) {
+            let mut brackets = block.bracket & keep;
+            keep = !0;
+            while brackets != 0 {
+                let at = at * 64 + brackets.trailing_zeros() as usize;
+                match self.bytes[at] {
+                    b'{' | b'[' => depth += 1,
+                    _ => depth -= 1,
+                }
+                if depth == 0 {
+                    return Some(at);
+                }
+                brackets &= brackets - 1;
+            }
         }
-        let (value, after) = record.value_from(self.at + 1)?;
-        self.at = after;
-        Some(value)
+        None
+    }
+
+    /// Whether a token has nothing special.
+    fn is_plain(self, Token { start, end }: Token) -> bool {
+        let (start, last) = (start as usize, (end as usize).saturating_sub(1));
+        let (after_start, before_last) = (!0 << (start % 64), !0 >> (63 - last % 64));
+        match self.blocks.get(start / 64..=last / 64) {
+            Some([block]) => block.special & after_start & before_last == 0,
+            Some([first, between @ .., end]) => {
+                first.special & after_start | end.special & before_last == 0
+                    && between.iter().all(|block| block.special == 0)
+            }
+            _ => true,
+        }
+    }
+
+    // Outside of strings, JSON has nothing below the space but space.
+    #[inline(always)]
+    fn skip_space(self, mut from: usize) -> usize {
+        while self.bytes.get(from).is_some_and(|&byte| byte <= b' ') {
+            from += 1;
+        }
+        from
+    }
+
+    #[inline(always)]
+    fn skip_space_back(self, mut to: usize) -> usize {
+        while to
+            .checked_sub(1)
+            .and_then(|last| self.bytes.get(last))
+            .is_some_and(|&byte| byte <= b' ')
+        {
+            to -= 1;
+        }
+        to
     }
 }
 
 /// A value in a record, as it stands there.
 #[derive(Clone, Copy)]
 pub(crate) struct Value<'a> {
-    start: usize,
-    json: &'a [u8],
-    plain: bool,
+    text: Text<'a>,
+    token: Token,
 }
 
 impl<'a> Value<'a> {
     /// Where it is in the record, quotes included.
+    #[inline]
     pub(crate) fn range(self) -> Range<usize> {
-        self.start..self.start + self.json.len()
+        self.token.start as usize..self.token.end as usize
+    }
+
+    #[inline]
+    fn raw(self) -> &'a [u8] {
+        self.text.bytes.get(self.range()).unwrap_or_default()
     }
 
     pub(crate) fn is_null(self) -> bool {
-        self.json == b"null"
+        self.raw() == b"null"
     }
 
     pub(crate) fn is_array(self) -> bool {
-        self.json.starts_with(b"[")
+        self.raw().starts_with(b"[")
     }
 
     /// A string's text, or else the value's JSON; nothing if it is null.
+    #[inline]
     pub(crate) fn text(self) -> Option<Cow<'a, [u8]>> {
-        match self.json {
-            b"null" => None,
-            [b'"', string @ .., b'"'] => Some(if self.plain {
-                string.into()
-            } else {
-                unescape(string)
-            }),
-            [b'"', ..] => None,
+        match self.raw() {
+            [b'"', string @ .., b'"'] if self.text.is_plain(self.token) => Some(string.into()),
+            [b'"', string @ .., b'"'] => Some(unescape(string)),
+            [b'"', ..] | b"null" => None,
             _ => Some(self.json()),
         }
     }
 
     /// Its JSON, made fit for a C string.
     pub(crate) fn json(self) -> Cow<'a, [u8]> {
-        if self.plain {
-            self.json.into()
+        let json = self.raw().into();
+        if self.text.is_plain(self.token) {
+            json
         } else {
-            printable(self.json.into())
+            printable(json)
         }
     }
 
     /// A whole number, if it is one that is not negative, whatever its spelling.
     pub(crate) fn number(self) -> Option<u64> {
-        let number = str::from_utf8(self.json).ok()?;
+        let number = str::from_utf8(self.raw()).ok()?;
         number.parse().ok().or_else(|| {
             let number: f64 = number.parse().ok()?;
             (number >= 0.0 && number < u64::MAX as f64).then_some(number as u64)
         })
     }
 
-    /// The name of a member.
-    fn name(self) -> Cow<'a, [u8]> {
-        match self.json {
-            [b'"', name @ .., b'"'] if self.plain || !name.contains(&b'\\') => name.into(),
-            [b'"', name @ .., b'"'] => unescape(name),
-            _ => Cow::Borrowed(b""),
-        }
+    /// The value of an object's first member with this name.
+    pub(crate) fn member(self, name: &str) -> Option<Self> {
+        let mut found = None;
+        self.text.members(self.token.start as usize, |key, value| {
+            if key == name.as_bytes() || key.contains(&b'\\') && *unescape(key) == *name.as_bytes()
+            {
+                found.get_or_insert(value);
+            }
+        });
+        Some(Self {
+            token: found?,
+            ..self
+        })
+    }
+
+    /// An array's elements; none if it is no array.
+    pub(crate) fn elements(self) -> impl Iterator<Item = Self> {
+        self.text
+            .elements(self.token.start as usize)
+            .map(move |token| Self { token, ..self })
     }
 }
 

@@ -248,6 +248,7 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
     let mut wanted = [
         "s3DownloadConcurrency",
         "s3Interval",
+        "s3IntervalOf",
         "sqsDelete",
         "useAsync",
         "useS3SNS",
@@ -260,6 +261,7 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
         "aws.endpoint",
         "aws.roleArn",
         "aws.externalId",
+        "aws.requestPayer",
         "includeInsights",
     ];
     wanted.sort_unstable();

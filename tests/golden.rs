@@ -135,11 +135,14 @@ fn summary(fields: &Fields) -> String {
     let mut words = vec![];
     let user = get("ct.user").or_else(|| get("ct.user.identitytype"));
     words.extend(user.map(str::to_owned));
-    words.extend(
-        get("ct.srcip")
-            .filter(|ip| Some(*ip) != user)
-            .map(|ip| format!("via {ip}")),
-    );
+    let source = get("ct.srcip").filter(|ip| Some(*ip) != user);
+    words.extend(source.map(|ip| {
+        if user.is_some() {
+            format!("via {ip}")
+        } else {
+            ip.to_owned()
+        }
+    }));
     let arrow = if get("ct.readonly") == Some("false") {
         "→"
     } else {
@@ -212,6 +215,23 @@ fn expected(record: &str, golden: &Golden, rules: &mut BTreeMap<&str, u32>) -> (
             (theirs, token) => panic!("{name} is {theirs:?} where the record has {token:?}"),
         }
         fields.extend(ours.map(|ours| (name.to_string(), ours)));
+    }
+    for (name, path) in [
+        ("s3.bytes.in", "bytesTransferredIn"),
+        ("s3.bytes.out", "bytesTransferredOut"),
+    ] {
+        let Some(theirs) = fields.get_mut(name) else {
+            continue;
+        };
+        let token = token(record, &format!("additionalEventData.{path}")).unwrap();
+        let ours = found(record, token, "").range;
+        // Theirs begins where the token ends.
+        assert_eq!(
+            theirs.range.map(|(start, _)| start),
+            ours.map(|(start, length)| start + length)
+        );
+        count("range of a number");
+        theirs.range = ours;
     }
     for (name, path) in BOOLEANS {
         if let Some(token @ "\"true\"") = token(record, path) {
@@ -365,6 +385,7 @@ fn values_ranges_and_strings_are_the_official_ones_save_for_the_rules() {
             ("4 booleans as strings", 308),
             ("6 a summary of every event", 76),
             ("9 JSON texts in their own bytes", 0),
+            ("range of a number", 534),
         ]
     );
 }

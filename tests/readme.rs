@@ -39,12 +39,13 @@ fn rows(root: &Value, schema: &Value, path: &str, out: &mut String) {
             continue;
         }
         let [title, meaning] = ["title", "description"].map(|key| property[key].as_str().unwrap());
-        writeln!(
-            out,
-            "| `{path}{name}` | {title} | {} |",
-            meaning.replace('\n', " ")
-        )
-        .unwrap();
+        // Of other types the description says it, since the dialog needs that.
+        let default = match property["default"].as_str() {
+            None | Some("") => String::new(),
+            Some(default) => format!(" (Default: {default})"),
+        };
+        let meaning = meaning.replace('\n', " ");
+        writeln!(out, "| `{path}{name}` | {title} | {meaning}{default} |").unwrap();
     }
 }
 

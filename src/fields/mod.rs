@@ -14,7 +14,7 @@ use bumpalo::Bump;
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 use serde_json::json;
 
-use crate::record::{Index, Member, Record};
+use crate::record::{Index, Member, Record, Value};
 
 /// A field as hosts see it, and how to extract it.
 pub struct Field {
@@ -49,6 +49,9 @@ enum Source {
 type Text<'a> = (Cow<'a, [u8]>, Range<usize>);
 
 const COMPUTED: Range<usize> = 0..0;
+
+/// The least length of an event ID, quotes included, that tells events apart.
+const UUID: usize = 34;
 
 /// Where an event's payload begins, behind its header: ranges count from the event's start.
 const PAYLOAD: usize = 38;
@@ -223,9 +226,15 @@ pub fn markdown() -> String {
 /// Extracts fields, and keeps what it has learnt of a record for the next call.
 #[derive(Default)]
 pub struct Extractor {
-    /// The record that `index` is of. All of it is compared: neither number nor address nor length of an event tell it from others.
+    /// The last record, which `index` is of.
     record: Vec<u8>,
     index: Index,
+    /// The last event's number and address. They come again, as does the length, with the next file or a host's other buffers.
+    event: (u64, usize),
+    /// Where the last event's ID is.
+    id: Range<usize>,
+    /// The fields given since all bytes were compared, as bits.
+    given: u128,
 }
 
 impl Extractor {
@@ -234,13 +243,34 @@ impl Extractor {
         *self = Self::default();
     }
 
-    fn record(&mut self, payload: &[u8]) -> Record<'_> {
-        if self.record == payload {
+    /// Whether the event is the one of the last call.
+    ///
+    /// To compare all bytes takes longer than to extract a field. A host asks for each field once, so while it goes on to others
+    /// the event ID will do, which tells events apart; once it asks again, it may be for another event, and all bytes count.
+    fn is_same(&mut self, event: (u64, usize), payload: &[u8], fields: u128) -> bool {
+        if self.event != event || self.record.len() != payload.len() {
+            return false;
+        }
+        if self.given & fields == 0 && self.id.len() >= UUID {
+            return self.record.get(self.id.clone()) == payload.get(self.id.clone());
+        }
+        self.given = 0;
+        self.record == payload
+    }
+
+    fn record(&mut self, event_number: u64, payload: &[u8], fields: u128) -> Record<'_> {
+        let event = (event_number, payload.as_ptr().addr());
+        if self.is_same(event, payload, fields) {
+            self.given |= fields;
             return Record::again(&self.record, &mut self.index);
         }
+        self.event = event;
+        self.given = fields;
         self.record.clear();
         self.record.extend_from_slice(payload);
-        Record::new(&self.record, &mut self.index)
+        let mut record = Record::new(&self.record, &mut self.index);
+        self.id = record.get(Member::EventId).map_or(COMPUTED, Value::range);
+        record
     }
 
     /// Answers a request of the host for some fields of an event.
@@ -249,13 +279,17 @@ impl Extractor {
     /// For an unknown field, and for an argument to a field that takes none.
     pub fn extract_fields(
         &mut self,
-        _event_number: u64,
+        event_number: u64,
         payload: &[u8],
         fields: &mut [ss_plugin_extract_field],
         offsets: Option<&mut ss_plugin_extract_value_offsets>,
         storage: &Bump,
     ) -> anyhow::Result<()> {
-        let mut record = self.record(payload);
+        // Of a field ID too large, which is an error below, any bit will do.
+        let asked = fields
+            .iter()
+            .fold(0, |asked, field| asked | 1u128.wrapping_shl(field.field_id));
+        let mut record = self.record(event_number, payload, asked);
         let mut places = offsets.map(|offsets| {
             let starts = storage.alloc_slice_fill_copy(fields.len(), 0u32);
             let lengths = storage.alloc_slice_fill_copy(fields.len(), 0u32);
@@ -280,7 +314,8 @@ impl Extractor {
 
     /// The event in one line.
     pub fn event_string(&mut self, payload: &[u8]) -> CString {
-        CString::new(summary::event(&mut self.record(payload))).unwrap_or_default()
+        CString::new(summary::event(&mut self.record(self.event.0, payload, !0)))
+            .unwrap_or_default()
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) fn resources<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     if !resources.is_array() {
         return Some((resources.text()?, resources.range()));
     }
-    let mut elements = record.elements(resources).map(Value::json);
+    let mut elements = resources.elements().map(Value::json);
     let mut text = elements.next()?;
     for element in elements {
         let text = text.to_mut();
@@ -59,18 +59,18 @@ pub(super) fn count_other(record: &mut Record<'_>) -> Option<u64> {
 /// `ec2.name`
 pub(super) fn instance_name<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     let items = record
-        .get(Member::RequestTagSpecificationSet)
-        .and_then(|set| record.member(set, "items"))?;
-    let is = |object, name, text: &[u8]| {
-        record.member(object, name).and_then(Value::text).as_deref() == Some(text)
+        .get(Member::RequestTagSpecificationSet)?
+        .member("items")?;
+    let is = |object: Value<'_>, name, text: &[u8]| {
+        object.member(name).and_then(Value::text).as_deref() == Some(text)
     };
-    let name = record
-        .elements(items)
+    let name = items
+        .elements()
         .filter(|&item| is(item, "resourceType", b"instance"))
-        .filter_map(|item| record.member(item, "tags"))
-        .flat_map(|tags| record.elements(tags))
+        .filter_map(|item| item.member("tags"))
+        .flat_map(Value::elements)
         .filter(|&tag| is(tag, "key", b"Name"))
-        .filter_map(|tag| record.member(tag, "value")?.text())
+        .filter_map(|tag| tag.member("value")?.text())
         .last()?;
     (!name.is_empty()).then_some((name, COMPUTED))
 }
@@ -83,20 +83,20 @@ pub(super) fn image<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
 /// `ec2.imageids`
 pub(super) fn images<'a>(record: &mut Record<'a>, index: Option<u64>) -> Vec<Text<'a>> {
     let found = |value: Value<'a>| Some((value.text()?, value.range()));
-    let items = record
+    if let Some(items) = record
         .get(Member::ResponseInstancesSet)
-        .and_then(|set| record.member(set, "items"));
-    if let Some(items) = items {
-        let image = |item| found(record.member(item, "imageId")?);
+        .and_then(|set| set.member("items"))
+    {
+        let image = |item: Value<'a>| found(item.member("imageId")?);
         return match index {
-            None => record
-                .elements(items)
+            None => items
+                .elements()
                 .filter_map(|item| Some((image(item)?.0, COMPUTED)))
                 .collect(),
             Some(index) => {
                 let item = usize::try_from(index)
                     .ok()
-                    .and_then(|index| record.elements(items).nth(index));
+                    .and_then(|index| items.elements().nth(index));
                 item.and_then(image).into_iter().collect()
             }
         };
@@ -107,9 +107,7 @@ pub(super) fn images<'a>(record: &mut Record<'a>, index: Option<u64>) -> Vec<Tex
     let below = |record: &mut Record<'a>, member, names: &[&str]| {
         names
             .iter()
-            .try_fold(record.get(member)?, |value, name| {
-                record.member(value, name)
-            })
+            .try_fold(record.get(member)?, |value, name| value.member(name))
             .and_then(found)
     };
     below(record, Member::RequestImageId, &[])
@@ -141,8 +139,8 @@ pub(super) fn write_public_access_block(record: &mut Record<'_>, info: &mut Vec<
         "RestrictPublicBuckets",
     ] {
         // S3 takes a missing flag for false.
-        let value = record
-            .member(block, flag)
+        let value = block
+            .member(flag)
             .and_then(Value::text)
             .unwrap_or(Cow::Borrowed(b"false"));
         info.extend_from_slice(flag.as_bytes());

@@ -40,6 +40,8 @@ pub(super) struct Merge {
     heads: BinaryHeap<Reverse<(i64, usize)>>,
     /// Where keys that are few are asked for more.
     few: usize,
+    /// The listing that the last file came from.
+    taken_from: Option<usize>,
 }
 
 /// How far a listing is read.
@@ -82,6 +84,7 @@ impl Merge {
             cursors: try_join_all(cursors).await?,
             heads: BinaryHeap::new(),
             few,
+            taken_from: None,
         };
         for index in 0..merge.cursors.len() {
             merge.push_head(index);
@@ -97,14 +100,16 @@ impl Merge {
 
     /// The log file that was delivered first of all that are left.
     pub async fn next(&mut self) -> Result<Option<Found>> {
+        // Not right after its last file was taken, which need not wait for the next page, nor for its error.
+        if let Some(index) = self.taken_from.take() {
+            self.cursors[index].fill(&self.bucket, self.few).await?;
+            self.push_head(index);
+        }
         let Some(Reverse((_, index))) = self.heads.pop() else {
             return Ok(None);
         };
-        let cursor = &mut self.cursors[index];
-        let file = cursor.files.next();
-        cursor.fill(&self.bucket, self.few).await?;
-        self.push_head(index);
-        Ok(file)
+        self.taken_from = Some(index);
+        Ok(self.cursors[index].files.next())
     }
 
     fn push_head(&mut self, index: usize) {

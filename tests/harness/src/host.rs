@@ -15,7 +15,10 @@ use std::{
     mem,
     path::{Path, PathBuf},
     ptr, slice,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -273,11 +276,13 @@ impl Library {
 
     /// Makes a plugin object. The error is the plugin's text.
     pub fn init(&self, config: &str) -> Result<Plugin> {
-        let owner = Box::new(Owner::default());
+        // Never freed: a plugin that logs to an object after its end does so in `late_logs`, and not
+        // in memory of somebody else's.
+        let owner: &'static Owner = Box::leak(Box::default());
         let config = CString::new(config)?;
         let input = api::ss_plugin_init_input {
             config: config.as_ptr(),
-            owner: ptr::from_ref(&*owner).cast_mut().cast(),
+            owner: ptr::from_ref(owner).cast_mut().cast(),
             get_owner_last_error: Some(owner_last_error),
             tables: ptr::null(),
             log_fn: Some(on_log),
@@ -306,6 +311,14 @@ impl Library {
 #[derive(Default)]
 struct Owner {
     logs: Mutex<Vec<LogLine>>,
+    destroyed: AtomicBool,
+}
+
+static LATE: Mutex<Vec<LogLine>> = Mutex::new(Vec::new());
+
+/// Lines that were logged to plugin objects that are no more, which a host may not survive.
+pub fn late_logs() -> Vec<LogLine> {
+    LATE.lock().unwrap().clone()
 }
 
 /// A line that the plugin logged.
@@ -342,7 +355,7 @@ unsafe extern "C-unwind" fn on_log(
 pub struct Plugin {
     api: Arc<Api>,
     state: *mut api::ss_plugin_t,
-    owner: Box<Owner>,
+    owner: &'static Owner,
 }
 
 // SAFETY: hosts create objects on one thread and use them on another, never on two at once, which
@@ -355,6 +368,7 @@ impl Drop for Plugin {
             // SAFETY: instances borrow the plugin, so all are closed.
             unsafe { (self.api.destroy)(self.state) }
         }
+        self.owner.destroyed.store(true, Ordering::SeqCst);
     }
 }
 
