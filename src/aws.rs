@@ -172,6 +172,11 @@ impl Access {
         self.credentials.who()
     }
 
+    /// Could no credentials be had when they were last asked for?
+    pub fn has_no_credentials(&self) -> bool {
+        self.credentials.failure().is_some()
+    }
+
     /// A client of S3 for a region.
     pub fn s3(&self, region: &str) -> aws_sdk_s3::Client {
         let mut builder = aws_sdk_s3::config::Builder::from(&self.sdk)
@@ -573,6 +578,29 @@ pub(crate) fn told_region<E>(error: &SdkError<E, HttpResponse>) -> Option<String
     let body = std::str::from_utf8(response.body().bytes()?).ok()?;
     let region = body.split_once("<Region>")?.1.split_once("</Region>")?.0;
     (!region.is_empty()).then(|| region.to_owned())
+}
+
+/// Have the credentials expired?
+pub(crate) fn has_expired<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(
+        code(error).as_str(),
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired"
+    )
+}
+
+/// Are the credentials the reason, whatever was asked for?
+pub(crate) fn is_about_credentials<E: ProvideErrorMetadata>(
+    error: &SdkError<E, HttpResponse>,
+) -> bool {
+    has_expired(error)
+        || matches!(
+            code(error).as_str(),
+            "InvalidAccessKeyId"
+                | "InvalidToken"
+                | "InvalidClientTokenId"
+                | "UnrecognizedClientException"
+                | "SignatureDoesNotMatch"
+        )
 }
 
 /// Is it worth another try? What S3 itself fails at, and what goes wrong on the way.

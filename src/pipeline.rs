@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::decode::{Buffers, Chunk, Decode, Outcome, WHOLE};
 use crate::process;
-use crate::source::{Body, LogFile, Source};
+use crate::source::{Body, Fatal, LogFile, Source};
 use crate::trail::Interval;
 
 /// Bytes of inflated log files held ahead of the host, about.
@@ -227,6 +227,17 @@ async fn admit(
             Ok((body, share)) => (body, Some(share)),
             Err(dead) => (Err(internal(dead)), None),
         };
+        if let Err(error) = &body
+            && error.is::<Fatal>()
+        {
+            // Nothing more can be had.
+            feed.abort();
+            let error = body
+                .err()
+                .map_or_else(|| anyhow!("{name}"), |error| anyhow!("{name}: {error:#}"));
+            _ = items.send(Item::Failed(error)).await;
+            return;
+        }
         let needed = units(body.as_ref().map_or(0, inflated_size), DECODED);
         // Closed never; gone with the runtime.
         let (Ok(budget), Ok(thread)) = (

@@ -320,6 +320,32 @@ fn single_sign_on() {
 }
 
 #[test]
+fn aws_login() {
+    let (aws, ids) = aws();
+    let Credentials {
+        access_key,
+        secret_key,
+        token,
+        ..
+    } = aws.issue();
+    let cached = json!({
+        "accessToken": {"accessKeyId": access_key, "secretAccessKey": secret_key, "sessionToken": token.unwrap(),
+            "accountId": "123456789012", "expiresAt": "2999-01-01T00:00:00Z"},
+        "tokenType": "aws_sigv4", "refreshToken": "refresh-never-in-a-log", "idToken": "id-never-in-a-log",
+        "clientId": "arn:aws:signin:::devtools/same-device", "dpopKey": "key-never-in-a-log",
+    });
+    // The name is the SHA-256 of the session's.
+    let name = "db92b6267a8a205fc1c1c8dde4dbdbd8466aa21d3521bb9244a01b1940ee5695.json";
+    let capture = capture(&aws)
+        .file(
+            ".aws/config",
+            "[default]\nregion = us-east-1\nlogin_session = arn:aws:iam::123456789012:user/carol\n",
+        )
+        .file(&format!(".aws/login/cache/{name}"), &cached.to_string());
+    assert_read(&aws, capture, &ids, temporary);
+}
+
+#[test]
 fn none_at_all() {
     let (aws, _) = aws();
     let seen = capture(&aws).env("AWS_REGION", REGION).run();

@@ -646,6 +646,31 @@ fn reset_connections_do_not_end_the_host() {
     assert_eq!(aws.log_of(Op::GetObject).len(), 4 + LOG_FILES.len());
 }
 
+#[test]
+fn an_installed_plugin_is_found() {
+    let Some(hosts) = Hosts::new("install") else { return };
+    let trail = hosts.known_trail();
+    let lib = hosts.folder.join(".local/lib/stratoshark");
+    fs::remove_dir_all(&lib).unwrap();
+    let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
+    let built = plugin_path().unwrap();
+    for _ in 0..2 {
+        hosts.stdout(&["bash", install.to_str().unwrap(), built.to_str().unwrap()]);
+    }
+    // falcodump's wrapper gives the switch that Debian's needs, for the GUI can't.
+    let falcodump = lib.join("extcap/falcodump").display().to_string();
+    let capture = ["--capture", "--extcap-interface", "cloudtrail", "--fifo", "installed.scap", "--plugin-source", &trail];
+    let output = hosts.output(&[&[falcodump.as_str()], &capture[..]].concat());
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let ids = hosts.stdout(&["strato", "-r", "installed.scap", "-T", "fields", "-e", "ct.id"]);
+    assert_eq!(lines(&ids), IDS);
+    // sysdig finds it after the next login.
+    let login = format!("sysdig -I cloudtrail:{trail} -p %ct.id");
+    assert_eq!(lines(&hosts.stdout(&["bash", "--login", "-c", &login])), IDS);
+    let profile = fs::read_to_string(hosts.folder.join(".profile")).unwrap();
+    assert_eq!(profile.lines().count(), 1, "{profile}");
+}
+
 /// `plugin-config/` is for Falco; sysdig reads its files, too.
 #[test]
 fn the_configurations_for_falco_work() {

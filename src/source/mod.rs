@@ -29,8 +29,13 @@ pub(crate) struct LogFile {
     pub fetch: Fetch,
 }
 
-/// Gets a log file's bytes; its error is about this file alone.
+/// Gets a log file's bytes; its error is about this file alone, unless it is [`Fatal`].
 pub(crate) type Fetch = Box<dyn FnOnce() -> BoxFuture<'static, Result<Body>> + Send>;
+
+/// An error of a [`Fetch`] that is not about its file alone: the capture ends with it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub(crate) struct Fatal(pub anyhow::Error);
 
 /// A log file's bytes as stored, compressed or not.
 pub(crate) enum Body {

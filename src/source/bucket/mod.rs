@@ -7,7 +7,7 @@ mod discover;
 mod merge;
 mod object;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Error, Result, bail};
@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use super::{LogFile, Source, Wanted};
 use crate::aws::{self, Access};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::ledger::{Ledger, count};
 use crate::location::BucketLocation;
 use crate::trail;
@@ -34,14 +34,26 @@ const TRIES: u32 = 5;
 
 /// What all requests to a bucket need.
 struct Bucket {
-    client: Client,
-    access: Access,
+    session: Mutex<Session>,
+    /// To find credentials anew.
+    config: config::Aws,
+    region: String,
+    renewing: tokio::sync::Mutex<()>,
     location: BucketLocation,
     wanted: Wanted,
     ledger: Arc<Ledger>,
     lists: Semaphore,
     /// Who pays, if not the owner.
     payer: Option<RequestPayer>,
+}
+
+/// A client with the credentials it was made with.
+#[derive(Clone)]
+struct Session {
+    client: Client,
+    access: Access,
+    /// Counts renewals.
+    generation: u32,
 }
 
 /// A page of a listing.
@@ -88,23 +100,30 @@ pub(super) async fn open(
     };
     let mut followed = false;
     let (bucket, page) = loop {
+        let region_used = region.clone().unwrap_or_else(|| "us-east-1".to_owned());
         let bucket = Bucket {
-            client: access.s3(region.as_deref().unwrap_or("us-east-1")),
-            access: access.clone(),
+            session: Mutex::new(Session {
+                client: access.s3(&region_used),
+                access: access.clone(),
+                generation: 0,
+            }),
+            config: config.aws.clone(),
+            region: region_used,
+            renewing: tokio::sync::Mutex::default(),
             location: location.clone(),
             wanted: wanted.clone(),
             ledger: Arc::clone(&ledger),
             lists: Semaphore::new(CONCURRENT_LISTS),
             payer: config.aws.request_payer.then_some(RequestPayer::Requester),
         };
-        match bucket.try_list(&first).await {
+        match bucket.try_list(&bucket.session(), &first).await {
             Ok(page) => break (bucket, page),
             Err(error) => {
                 // In another region than configured: S3 says which.
                 let told = aws::told_region(&error)
                     .filter(|told| Some(told) != region.as_ref() && !followed);
                 if told.is_none() {
-                    return Err(bucket.listing_failed(&error, &first.prefix));
+                    return Err(bucket.listing_failed(&access, &error, &first.prefix));
                 }
                 region = told;
                 followed = true;
@@ -115,7 +134,7 @@ pub(super) async fn open(
         let url = location.url(&location.prefix);
         bail!(
             "there is nothing under {url}: check the prefix, which is case-sensitive (with {})",
-            bucket.access.who()
+            access.who()
         );
     }
     let bucket = Arc::new(bucket);
@@ -188,10 +207,36 @@ impl BucketSource {
 }
 
 impl Bucket {
-    async fn try_list(&self, query: &Query) -> std::result::Result<Page, aws::ListError> {
+    fn session(&self) -> Session {
+        self.session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Find credentials anew, where nobody has done so since this session began: a user may have logged in again.
+    async fn renew(&self, expired: &Session) -> Result<()> {
+        let _one_at_a_time = self.renewing.lock().await;
+        if self.session().generation == expired.generation {
+            let access = Access::load(&self.config).await?;
+            let session = Session {
+                client: access.s3(&self.region),
+                access,
+                generation: expired.generation + 1,
+            };
+            *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+        }
+        Ok(())
+    }
+
+    async fn try_list(
+        &self,
+        session: &Session,
+        query: &Query,
+    ) -> std::result::Result<Page, aws::ListError> {
         // The semaphore is never closed.
         let _slot = self.lists.acquire().await;
-        let output = self
+        let output = session
             .client
             .list_objects_v2()
             .bucket(&self.location.bucket)
@@ -227,22 +272,29 @@ impl Bucket {
     /// A page, tried again where it failed for reasons that may pass.
     async fn list(&self, query: &Query) -> Result<Page> {
         let mut tries = 0;
+        let mut renewed = false;
         loop {
-            match self.try_list(query).await {
+            let session = self.session();
+            match self.try_list(&session, query).await {
                 Ok(page) => return Ok(page),
+                Err(error) if !renewed && aws::has_expired(&error) => {
+                    renewed = true;
+                    self.renew(&session).await?;
+                }
                 Err(error) if tries < TRIES && aws::is_transient(&error) => {
                     self.ledger.retries.add(1);
                     sleep(backoff(tries)).await;
                     tries += 1;
                 }
-                Err(error) => return Err(self.listing_failed(&error, &query.prefix)),
+                Err(error) => {
+                    return Err(self.listing_failed(&session.access, &error, &query.prefix));
+                }
             }
         }
     }
 
-    fn listing_failed(&self, error: &aws::ListError, prefix: &str) -> Error {
-        self.access
-            .explain(error, &format!("listing {}", self.location.url(prefix)))
+    fn listing_failed(&self, access: &Access, error: &aws::ListError, prefix: &str) -> Error {
+        access.explain(error, &format!("listing {}", self.location.url(prefix)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::merge::Found;
 use super::{Bucket, TRIES, backoff};
 use crate::aws;
 use crate::decode::WHOLE;
-use crate::source::Body;
+use crate::source::{Body, Fatal};
 
 /// Get an object. A large one comes in pieces.
 pub(super) async fn fetch(bucket: Arc<Bucket>, object: Found) -> Result<Body> {
@@ -25,6 +25,8 @@ pub(super) async fn fetch(bucket: Arc<Bucket>, object: Found) -> Result<Body> {
         etag: None,
         body: None,
         tries: 0,
+        size: object.size,
+        renewed: false,
     };
     if object.size as usize <= WHOLE {
         let mut bytes = Vec::with_capacity(object.size as usize);
@@ -65,6 +67,10 @@ struct Download {
     body: Option<ByteStream>,
     /// Tries since the last piece.
     tries: u32,
+    /// How large it is, going by its listing.
+    size: u64,
+    /// Credentials were found anew since the last piece.
+    renewed: bool,
 }
 
 impl Download {
@@ -78,7 +84,13 @@ impl Download {
                 Ok(Some(piece)) => {
                     self.offset += piece.len() as u64;
                     self.tries = 0;
+                    self.renewed = false;
                     return Ok(Some(piece));
+                }
+                // A body that ends too early, by a proxy's doing say: what is missing is asked for.
+                Ok(None) if self.offset < self.size && self.tries < TRIES => {
+                    self.body = None;
+                    self.wait().await;
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
@@ -99,7 +111,8 @@ impl Download {
     async fn begin(&mut self) -> Result<()> {
         loop {
             let bucket = &self.bucket;
-            let request = bucket
+            let session = bucket.session();
+            let request = session
                 .client
                 .get_object()
                 .bucket(&bucket.location.bucket)
@@ -124,8 +137,23 @@ impl Download {
                     self.body = Some(ByteStream::default());
                     return Ok(());
                 }
+                Err(error) if !self.renewed && aws::has_expired(&error) => {
+                    self.renewed = true;
+                    bucket.renew(&session).await?;
+                }
                 Err(error) if self.tries < TRIES && aws::is_transient(&error) => self.wait().await,
-                Err(error) => return Err(bucket.access.explain(&error, "reading it")),
+                Err(error) => {
+                    let explained = session.access.explain(&error, "reading it");
+                    // Every other file would say the same.
+                    return Err(
+                        if aws::is_about_credentials(&error) || session.access.has_no_credentials()
+                        {
+                            Fatal(explained).into()
+                        } else {
+                            explained
+                        },
+                    );
+                }
             }
         }
     }

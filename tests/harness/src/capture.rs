@@ -4,7 +4,7 @@
 //! minds it starts its own program again for the capture. The test file has one function for
 //! that:
 //!
-//! ```
+//! ```text
 //! /// Runs the captures that the tests of this file start.
 //! #[test]
 //! #[ignore = "not a test: the process that a capture runs in"]
@@ -47,18 +47,13 @@ pub struct Capture {
 struct Request {
     params: String,
     config: String,
-    fields: Fields_,
+    /// Whether to extract all fields, in one call, and the string form.
+    fields: bool,
     limit: Duration,
     /// Ends the capture after so many events.
     enough: Option<usize>,
     default_sigpipe: bool,
     answer: PathBuf,
-}
-
-#[derive(Serialize, Deserialize)]
-enum Fields_ {
-    None,
-    All,
 }
 
 /// What the child tells, a line of JSON each.
@@ -119,7 +114,7 @@ impl Capture {
         let request = Request {
             params: params.into(),
             config: String::new(),
-            fields: Fields_::None,
+            fields: false,
             limit: LIMIT,
             enough: None,
             default_sigpipe: false,
@@ -182,7 +177,7 @@ impl Capture {
 
     /// Extracts all fields of each event, in one call, and the string form.
     pub fn fields(mut self) -> Self {
-        self.request.fields = Fields_::All;
+        self.request.fields = true;
         self
     }
 
@@ -471,8 +466,8 @@ fn run(request: &Request, answer: &mut fs::File) -> Result<()> {
         let batch = instance.next_batch();
         for event in &batch.events {
             let (text, fields) = match request.fields {
-                Fields_::None => (None, None),
-                Fields_::All => (
+                false => (None, None),
+                true => (
                     Some(plugin.event_to_string(event)?),
                     Some(plugin.extract(event, &library.field_names())?),
                 ),

@@ -459,7 +459,7 @@ impl Plugin {
         };
         ensure!(!string.is_null(), self.last_error());
         // SAFETY: not null, valid until the next call.
-        Ok(unsafe { exact_text(string) }?)
+        unsafe { exact_text(string) }
     }
 
     /// Extracts fields in one call, as Stratoshark does, with byte ranges.

@@ -1,0 +1,92 @@
+//! Credentials that expire during a capture.
+
+use std::path::Path;
+
+use harness::{
+    aws::{Aws, Credentials, REGION},
+    host::{Instance, Library, ids},
+    trail::{self, LogFile, Maker},
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+fn log_in(
+    file: &Path,
+    Credentials {
+        access_key,
+        secret_key,
+        token,
+        ..
+    }: &Credentials,
+) {
+    let token = token.as_deref().unwrap_or_default();
+    let text = format!(
+        "[default]\naws_access_key_id={access_key}\naws_secret_access_key={secret_key}\naws_session_token={token}\n"
+    );
+    std::fs::write(file, text).unwrap();
+}
+
+/// A capture of many files, with so few downloads at once that most are still to come after the first batch.
+fn start(test: impl FnOnce(&Aws, &Path, &[LogFile], &Credentials, Instance<'_>)) {
+    let aws = Aws::start();
+    let files = Maker::new(1).trail(
+        &["123456789012"],
+        &["us-east-1"],
+        "20240305T0005Z",
+        200,
+        400,
+    );
+    for file in &files {
+        file.put(&aws, "logs");
+    }
+    let home = TempDir::new().unwrap();
+    let credentials = home.path().join("credentials");
+    let first = aws.issue();
+    log_in(&credentials, &first);
+    let config = json!({
+        "s3DownloadConcurrency": 1,
+        "aws": {"endpoint": aws.endpoint(), "region": REGION, "profile": "default", "credentials": credentials},
+    });
+    let library = Library::load().unwrap();
+    let plugin = library.init(&config.to_string()).unwrap();
+    let mut instance = plugin.open("s3://logs").unwrap();
+    while instance.next_batch().events.is_empty() {}
+    test(&aws, &credentials, &files, &first, instance);
+}
+
+#[test]
+fn a_new_log_in_is_found() {
+    start(|aws, credentials, files, first, mut instance| {
+        log_in(credentials, &aws.issue());
+        aws.expire(&first.access_key);
+        let rest = instance.read_all(harness::host::LIMIT);
+        assert_eq!(rest.error, None);
+        // The first batch was read before.
+        let all = trail::ids(files);
+        let rest = ids(&rest.events);
+        assert!(rest.len() > all.len() / 2);
+        assert_eq!(rest, all[all.len() - rest.len()..]);
+    });
+}
+
+#[test]
+fn without_one_the_capture_fails_once_and_says_so() {
+    start(|aws, _, files, first, mut instance| {
+        aws.expire(&first.access_key);
+        let rest = instance.read_all(harness::host::LIMIT);
+        let error = rest.error.unwrap();
+        assert!(
+            error.contains("expired") && error.contains("s3://logs/"),
+            "{error}"
+        );
+        assert!(!error.contains(&first.secret_key), "{error}");
+        assert!(rest.events.len() < trail::ids(files).len());
+        // Not one request for each of the files that are left.
+        let refused = aws
+            .log()
+            .iter()
+            .filter(|request| request.access_key.as_deref() == Some(&first.access_key))
+            .count();
+        assert!(refused < 150, "{refused}");
+    });
+}
