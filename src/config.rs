@@ -34,7 +34,7 @@ pub struct Config {
     /// Show Insights events, which CloudTrail writes when the rate of calls or errors is unusual. (Default: true)
     #[schemars(title = "Include Insights events")]
     pub include_insights: bool,
-    /// The largest number of log files that are downloaded at the same time. (Default: 32)
+    /// The largest number of log files that are downloaded at the same time. (Default: 256)
     #[schemars(title = "Concurrent downloads", range(min = 1, max = 1024))]
     pub s3_download_concurrency: u32,
     /// Delete each message of the SQS queue once its log files are read. (Default: true)
@@ -108,7 +108,7 @@ impl Default for Config {
             s3_interval_of: "delivery".to_owned(),
             s3_account_list: String::new(),
             include_insights: true,
-            s3_download_concurrency: 32,
+            s3_download_concurrency: 256,
             sqs_delete: true,
             sqs_owner_account: String::new(),
             use_s3_sns: false,

@@ -10,6 +10,7 @@ use falco_plugin::event::events::{Event, EventMetadata};
 use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo, SourcePluginInstance};
 
 use crate::decode::{Chunk, Outcome};
+use crate::host_log::HostLog;
 use crate::ledger::{Ledger, count};
 use crate::pipeline::{DecodedFile, Next, Part, Pipeline};
 use crate::plugin::{CloudTrail, PLUGIN_ID, for_host};
@@ -26,6 +27,7 @@ const WAIT: Duration = Duration::from_millis(100);
 pub struct Instance {
     pipeline: Pipeline,
     ledger: Arc<Ledger>,
+    log: HostLog,
     file: Option<DecodedFile>,
     chunk: Option<(Chunk, usize)>,
     /// How it ended, told once the events before are handed over.
@@ -38,10 +40,11 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub(crate) fn new(pipeline: Pipeline, ledger: Arc<Ledger>) -> Self {
+    pub(crate) fn new(pipeline: Pipeline, ledger: Arc<Ledger>, log: HostLog) -> Self {
         Self {
             pipeline,
             ledger,
+            log,
             file: None,
             chunk: None,
             end: None,
@@ -53,6 +56,9 @@ impl Instance {
 
     /// Fill the batch. Waits for the first event only.
     fn fill(&mut self, batch: &mut EventBatch) -> Result<()> {
+        for note in self.ledger.take_notes() {
+            self.log.info(&note);
+        }
         let mut events = 0;
         let mut bytes = 0;
         while events < BATCH_EVENTS && bytes < BATCH_BYTES {
@@ -138,7 +144,7 @@ impl Instance {
     }
 
     fn warn(&mut self, problem: String) {
-        log::warn!("{}", for_host(&problem));
+        self.log.warn(&problem);
         self.first_problem.get_or_insert(problem);
     }
 
@@ -160,7 +166,7 @@ impl Instance {
         let ledger = Arc::clone(&self.ledger);
         self.end = Some(Ok(()));
         let Some(problem) = self.first_problem.take() else {
-            log::info!("{}", ledger.summary());
+            self.log.info(&ledger.summary());
             return Error::new(FailureReason::Eof);
         };
         if ledger.records_found.get() == ledger.records_unreadable.get() {
@@ -173,7 +179,7 @@ impl Instance {
             process::say(&for_host(&text));
             return anyhow!(text);
         }
-        log::warn!("{}", ledger.summary());
+        self.log.warn(&ledger.summary());
         process::say(&for_host(&format!(
             "{}; the first: {problem}",
             ledger.summary()

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// One count, shared by the threads of a capture.
 #[derive(Debug, Default)]
@@ -50,6 +51,8 @@ pub(crate) struct Ledger {
     pub reached: Count,
     /// See `from`.
     pub to: Count,
+    /// Lines for the host's log, which is written to on its own thread only.
+    notes: Mutex<Vec<String>>,
     /// Bytes of log files fetched.
     pub bytes: Count,
     /// Records found in log files.
@@ -67,6 +70,19 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Say something to those who read the host's log.
+    pub fn note(&self, line: String) {
+        self.notes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line);
+    }
+
+    /// What was noted since the last call.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// How much of the capture is done, from 0 to 1: by files where their number is known, else by time of delivery.
     pub fn progress(&self) -> f64 {
         let done = self.files_delivered.get() + self.files_failed.get();

@@ -11,7 +11,9 @@
 mod aws;
 pub mod config;
 mod decode;
+mod exports;
 pub mod fields;
+mod host_log;
 mod instance;
 mod ledger;
 mod location;
@@ -24,13 +26,3 @@ mod trail;
 
 pub use instance::Instance;
 pub use plugin::CloudTrail;
-
-/// The C functions that hosts look up.
-mod exports {
-    use crate::CloudTrail;
-    use falco_plugin::{extract_plugin, plugin, source_plugin};
-
-    plugin!(CloudTrail);
-    source_plugin!(CloudTrail);
-    extract_plugin!(CloudTrail);
-}

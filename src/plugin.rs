@@ -14,6 +14,7 @@ use falco_plugin::tables::{LazyTableReader, TablesInput};
 
 use crate::config::{Config, Init};
 use crate::fields::{self, Extractor};
+use crate::host_log::HostLog;
 use crate::instance::Instance;
 use crate::ledger::Ledger;
 use crate::location::Location;
@@ -30,6 +31,7 @@ pub(crate) const PLUGIN_ID: u32 = 2;
 pub struct CloudTrail {
     config: Config,
     extractor: Extractor,
+    pub(crate) log: HostLog,
     /// The books of the last capture.
     ledger: Arc<Ledger>,
 }
@@ -57,10 +59,12 @@ impl Plugin for CloudTrail {
     type ConfigType = Json<Init>;
 
     fn new(_input: Option<&TablesInput>, Json(Init(config)): Self::ConfigType) -> Result<Self> {
+        let log = HostLog::announced();
         let config = config.map_err(|error| anyhow!(for_host(&error)))?;
         Ok(Self {
             config,
             extractor: Extractor::default(),
+            log,
             ledger: Arc::default(),
         })
     }
@@ -123,7 +127,8 @@ impl SourcePlugin for CloudTrail {
         let open = || {
             let location = Location::parse(params.unwrap_or_default(), &self.config.aws.endpoint)?;
             if self.config.use_async != Config::default().use_async || self.config.use_s3_sns {
-                log::info!("useAsync and useS3SNS have no effect in this plugin: it needs neither");
+                self.log
+                    .info("useAsync and useS3SNS have no effect in this plugin: it needs neither");
             }
             let interval = Interval::parse(&self.config.s3_interval, Timestamp::now())?;
             let ledger = Arc::new(Ledger::default());
@@ -150,7 +155,7 @@ impl SourcePlugin for CloudTrail {
             process::guard("opening", open).map_err(|error| host_error(&error))?;
         self.extractor.reset();
         self.ledger = Arc::clone(&ledger);
-        Ok(Instance::new(pipeline, ledger))
+        Ok(Instance::new(pipeline, ledger, self.log))
     }
 
     fn event_to_string(&mut self, event: &EventInput<Self::Event<'_>>) -> Result<CString> {

@@ -23,9 +23,10 @@ fn the_plugin_says_who_it_is() {
     assert_eq!(library.event_source().unwrap(), "aws_cloudtrail");
     assert_eq!(library.version().unwrap(), env!("CARGO_PKG_VERSION"));
     // The official rules ask for at least 0.10.0 of the same major version.
+    let version = library.version().unwrap();
     assert!(
-        library.version().unwrap().starts_with("0.")
-            && library.version().unwrap() >= "0.20.0".to_owned()
+        version.starts_with("0.") && version.as_str() >= "0.20.0",
+        "{version}"
     );
     assert_eq!(
         library.extract_event_sources().unwrap(),
@@ -300,7 +301,7 @@ fn the_defaults_are_the_official_ones() {
         .map(|leaf| (leaf.path, leaf.schema["default"].clone()))
         .collect();
     for (path, default) in [
-        ("s3DownloadConcurrency", json!(32)),
+        ("s3DownloadConcurrency", json!(256)),
         ("s3Interval", json!("")),
         ("s3AccountList", json!("")),
         ("sqsDelete", json!(true)),

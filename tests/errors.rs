@@ -296,8 +296,27 @@ fn one_object_that_can_not_be_had() {
     let kms = "User: arn:aws:sts::123456789012:assumed-role/x/y is not authorized to perform: kms:Decrypt on resource: \
                arn:aws:kms:us-east-1:123456789012:key/k because no identity-based policy allows the kms:Decrypt action";
     assert_only_key_lost(Fault::error(403, "AccessDenied", kms), &["kms:Decrypt"]);
-    assert_only_key_lost(Fault::Body(b"<html>sign in</html>".to_vec()), &["JSON"]);
-    assert_only_key_lost(Fault::Truncate(60), &["truncated"]);
+    assert_only_key_lost(Fault::Body(b"<html>sign in</html>".repeat(500)), &["JSON"]);
+}
+
+#[test]
+fn a_broken_object_is_named_by_its_url() {
+    let aws = Aws::start();
+    let files = [make(1), make(2), make(3)];
+    for file in &files {
+        file.put(&aws, "logs");
+    }
+    let whole = files[1].gz();
+    for (body, word) in [(&whole[..whole.len() - 4], "truncated"), (b"no", "JSON")] {
+        aws.put("logs", &files[1].key(""), body);
+        let seen = s3(&aws, "s3://logs").run();
+        assert_eq!(seen.error, None);
+        let url = format!("s3://logs/{}", files[1].key(""));
+        assert_names(&seen.log(), &[&url, word]);
+        assert_names(&seen.stderr, &[&url, word]);
+        // All three records are before the check sum that is missing.
+        assert_eq!(seen.events.len(), if word == "truncated" { 9 } else { 6 });
+    }
 }
 
 #[test]

@@ -469,7 +469,7 @@ fn the_capture_dialog() {
             ["--cloudtrail-s3intervalof", "Interval of", "selector", "delivery"],
             ["--cloudtrail-s3accountlist", "Account IDs", "string", ""],
             ["--cloudtrail-includeinsights", "Include Insights events", "boolean", "true"],
-            ["--cloudtrail-s3downloadconcurrency", "Concurrent downloads", "integer", "32"],
+            ["--cloudtrail-s3downloadconcurrency", "Concurrent downloads", "integer", "256"],
             ["--cloudtrail-sqsdelete", "Delete SQS messages", "boolean", "true"],
             ["--cloudtrail-sqsowneraccount", "SQS queue owner account", "string", ""],
             ["--cloudtrail-uses3sns", "SQS messages come from S3 (no effect)", "boolean", "false"],
@@ -648,7 +648,9 @@ fn reset_connections_do_not_end_the_host() {
 
 #[test]
 fn an_installed_plugin_is_found() {
-    let Some(hosts) = Hosts::new("install") else { return };
+    let Some(hosts) = Hosts::new("install") else {
+        return;
+    };
     let trail = hosts.known_trail();
     let lib = hosts.folder.join(".local/lib/stratoshark");
     fs::remove_dir_all(&lib).unwrap();
@@ -659,14 +661,36 @@ fn an_installed_plugin_is_found() {
     }
     // falcodump's wrapper gives the switch that Debian's needs, for the GUI can't.
     let falcodump = lib.join("extcap/falcodump").display().to_string();
-    let capture = ["--capture", "--extcap-interface", "cloudtrail", "--fifo", "installed.scap", "--plugin-source", &trail];
+    let capture = [
+        "--capture",
+        "--extcap-interface",
+        "cloudtrail",
+        "--fifo",
+        "installed.scap",
+        "--plugin-source",
+        &trail,
+    ];
     let output = hosts.output(&[&[falcodump.as_str()], &capture[..]].concat());
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    let ids = hosts.stdout(&["strato", "-r", "installed.scap", "-T", "fields", "-e", "ct.id"]);
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+    let ids = hosts.stdout(&[
+        "strato",
+        "-r",
+        "installed.scap",
+        "-T",
+        "fields",
+        "-e",
+        "ct.id",
+    ]);
     assert_eq!(lines(&ids), IDS);
     // sysdig finds it after the next login.
     let login = format!("sysdig -I cloudtrail:{trail} -p %ct.id");
-    assert_eq!(lines(&hosts.stdout(&["bash", "--login", "-c", &login])), IDS);
+    assert_eq!(
+        lines(&hosts.stdout(&["bash", "--login", "-c", &login])),
+        IDS
+    );
     let profile = fs::read_to_string(hosts.folder.join(".profile")).unwrap();
     assert_eq!(profile.lines().count(), 1, "{profile}");
 }

@@ -61,7 +61,7 @@ fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
             Ok(entry) => entry,
             Err(error) if error.depth() == 0 => bail!("{shown}: the folder can't be read: {error}"),
             Err(error) if error.loop_ancestor().is_some() => {
-                log::warn!("{error}");
+                ledger.note(error.to_string());
                 continue;
             }
             Err(error) => {

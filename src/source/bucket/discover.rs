@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::merge::Found;
 use super::{Bucket, Page, Query};
+use crate::ledger::Ledger;
 use crate::trail;
 
 /// Listings that are merged at the same time, so that memory and the time to the first event stay bounded. Where a
@@ -57,6 +58,7 @@ enum Level {
 
 /// The listings found, in the order of their keys.
 pub(super) struct Listings {
+    ledger: Arc<Ledger>,
     branches: mpsc::Receiver<JoinHandle<Result<Vec<Listing>>>>,
     walk: Option<JoinHandle<Result<()>>>,
     /// Found, and not in a group yet.
@@ -72,10 +74,12 @@ pub(super) fn start(bucket: Arc<Bucket>, first: Page) -> Listings {
         branches,
         folders: AtomicUsize::new(0),
     });
+    let ledger = Arc::clone(&walker.bucket.ledger);
     let prefix = walker.bucket.location.prefix.clone();
     let level = level(&prefix);
     let walk = tokio::spawn(async move { walker.walk(prefix, level, Some(first)).await });
     Listings {
+        ledger,
         branches: found,
         walk: Some(walk),
         ahead: Vec::new(),
@@ -187,12 +191,12 @@ impl Walker {
                     return self.flat(prefix, done).await;
                 }
             }
-            let last_object = page.objects.last().and_then(|object| object.key.clone());
+            let last_object = page.objects.last().map(|object| object.key.clone());
             let last_folder = folders.last().map(|folder| behind(folder));
             done = done
                 .max(last_object.unwrap_or_default())
                 .max(last_folder.unwrap_or_default());
-            let known = bucket.known(&page, "");
+            let known = bucket.known(mem::take(&mut page.objects), "");
             if !known.is_empty() {
                 self.send_one(Listing {
                     known: Some(known),
@@ -287,7 +291,7 @@ fn listings(
         };
         let mut found = Vec::new();
         loop {
-            let known = bucket.known(&page, "");
+            let known = bucket.known(mem::take(&mut page.objects), "");
             if !known.is_empty() {
                 found.push(Listing {
                     known: Some(known),
@@ -369,9 +373,9 @@ impl Listings {
         self.groups += 1;
         if self.ahead.len() > MERGED {
             if self.groups == 1 {
-                log::info!(
+                self.ledger.note(format!(
                     "more than {MERGED} accounts and regions: their events come by account, and in time order among {MERGED} of them"
-                );
+            ));
             }
             let rest = self.ahead.split_off(MERGED);
             return Ok(mem::replace(&mut self.ahead, rest));

@@ -6,20 +6,17 @@ use std::sync::Arc;
 use std::vec;
 
 use anyhow::{Context, Result};
-use aws_sdk_s3::types::{Object, ObjectStorageClass};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::discover::{Listing, behind};
-use super::{Bucket, Page, Query};
+use super::{Bucket, Listed, Page, Query};
 use crate::trail;
 
-/// Up to so many listings always have their next page asked for ahead; where there are more, only when few keys are
-/// left, to save memory.
-const PREFETCHED: usize = 64;
-/// Few keys.
-const FEW: usize = 250;
+/// The next page of a listing is asked for when so few keys are left: in time for S3's answer, and not with the first
+/// page already, whose keys are waited for.
+const FEW: usize = 400;
 
 /// A log file in a listing.
 #[derive(Debug)]
@@ -38,8 +35,6 @@ pub(super) struct Merge {
     cursors: Vec<Cursor>,
     /// The time of the first log file of each listing that has any left, in seconds since the epoch.
     heads: BinaryHeap<Reverse<(i64, usize)>>,
-    /// Where keys that are few are asked for more.
-    few: usize,
     /// The listing that the last file came from.
     taken_from: Option<usize>,
 }
@@ -60,11 +55,6 @@ enum NextPage {
 impl Merge {
     /// Ask for the first page of every listing.
     pub async fn start(bucket: &Arc<Bucket>, listings: Vec<Listing>) -> Result<Self> {
-        let few = if listings.len() <= PREFETCHED {
-            usize::MAX
-        } else {
-            FEW
-        };
         let cursors = listings.into_iter().map(|mut listing| async {
             let mut cursor = Cursor {
                 files: listing.known.take().unwrap_or_default().into_iter(),
@@ -75,7 +65,7 @@ impl Merge {
                 let query = cursor.query(None);
                 let page = bucket.list(&query).await?;
                 cursor.take(bucket, page);
-                cursor.fill(bucket, few).await?;
+                cursor.fill(bucket).await?;
             }
             Ok::<_, anyhow::Error>(cursor)
         });
@@ -83,7 +73,6 @@ impl Merge {
             bucket: Arc::clone(bucket),
             cursors: try_join_all(cursors).await?,
             heads: BinaryHeap::new(),
-            few,
             taken_from: None,
         };
         for index in 0..merge.cursors.len() {
@@ -102,7 +91,7 @@ impl Merge {
     pub async fn next(&mut self) -> Result<Option<Found>> {
         // Not right after its last file was taken, which need not wait for the next page, nor for its error.
         if let Some(index) = self.taken_from.take() {
-            self.cursors[index].fill(&self.bucket, self.few).await?;
+            self.cursors[index].fill(&self.bucket).await?;
             self.push_head(index);
         }
         let Some(Reverse((_, index))) = self.heads.pop() else {
@@ -131,10 +120,10 @@ impl Cursor {
     }
 
     /// Ask for the next page in time, and wait for it where nothing is left.
-    async fn fill(&mut self, bucket: &Arc<Bucket>, few: usize) -> Result<()> {
+    async fn fill(&mut self, bucket: &Arc<Bucket>) -> Result<()> {
         loop {
             if let NextPage::Token(token) = &mut self.next
-                && self.files.len() <= few
+                && self.files.len() <= FEW
             {
                 let token = std::mem::take(token);
                 let (bucket, query) = (Arc::clone(bucket), self.query(Some(token)));
@@ -158,13 +147,15 @@ impl Cursor {
     fn take(&mut self, bucket: &Arc<Bucket>, mut page: Page) {
         let next = page.next.take();
         let stop_at = self.listing.stop_at.as_deref();
-        let past =
-            |object: &Object| stop_at.is_some_and(|stop| object.key.as_deref() >= Some(stop));
+        let past = |object: &Listed| stop_at.is_some_and(|stop| object.key.as_str() >= stop);
         let stopped = page.objects.last().is_some_and(past);
         page.objects.retain(|object| !past(object));
-        let last_key = page.objects.last().and_then(|object| object.key.clone());
+        let last_key = page.objects.last().map(|object| object.key.clone());
         self.files = bucket
-            .known(&page, self.listing.except.as_deref().unwrap_or_default())
+            .known(
+                page.objects,
+                self.listing.except.as_deref().unwrap_or_default(),
+            )
             .into_iter();
         self.next = match next.filter(|_| !stopped) {
             None => NextPage::None,
@@ -188,17 +179,16 @@ impl Cursor {
 }
 
 impl Bucket {
-    /// The log files on a page that are wanted; what is not is counted.
-    pub(super) fn known(&self, page: &Page, except: &str) -> Vec<Found> {
-        let mut found = Vec::with_capacity(page.objects.len());
-        for object in &page.objects {
-            let Some(key) = object.key.clone() else {
-                continue;
-            };
-            let size = object
-                .size
-                .and_then(|size| u64::try_from(size).ok())
-                .unwrap_or(0);
+    /// The log files among objects that are wanted; what is not is counted.
+    pub(super) fn known(&self, objects: Vec<Listed>, except: &str) -> Vec<Found> {
+        let mut found = Vec::with_capacity(objects.len());
+        for Listed {
+            key,
+            size,
+            modified,
+            archived,
+        } in objects
+        {
             // The console makes an empty object for each folder.
             if key.ends_with('/') && size == 0 || !except.is_empty() && key.starts_with(except) {
                 continue;
@@ -208,21 +198,13 @@ impl Bucket {
                 self.ledger.passed_over.add(1);
                 continue;
             }
-            let own = object
-                .last_modified
-                .as_ref()
-                .and_then(|time| Timestamp::from_second(time.secs()).ok());
-            let delivered = trail::delivery_time(&key).or(own).unwrap_or_default();
+            let delivered = trail::delivery_time(&key).or(modified).unwrap_or_default();
             if !self.wanted.interval.contains(delivered)
                 || !self.wanted.accounts.contain(trail::account(&key))
             {
                 self.ledger.filtered.add(1);
                 continue;
             }
-            let archived = matches!(
-                object.storage_class,
-                Some(ObjectStorageClass::Glacier | ObjectStorageClass::DeepArchive)
-            );
             found.push(Found {
                 delivered,
                 key,

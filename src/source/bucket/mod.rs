@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Error, Result, bail};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{CommonPrefix, EncodingType, Object, RequestPayer};
+use aws_sdk_s3::types::{CommonPrefix, EncodingType, Object, ObjectStorageClass, RequestPayer};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -58,11 +58,21 @@ struct Session {
 
 /// A page of a listing.
 struct Page {
-    objects: Vec<Object>,
+    objects: Vec<Listed>,
     /// Folders, where the listing has a delimiter.
     folders: Vec<String>,
     /// Where the next page goes on, if there is one.
     next: Option<String>,
+}
+
+/// An object in a listing.
+struct Listed {
+    key: String,
+    /// In bytes.
+    size: u64,
+    modified: Option<Timestamp>,
+    /// In a storage class that has to be restored before it can be read.
+    archived: bool,
 }
 
 /// What to list.
@@ -255,16 +265,32 @@ impl Bucket {
         // Not every store does as it is asked.
         let encoded = output.encoding_type == Some(EncodingType::Url);
         let decode = |key: String| if encoded { decode_key(&key) } else { key };
-        let mut objects = output.contents.unwrap_or_default();
-        for object in &mut objects {
-            object.key = object.key.take().map(decode);
-        }
+        let listed = |object: Object| {
+            let modified = object.last_modified.as_ref();
+            Some(Listed {
+                key: decode(object.key?),
+                size: object
+                    .size
+                    .and_then(|size| u64::try_from(size).ok())
+                    .unwrap_or(0),
+                modified: modified.and_then(|time| Timestamp::from_second(time.secs()).ok()),
+                archived: matches!(
+                    object.storage_class,
+                    Some(ObjectStorageClass::Glacier | ObjectStorageClass::DeepArchive)
+                ),
+            })
+        };
         let folders = output.common_prefixes.unwrap_or_default().into_iter();
         Ok(Page {
             folders: folders
                 .filter_map(|CommonPrefix { prefix, .. }| prefix.map(decode))
                 .collect(),
-            objects,
+            objects: output
+                .contents
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(listed)
+                .collect(),
             next,
         })
     }

@@ -1,0 +1,57 @@
+//! Lines for the host's log: Falco shows them, sysdig with `--log-level`, falcodump and Stratoshark never.
+
+use std::cell::Cell;
+use std::ffi::CString;
+
+use falco_plugin::api::{
+    ss_plugin_init_input, ss_plugin_log_fn_t, ss_plugin_log_severity,
+    ss_plugin_log_severity_SS_PLUGIN_LOG_SEV_INFO,
+    ss_plugin_log_severity_SS_PLUGIN_LOG_SEV_WARNING, ss_plugin_owner_t,
+};
+
+/// The log of one plugin object. Used from the host's own thread only, within its calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HostLog {
+    owner: *mut ss_plugin_owner_t,
+    log: ss_plugin_log_fn_t,
+}
+
+thread_local! {
+    /// What plugin_init was given, for the plugin that it makes.
+    static ANNOUNCED: Cell<Option<HostLog>> = const { Cell::new(None) };
+}
+
+impl HostLog {
+    /// Keep the log of the plugin that is about to be made on this thread.
+    pub fn announce(input: &ss_plugin_init_input) {
+        ANNOUNCED.set(Some(Self {
+            owner: input.owner,
+            log: input.log_fn,
+        }));
+    }
+
+    /// The log announced; without one, lines go nowhere.
+    pub fn announced() -> Self {
+        ANNOUNCED.take().unwrap_or(Self {
+            owner: std::ptr::null_mut(),
+            log: None,
+        })
+    }
+
+    pub fn info(&self, line: &str) {
+        self.line(ss_plugin_log_severity_SS_PLUGIN_LOG_SEV_INFO, line);
+    }
+
+    pub fn warn(&self, line: &str) {
+        self.line(ss_plugin_log_severity_SS_PLUGIN_LOG_SEV_WARNING, line);
+    }
+
+    fn line(&self, severity: ss_plugin_log_severity, line: &str) {
+        let Some(log) = self.log else { return };
+        // A NUL would end it.
+        let line = CString::new(line.replace('\0', "\\0")).unwrap_or_default();
+        // SAFETY: the function and the owner are those that the host gave to this plugin object, which is alive, since
+        // we are in a call of it; the line is a C string.
+        unsafe { log(self.owner, std::ptr::null(), line.as_ptr(), severity) }
+    }
+}
