@@ -3,6 +3,9 @@
 //! Constraints of the hosts that the shape follows: every leaf has a plain type and a description, or falcodump loads
 //! no plugin at all; string defaults are shown, those of numbers and booleans are not, so the sentences say them.
 
+// Dialogs know no markup.
+#![allow(rustdoc::bare_urls)]
+
 use anyhow::{Context, Result, ensure};
 use falco_plugin::schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
@@ -188,9 +191,8 @@ impl<'de> Deserialize<'de> for Init {
                 json.get("aws").is_none_or(|aws| aws.is_object()),
                 "aws: is no JSON object"
             );
-            let config: Config = serde_path_to_error::deserialize(json).map_err(|error| {
-                anyhow::anyhow!("{}: {}", error.path().to_string(), error.into_inner())
-            })?;
+            let config: Config = serde_path_to_error::deserialize(json)
+                .map_err(|error| anyhow::anyhow!("{}: {}", error.path(), error.inner()))?;
             config.check()?;
             Ok(config)
         });

@@ -725,7 +725,7 @@ fn unicode_escape(rest: &mut &[u8]) -> char {
         && let Some(second @ 0xdc00..0xe000) = rest.strip_prefix(br"\u").and_then(unit)
     {
         *rest = &rest[6..];
-        return char::from_u32(0x10000 + (first - 0xd800 << 10) + (second - 0xdc00))
+        return char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
             .unwrap_or(char::REPLACEMENT_CHARACTER);
     }
     char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER)

@@ -83,7 +83,7 @@ fn random_layouts_pages_and_delays() {
         let slow = random.u64(..);
         aws.fault(
             move |request| {
-                request.op == Op::ListObjects && (request.key.len() as u64 ^ slow) % 3 == 0
+                request.op == Op::ListObjects && (request.key.len() as u64 ^ slow).is_multiple_of(3)
             },
             Fault::Delay(Duration::from_millis(random.u64(1..15))),
         );
