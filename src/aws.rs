@@ -360,11 +360,9 @@ impl Credentials {
                             state.who
                         )
                     } else {
-                        format!(
-                            "no AWS credentials from {}: {why}{}",
-                            state.who,
-                            renewal(&why)
-                        )
+                        // The remedy first: hosts cut long errors.
+                        let remedy = renewal(&why, &state.who);
+                        format!("no AWS credentials from {}{remedy}: {why}", state.who)
                     },
                 );
             }
@@ -382,16 +380,17 @@ impl ProvideCredentials for Credentials {
     }
 }
 
-/// The command that renews a session which has ended.
-fn renewal(why: &str) -> &'static str {
-    let why = why.to_ascii_lowercase();
-    if why.contains("sso") {
-        "; log in again: aws sso login --profile PROFILE"
-    } else if why.contains("login") {
-        "; log in again: aws login --profile PROFILE"
+/// The command that begins a session which has ended, or was never there.
+fn renewal(why: &str, who: &str) -> String {
+    let command = if why.contains("SSO") {
+        "aws sso login"
+    } else if why.contains("/login/cache/") || why.contains("login session") {
+        "aws login"
     } else {
-        ""
-    }
+        return String::new();
+    };
+    let profile = who.split('"').nth(1).unwrap_or("default");
+    format!(", log in again with `{command} --profile {profile}`")
 }
 
 /// What users call the place that credentials come from, where the configuration doesn't say it better.

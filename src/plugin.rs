@@ -54,7 +54,7 @@ impl Plugin for CloudTrail {
             Err(_) => panic!("a NUL in the version"),
         };
     const DESCRIPTION: &'static CStr = c"Reads AWS CloudTrail events from S3, a folder or a file";
-    const CONTACT: &'static CStr = c"https://github.com/falcosecurity/plugins";
+    const CONTACT: &'static CStr = c"The maintainers of this plugin; see its README.md";
 
     type ConfigType = Json<Init>;
 

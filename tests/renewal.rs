@@ -4,6 +4,7 @@ use std::path::Path;
 
 use harness::{
     aws::{Aws, Credentials, REGION},
+    capture::Capture,
     host::{Instance, Library, ids},
     trail::{self, LogFile, Maker},
 };
@@ -89,4 +90,33 @@ fn without_one_the_capture_fails_once_and_says_so() {
             .count();
         assert!(refused < 150, "{refused}");
     });
+}
+
+/// Runs the captures that the tests of this file start.
+#[test]
+#[ignore = "not a test: the process that a capture runs in"]
+fn child() {
+    harness::capture::child();
+}
+
+#[test]
+fn a_session_to_be_renewed_is_named_with_its_command() {
+    let aws = Aws::start();
+    aws.put("logs", "x.json.gz", b"");
+    let config = "[profile sso]\nsso_session=corp\nsso_account_id=123456789012\nsso_role_name=audit\n\
+                  [sso-session corp]\nsso_start_url=https://corp.awsapps.com/start\nsso_region=us-east-1\n\
+                  [profile console]\nlogin_session=arn:aws:iam::123456789012:user/alice\n";
+    for (profile, command) in [
+        ("sso", "aws sso login --profile sso"),
+        ("console", "aws login --profile console"),
+    ] {
+        let error = Capture::new("s3://logs")
+            .endpoint(&aws)
+            .env("AWS_REGION", REGION)
+            .file(".aws/config", config)
+            .config(json!({"aws": {"profile": profile}}))
+            .open_error();
+        // Hosts cut errors at 255 bytes.
+        assert!(error.find(command).is_some_and(|at| at < 200), "{error}");
+    }
 }

@@ -14,7 +14,7 @@ use bumpalo::Bump;
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 use serde_json::json;
 
-use crate::record::{Index, Member, Record, Value};
+use crate::record::{Index, Member, Record};
 
 /// A field as hosts see it, and how to extract it.
 pub struct Field {
@@ -50,8 +50,8 @@ type Text<'a> = (Cow<'a, [u8]>, Range<usize>);
 
 const COMPUTED: Range<usize> = 0..0;
 
-/// The least length of an event ID, quotes included, that tells events apart.
-const UUID: usize = 34;
+/// The length of an event ID, quotes included.
+const UUID: usize = 38;
 
 /// Where an event's payload begins, behind its header: ranges count from the event's start.
 const PAYLOAD: usize = 38;
@@ -226,13 +226,14 @@ pub fn markdown() -> String {
 /// Extracts fields, and keeps what it has learnt of a record for the next call.
 #[derive(Default)]
 pub struct Extractor {
-    /// The last record, which `index` is of.
-    record: Vec<u8>,
     index: Index,
-    /// The last event's number and address. They come again, as does the length, with the next file or a host's other buffers.
-    event: (u64, usize),
-    /// Where the last event's ID is.
-    id: Range<usize>,
+    /// The last event: its number, address and length. These come again, with the next file or a
+    /// host's other buffers.
+    event: (u64, usize, usize),
+    /// The last event's ID and where it is, if it tells events apart.
+    id: Option<([u8; UUID], usize)>,
+    /// The last event's bytes, once a host has asked for more of it than its ID can vouch for.
+    bytes: Vec<u8>,
     /// The fields given since all bytes were compared, as bits.
     given: u128,
 }
@@ -243,33 +244,36 @@ impl Extractor {
         *self = Self::default();
     }
 
-    /// Whether the event is the one of the last call.
+    /// The event's record, with what is known of it if it is the one of the last call.
     ///
-    /// To compare all bytes takes longer than to extract a field. A host asks for each field once, so while it goes on to others
-    /// the event ID will do, which tells events apart; once it asks again, it may be for another event, and all bytes count.
-    fn is_same(&mut self, event: (u64, usize), payload: &[u8], fields: u128) -> bool {
-        if self.event != event || self.record.len() != payload.len() {
-            return false;
-        }
-        if self.given & fields == 0 && self.id.len() >= UUID {
-            return self.record.get(self.id.clone()) == payload.get(self.id.clone());
-        }
-        self.given = 0;
-        self.record == payload
-    }
-
-    fn record(&mut self, event_number: u64, payload: &[u8], fields: u128) -> Record<'_> {
-        let event = (event_number, payload.as_ptr().addr());
-        if self.is_same(event, payload, fields) {
-            self.given |= fields;
-            return Record::again(&self.record, &mut self.index);
+    /// To compare all bytes takes longer than to extract a field. A host asks for each field of an
+    /// event once, so while it goes on to others the ID will do. If it asks again, that may be for
+    /// another event in the same place, and all bytes count.
+    fn record<'a>(&'a mut self, number: u64, payload: &'a [u8], fields: u128) -> Record<'a> {
+        let event = (number, payload.as_ptr().addr(), payload.len());
+        let again = self.event == event;
+        if again {
+            let first = self.given & fields == 0;
+            let same_id = || {
+                self.id
+                    .is_some_and(|(id, at)| payload.get(at..at + UUID) == Some(&id))
+            };
+            if first && same_id() || self.bytes == payload {
+                self.given = if first { self.given | fields } else { fields };
+                return Record::again(payload, &mut self.index);
+            }
         }
         self.event = event;
         self.given = fields;
-        self.record.clear();
-        self.record.extend_from_slice(payload);
-        let mut record = Record::new(&self.record, &mut self.index);
-        self.id = record.get(Member::EventId).map_or(COMPUTED, Value::range);
+        self.bytes.clear();
+        if again {
+            self.bytes.extend_from_slice(payload);
+        }
+        let mut record = Record::new(payload, &mut self.index);
+        self.id = record.get(Member::EventId).and_then(|id| {
+            let at = id.range().start;
+            Some((*payload.get(id.range())?.first_chunk()?, at))
+        });
         record
     }
 
@@ -394,4 +398,339 @@ fn c_string(text: &[u8], storage: &Bump) -> *const c_char {
 fn text_of<'a>(record: &mut Record<'a>, member: Member) -> Option<Text<'a>> {
     let value = record.get(member)?;
     Some((value.text()?, value.range()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use falco_plugin::api::ss_plugin_extract_field__bindgen_ty_1;
+
+    fn request(name: &str, index: Option<u64>) -> ss_plugin_extract_field {
+        let null = ss_plugin_extract_field__bindgen_ty_1 {
+            u64_: std::ptr::null_mut(),
+        };
+        ss_plugin_extract_field {
+            res: null,
+            // As left over from another event.
+            res_len: 7,
+            field_id: FIELDS
+                .iter()
+                .position(|field| field.name == name)
+                .expect("a field") as u32,
+            field: std::ptr::null(),
+            arg_key: std::ptr::null(),
+            arg_index: index.unwrap_or(0),
+            arg_present: u32::from(index.is_some()),
+            ftype: 0,
+            flist: 0,
+        }
+    }
+
+    /// A string field's values, asked for by themselves.
+    fn ask(
+        extractor: &mut Extractor,
+        payload: &[u8],
+        name: &str,
+        index: Option<u64>,
+    ) -> anyhow::Result<Vec<String>> {
+        let storage = Bump::new();
+        let mut requests = [request(name, index)];
+        extractor.extract_fields(1, payload, &mut requests, None, &storage)?;
+        let values = (0..requests[0].res_len as usize).map(|at| {
+            // SAFETY: there are so many C strings.
+            let value = unsafe { CStr::from_ptr(*requests[0].res.str_.add(at)) };
+            value.to_str().expect("UTF-8").to_owned()
+        });
+        Ok(values.collect())
+    }
+
+    fn value(payload: &str, name: &str) -> Option<String> {
+        ask(&mut Extractor::default(), payload.as_bytes(), name, None)
+            .expect("values")
+            .pop()
+    }
+
+    #[test]
+    fn another_event_in_the_same_place_has_its_own_values() {
+        let id = "00000000-0000-0000-0000-00000000000";
+        let mut extractor = Extractor::default();
+        // Number, address and length stay the same, and what is where does not.
+        let mut buffer = Vec::with_capacity(1000);
+        let mut next = |id: &str, name: &str, region: &str, questions: &[(&str, &str)]| {
+            assert_eq!(name.len() + region.len(), 6);
+            let event =
+                format!(r#"{{"eventID":"{id}","eventName":"{name}","awsRegion":"{region}"}}"#);
+            buffer.clear();
+            buffer.extend_from_slice(event.as_bytes());
+            for (field, answer) in questions {
+                let values = ask(&mut extractor, &buffer, field, None).expect("values");
+                assert_eq!(values, [answer.to_string()], "{field} of {event}");
+            }
+        };
+        let (name, region, info) = ("ct.name", "ct.region", "ct.info");
+        next(
+            &format!("{id}1"),
+            "a",
+            "bbbbb",
+            &[(name, "a"), (region, "bbbbb")],
+        );
+        // Another ID, then a field not asked for so far, or one that was.
+        next(
+            &format!("{id}2"),
+            "aa",
+            "bbbb",
+            &[(info, "← aa"), (name, "aa")],
+        );
+        next(
+            &format!("{id}3"),
+            "aaa",
+            "bbb",
+            &[(name, "aaa"), (name, "aaa"), (info, "← aaa")],
+        );
+        // The same ID, and a field asked for before.
+        next(
+            &format!("{id}3"),
+            "aaaa",
+            "bb",
+            &[(name, "aaaa"), (region, "bb"), (name, "aaaa")],
+        );
+        // No ID that tells events apart.
+        next("x", "a", "bbbbb", &[(name, "a")]);
+        next("x", "aa", "bbbb", &[(region, "bbbb"), (name, "aa")]);
+        next("x", "aaa", "bbb", &[(info, "← aaa"), (region, "bbb")]);
+    }
+
+    #[test]
+    fn the_event_as_a_string_is_that_of_its_own_bytes() {
+        let id = r#""eventID":"00000000-0000-0000-0000-000000000000""#;
+        let mut extractor = Extractor::default();
+        let mut buffer = format!(r#"{{{id},"eventName":"a","awsRegion":"bb"}}"#).into_bytes();
+        ask(&mut extractor, &buffer, "ct.name", None).expect("values");
+        assert_eq!(extractor.event_string(&buffer).to_str(), Ok("bb a ← a"));
+        buffer.copy_from_slice(format!(r#"{{{id},"eventName":"aa","awsRegion":"b"}}"#).as_bytes());
+        assert_eq!(extractor.event_string(&buffer).to_str(), Ok("b aa ← aa"));
+    }
+
+    #[test]
+    fn a_question_that_makes_no_sense_is_refused() {
+        let mut extractor = Extractor::default();
+        let error = ask(&mut extractor, b"{}", "ct.name", Some(0)).expect_err("no index possible");
+        assert_eq!(error.to_string(), "the field ct.name takes no argument");
+        let mut unknown = [request("ct.name", None)];
+        unknown[0].field_id = FIELDS.len() as u32;
+        extractor
+            .extract_fields(1, b"{}", &mut unknown, None, &Bump::new())
+            .expect_err("no such field");
+    }
+
+    #[test]
+    fn ranges_count_from_the_event_and_are_zero_where_there_is_none() {
+        let payload = br#"{"eventName":"a","requestParameters":{}}"#;
+        let storage = Bump::new();
+        let names = ["ct.request", "ct.error", "ct.name", "ct.info"];
+        let mut requests = names.map(|name| request(name, None));
+        let mut offsets = ss_plugin_extract_value_offsets {
+            start: std::ptr::null_mut(),
+            length: std::ptr::null_mut(),
+        };
+        Extractor::default()
+            .extract_fields(1, payload, &mut requests, Some(&mut offsets), &storage)
+            .expect("values");
+        assert_eq!(requests.map(|request| request.res_len), [1, 0, 1, 1]);
+        for (at, expected) in [(PAYLOAD + 37, 2), (0, 0), (PAYLOAD + 13, 3), (0, 0)]
+            .into_iter()
+            .enumerate()
+        {
+            // SAFETY: the arrays are as long as there are requests.
+            let range = unsafe { (*offsets.start.add(at) as usize, *offsets.length.add(at)) };
+            assert_eq!(range, expected, "{}", names[at]);
+        }
+    }
+
+    #[test]
+    fn users_are_named_by_the_kind_of_their_identity() {
+        for (identity, user, original) in [
+            (r#"{"type":"IAMUser","userName":"a"}"#, Some("a"), Some("a")),
+            (r#"{"type":"Root"}"#, None, None),
+            (
+                r#"{"type":"SAMLUser","userName":"a"}"#,
+                Some("a"),
+                Some("a"),
+            ),
+            (
+                r#"{"type":"AWSService","invokedBy":"s","userName":"a"}"#,
+                Some("s"),
+                Some("a"),
+            ),
+            (
+                r#"{"type":"AWSAccount","userName":"a"}"#,
+                Some("AWSAccount"),
+                Some("a"),
+            ),
+            (r#"{"type":"FederatedUser"}"#, Some("FederatedUser"), None),
+            (
+                r#"{"type":"AssumedRole","userName":"a"}"#,
+                Some("AssumedRole"),
+                None,
+            ),
+            (
+                r#"{"type":"AssumedRole","sessionContext":{"sessionIssuer":{"userName":"r"}},"arn":"arn/r/s","principalId":"i:p"}"#,
+                Some("r"),
+                Some("s"),
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn/r/s/t","principalId":"i:p"}"#,
+                Some("AssumedRole"),
+                Some("p"),
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn\/r\/\u0073","principalId":"i:p"}"#,
+                Some("AssumedRole"),
+                Some("s"),
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn","principalId":"i:p:q"}"#,
+                Some("AssumedRole"),
+                None,
+            ),
+            (r#"{"userName":"a"}"#, Some("a"), Some("a")),
+            (r#""IAMUser""#, None, None),
+            ("null", None, None),
+        ] {
+            let record = format!(r#"{{"userIdentity":{identity}}}"#);
+            assert_eq!(value(&record, "ct.user").as_deref(), user, "{record}");
+            assert_eq!(
+                value(&record, "ct.originaluser").as_deref(),
+                original,
+                "{record}"
+            );
+        }
+    }
+
+    #[test]
+    fn images_come_from_the_response_or_else_the_request() {
+        let request = r#""requestParameters":{"launchSpecification":{"imageId":"l"},"DescribeFastLaunchImagesRequest":{"ImageId":{"content":"f"}}}"#;
+        let items = r#""responseElements":{"instancesSet":{"items":[{"imageId":"a"},{"x":1},{"imageId":null},{"imageId":"b"}]}}"#;
+        let images = |record: &str, index| {
+            ask(
+                &mut Extractor::default(),
+                record.as_bytes(),
+                "ec2.imageids",
+                index,
+            )
+            .expect("values")
+        };
+        let response = format!("{{{request},{items}}}");
+        assert_eq!(images(&response, None), ["a", "b"]);
+        assert_eq!(images(&response, Some(0)), ["a"]);
+        assert_eq!(images(&response, Some(3)), ["b"]);
+        for missing in [1, 2, 4, u64::MAX] {
+            assert_eq!(images(&response, Some(missing)), [""; 0], "{missing}");
+        }
+        let request = format!("{{{request}}}");
+        assert_eq!(images(&request, None), ["f"]);
+        assert_eq!(images(&request, Some(0)), ["f"]);
+        assert_eq!(images(&request, Some(1)), [""; 0]);
+        assert_eq!(value(&request, "ec2.imageid").as_deref(), Some("f"));
+    }
+
+    #[test]
+    fn summaries_leave_out_what_is_missing() {
+        for (record, info) in [
+            ("{}", "←"),
+            (r#"{"eventName":"n"}"#, "← n"),
+            (r#"{"sourceIPAddress":"i","eventName":"n"}"#, "i ← n"),
+            (
+                r#"{"userIdentity":{"type":"Root"},"sourceIPAddress":"i","eventName":"n","readOnly":false}"#,
+                "Root via i → n",
+            ),
+            (
+                r#"{"userIdentity":{"userName":"i"},"sourceIPAddress":"i","errorCode":"","eventName":"n"}"#,
+                "i !← n",
+            ),
+            (
+                r#"{"eventName":"n","additionalEventData":{"bytesTransferredIn":1,"bytesTransferredOut":2.0},"requestParameters":{"bucketName":"b","key":"k","Host":"h"}}"#,
+                "← n Size=3 URI=s3://b/k",
+            ),
+            (
+                r#"{"eventName":"n","requestParameters":{"bucketName":"b","Host":"h"}}"#,
+                "← n Bucket=b",
+            ),
+            (
+                r#"{"eventName":"n","requestParameters":{"key":"k","Host":"h"}}"#,
+                "← n Key=k",
+            ),
+            (
+                r#"{"eventName":"n","requestParameters":{"Host":"h"}}"#,
+                "← n Host=h",
+            ),
+            (
+                r#"{"eventName":"PutBucketPublicAccessBlock","requestParameters":{"bucketName":"b"}}"#,
+                "← PutBucketPublicAccessBlock",
+            ),
+            (
+                r#"{"eventName":"PutBucketPublicAccessBlock","requestParameters":{"PublicAccessBlockConfiguration":{"BlockPublicAcls":true,"IgnorePublicAcls":false}}}"#,
+                "← PutBucketPublicAccessBlock BlockPublicAcls=true BlockPublicPolicy=false IgnorePublicAcls=false RestrictPublicBuckets=false ",
+            ),
+        ] {
+            assert_eq!(value(record, "ct.info").as_deref(), Some(info), "{record}");
+        }
+    }
+
+    #[test]
+    fn resources_are_joined_by_commas() {
+        for (resources, text) in [
+            (r#"[{"a":1}]"#, Some(r#"{"a":1}"#)),
+            (r#"[ {"a": 1} , {"b":[2]}]"#, Some(r#"{"a": 1},{"b":[2]}"#)),
+            ("[]", None),
+            ("null", None),
+            (r#"{"a":1}"#, Some(r#"{"a":1}"#)),
+        ] {
+            let record = format!(r#"{{"resources":{resources}}}"#);
+            assert_eq!(value(&record, "ct.resources").as_deref(), text, "{record}");
+        }
+    }
+
+    #[test]
+    fn instances_are_named_by_their_last_tag() {
+        let items = r#"{"resourceType":"volume","tags":[{"key":"Name","value":"v"}]},
+            {"resourceType":"instance","tags":[{"key":"Name","value":"a"},{"key":"Other","value":"o"}]},
+            {"resourceType":"instance","tags":[{"key":"Other","value":"o"}]}"#;
+        let record = |items: &str| {
+            format!(r#"{{"requestParameters":{{"tagSpecificationSet":{{"items":[{items}]}}}}}}"#)
+        };
+        assert_eq!(value(&record(items), "ec2.name").as_deref(), Some("a"));
+        assert_eq!(
+            value(&record(&items.replace("\"a\"", "\"\"")), "ec2.name"),
+            None
+        );
+        assert_eq!(value(&record(""), "ec2.name"), None);
+    }
+
+    #[test]
+    fn hosts_can_show_the_table() {
+        let schema: serde_json::Value = serde_json::from_slice(schema().to_bytes()).expect("JSON");
+        assert_eq!(schema.as_array().map(Vec::len), Some(73));
+        for field in FIELDS {
+            assert!(
+                field.name.len() < 64 && field.display.len() < 64,
+                "{}",
+                field.name
+            );
+            assert!(
+                field.description.len() < 1024 && field.description.ends_with('.'),
+                "{}",
+                field.name
+            );
+            assert_eq!(
+                FIELDS
+                    .iter()
+                    .filter(|other| other.name == field.name)
+                    .count(),
+                1,
+                "{}",
+                field.name
+            );
+        }
+    }
 }

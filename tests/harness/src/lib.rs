@@ -11,6 +11,7 @@
 
 pub mod aws;
 pub mod capture;
+pub mod fast_s3;
 pub mod host;
 mod list;
 pub mod proxy;

@@ -1,0 +1,253 @@
+//! One SIMD pass over a record, and walks along what it has found.
+
+use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
+
+/// A value's place in the record.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Token {
+    pub start: u32,
+    /// Behind the value, so never 0 where there is one.
+    pub end: u32,
+}
+
+/// Where 64 bytes of the record have which structural character, strings aside.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Block {
+    /// Colons and closing brackets.
+    after_name: u64,
+    /// Commas and closing brackets.
+    after_value: u64,
+    bracket: u64,
+    /// What has to be unescaped or checked: backslashes, NUL, and what isn't ASCII, in strings too.
+    special: u64,
+}
+
+/// Notes where a record's structural characters are.
+pub(super) fn scan(record: &[u8], blocks: &mut Vec<Block>) {
+    dispatch!(Level::new(), simd => scan_with(simd, record, blocks));
+}
+
+// Inlined, as is all that it calls, into the code that `dispatch` makes for each kind of CPU.
+#[inline(always)]
+fn scan_with<S: Simd>(simd: S, record: &[u8], blocks: &mut Vec<Block>) {
+    blocks.clear();
+    blocks.reserve(record.len() / 64 + 2);
+    let mut scan = Scan::default();
+    let (chunks, rest) = record.as_chunks();
+    for chunk in chunks {
+        blocks.push(scan.block(simd, chunk));
+    }
+    if !rest.is_empty() {
+        let mut last = [b' '; 64];
+        last[..rest.len()].copy_from_slice(rest);
+        blocks.push(scan.block(simd, &last));
+    }
+    // Scanned::next always looks at two of them.
+    blocks.push(Block::default());
+}
+
+/// What the scan carries over from block to block.
+#[derive(Default)]
+struct Scan {
+    /// All bits, if the block begins within a string.
+    in_string: u64,
+    /// The lowest bit, if a backslash escapes the block's first byte.
+    escaped: u64,
+}
+
+impl Scan {
+    #[inline(always)]
+    fn block<S: Simd>(&mut self, simd: S, bytes: &[u8; 64]) -> Block {
+        let bytes = u8x64::load_array_ref(simd, bytes);
+        let backslash = bytes.simd_eq(b'\\').to_bitmask();
+        // NUL wraps around to join what isn't ASCII. Added, for LLVM takes an OR of these two apart bit by bit.
+        let special = backslash + (bytes - 1).simd_ge(0x7f).to_bitmask();
+        let mut quote = bytes.simd_eq(b'"').to_bitmask();
+        if backslash | self.escaped != 0 {
+            quote &= !escaped(backslash, &mut self.escaped);
+        }
+        let string = prefix_xor(quote) ^ self.in_string;
+        self.in_string = (string as i64 >> 63) as u64;
+        // The two opening brackets differ in one bit only, as do the closing ones.
+        let bracket = bytes | 0x20;
+        let open = bracket.simd_eq(b'{').to_bitmask();
+        let close = bracket.simd_eq(b'}').to_bitmask();
+        let colon = bytes.simd_eq(b':').to_bitmask();
+        let comma = bytes.simd_eq(b',').to_bitmask();
+        Block {
+            after_name: (colon | close) & !string,
+            after_value: (comma | close) & !string,
+            bracket: (open | close) & !string,
+            special,
+        }
+    }
+}
+
+/// The bytes that a backslash escapes; `next` carries over from block to block whether the first one is.
+#[inline(always)]
+fn escaped(backslash: u64, next: &mut u64) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let backslash = backslash & !*next;
+    let follows = (backslash << 1) | *next;
+    // An addition carries through each run of backslashes that starts at an odd place; so a run's
+    // end tells whether the byte after it is escaped.
+    let odd_starts = backslash & !EVEN & !follows;
+    let (runs, overflow) = odd_starts.overflowing_add(backslash);
+    *next = u64::from(overflow);
+    (EVEN ^ (runs << 1)) & follows
+}
+
+/// Each bit becomes the parity of those up to it: from quotes to what they enclose.
+#[inline(always)]
+fn prefix_xor(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
+
+/// A record's bytes, and what the scan has found in them.
+#[derive(Clone, Copy)]
+pub(super) struct Scanned<'a> {
+    pub bytes: &'a [u8],
+    pub blocks: &'a [Block],
+}
+
+impl<'a> Scanned<'a> {
+    /// Calls `each` with the names, as they stand between their quotes, and values of the object at
+    /// `start`, if it is one.
+    // No iterator, since what it hands over goes through memory.
+    #[inline(always)]
+    pub fn members(self, start: usize, mut each: impl FnMut(&'a [u8], Token)) {
+        let (mut at, mut before) = (start, b'{');
+        while self.bytes.get(at) == Some(&before) {
+            let name = self.skip_space(at + 1);
+            let Some(colon) = self.next(name, |block| block.after_name) else {
+                return;
+            };
+            let Some([b'"', name @ .., b'"']) = self.bytes.get(name..self.skip_space_back(colon))
+            else {
+                return;
+            };
+            if self.bytes[colon] != b':' {
+                return;
+            }
+            let Some((value, after)) = self.value_from(colon + 1) else {
+                return;
+            };
+            each(name, value);
+            (at, before) = (after, b',');
+        }
+    }
+
+    /// The elements of the array at `start`, if it is one.
+    pub fn elements(self, start: usize) -> impl Iterator<Item = Token> {
+        let (mut at, mut before) = (start, b'[');
+        std::iter::from_fn(move || {
+            if self.bytes.get(at) != Some(&before) {
+                return None;
+            }
+            let (value, after) = self.value_from(at + 1)?;
+            (at, before) = (after, b',');
+            Some(value)
+        })
+    }
+
+    /// Whether there is nothing special in a token.
+    pub fn is_plain(self, Token { start, end }: Token) -> bool {
+        let (start, last) = (start as usize, (end as usize).saturating_sub(1));
+        let (from_start, to_last) = (!0 << (start % 64), !0 >> (63 - last % 64));
+        match self.blocks.get(start / 64..=last / 64) {
+            Some([block]) => block.special & from_start & to_last == 0,
+            Some([first, between @ .., end]) => {
+                first.special & from_start == 0
+                    && end.special & to_last == 0
+                    && between.iter().all(|block| block.special == 0)
+            }
+            _ => true,
+        }
+    }
+
+    /// The value behind `from`, and where the comma or bracket after it is.
+    #[inline(always)]
+    fn value_from(self, from: usize) -> Option<(Token, usize)> {
+        let start = self.skip_space(from);
+        let from = match self.bytes.get(start)? {
+            b'{' | b'[' => self.closing(start)? + 1,
+            _ => start,
+        };
+        let after = self.next(from, |block| block.after_value)?;
+        let end = self.skip_space_back(after);
+        (start < end).then_some((
+            Token {
+                start: start as u32,
+                end: end as u32,
+            },
+            after,
+        ))
+    }
+
+    /// The first place from `from` on that `bits` has.
+    #[inline(always)]
+    fn next(self, from: usize, bits: impl Fn(&Block) -> u64) -> Option<usize> {
+        let at = from / 64;
+        // First the 64 bytes from here on, which hold most names and values, no matter where a
+        // block ends: that no CPU can foretell.
+        let (two, one) = (self.blocks.get(at + 1)?, &self.blocks[at]);
+        let near = (bits(one) >> (from % 64)) | (bits(two) << 1 << (63 - from % 64));
+        if near != 0 {
+            return Some(from + near.trailing_zeros() as usize);
+        }
+        self.blocks[at + 1..]
+            .iter()
+            .zip(at + 1..)
+            .find_map(|(block, at)| {
+                let bits = bits(block);
+                (bits != 0).then(|| at * 64 + bits.trailing_zeros() as usize)
+            })
+    }
+
+    /// The bracket that closes the one at `open`, however deep the nesting between them.
+    fn closing(self, open: usize) -> Option<usize> {
+        let mut depth = 0usize;
+        let mut keep = !0 << (open % 64);
+        for (block, at) in self.blocks.get(open / 64..)?.iter().zip(open / 64..) {
+            let mut brackets = block.bracket & keep;
+            keep = !0;
+            while brackets != 0 {
+                let at = at * 64 + brackets.trailing_zeros() as usize;
+                match self.bytes[at] {
+                    b'{' | b'[' => depth += 1,
+                    _ => depth -= 1,
+                }
+                if depth == 0 {
+                    return Some(at);
+                }
+                brackets &= brackets - 1;
+            }
+        }
+        None
+    }
+
+    /// The first place from `from` on that is no space: outside of strings, JSON has nothing else below it.
+    #[inline(always)]
+    pub fn skip_space(self, mut from: usize) -> usize {
+        while self.bytes.get(from).is_some_and(|&byte| byte <= b' ') {
+            from += 1;
+        }
+        from
+    }
+
+    /// Behind the last place before `to` that is no space.
+    #[inline(always)]
+    fn skip_space_back(self, mut to: usize) -> usize {
+        while to
+            .checked_sub(1)
+            .and_then(|last| self.bytes.get(last))
+            .is_some_and(|&byte| byte <= b' ')
+        {
+            to -= 1;
+        }
+        to
+    }
+}
