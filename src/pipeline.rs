@@ -22,9 +22,9 @@ use crate::source::{Body, Fatal, LogFile, Source};
 use crate::trail::Interval;
 
 /// Bytes of inflated log files held ahead of the host, about.
-const DECODED: usize = 48 << 20;
+const DECODED: usize = 16 << 20;
 /// Bytes of log files held as stored, waiting to be decoded, about.
-const FETCHED: usize = 32 << 20;
+const FETCHED: usize = 16 << 20;
 /// What both count in, since a semaphore's permits are few.
 const UNIT: usize = 16 << 10;
 
@@ -240,10 +240,13 @@ async fn admit(
         }
         let needed = units(body.as_ref().map_or(0, inflated_size), DECODED);
         // Closed never; gone with the runtime.
-        let (Ok(budget), Ok(thread)) = (
-            Arc::clone(&budget).acquire_many_owned(needed).await,
-            Arc::clone(&threads).acquire_owned().await,
-        ) else {
+        let Ok(share_decoded) = Arc::clone(&budget).acquire_many_owned(needed).await else {
+            return;
+        };
+        // Where the host is behind, one thread decodes alone and leaves it the other cores.
+        let ahead = budget.available_permits() < DECODED / UNIT / 2;
+        let alone = if ahead { cores() as u32 } else { 1 };
+        let Ok(thread) = Arc::clone(&threads).acquire_many_owned(alone).await else {
             return;
         };
         let (parts, decoded) = mpsc::channel(2);
@@ -264,7 +267,7 @@ async fn admit(
             name,
             delivered,
             parts: decoded,
-            _budget: budget,
+            _budget: share_decoded,
         };
         if items.send(Item::File(file)).await.is_err() {
             return;
