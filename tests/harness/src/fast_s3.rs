@@ -125,9 +125,6 @@ async fn answer(
     counts
         .peak
         .fetch_max(counts.now.fetch_add(1, Relaxed) + 1, Relaxed);
-    if !state.delay.is_zero() {
-        tokio::time::sleep(state.delay).await;
-    }
     let uri = request.uri();
     let (_bucket, key) = uri.path()[1..]
         .split_once('/')
@@ -152,6 +149,9 @@ async fn answer(
             error(StatusCode::NOT_FOUND, "NoSuchKey")
         }
     };
+    if !state.delay.is_zero() {
+        tokio::time::sleep(state.delay).await;
+    }
     counts.now.fetch_sub(1, Relaxed);
     Ok(response)
 }
