@@ -9,7 +9,7 @@
 //! | `interval` | as `regions`; two hours |
 //! | `day` | a year of 30 accounts and 17 regions; one day |
 //! | `accounts` | 2,000 accounts, 28 regions, 56M keys; 20,000 events |
-//! | `million` | a million keys; all |
+//! | `million` | a million keys of 10 accounts and 28 regions; all |
 
 use std::{
     env, fs,
@@ -99,7 +99,7 @@ fn cases() -> Vec<Case> {
     day.interval = Some(["20240610T0000Z", "20240610T2359Z"]);
     let mut accounts = case("accounts", "first <= 5 s", layout(2000, 28, 1000, 60));
     accounts.enough = Some(20_000);
-    let million = case("million", "MiB flat", layout(1, 28, 35_715, 5));
+    let million = case("million", "MiB flat", layout(10, 28, 3572, 12));
     vec![
         flat, loose, regions, objects, fast, interval, day, accounts, million,
     ]

@@ -56,6 +56,7 @@ fn nanoseconds(time: &[u8]) -> Option<i64> {
 #[derive(Default)]
 pub(crate) struct Index {
     blocks: Vec<Block>,
+    plain: bool,
     members: Members,
 }
 
@@ -90,7 +91,7 @@ impl<'a> Record<'a> {
         } else {
             &[]
         };
-        scan::scan(bytes, &mut index.blocks);
+        index.plain = scan::scan(bytes, &mut index.blocks);
         index.members.walked = 0;
         Self::again(bytes, index)
     }
@@ -101,6 +102,7 @@ impl<'a> Record<'a> {
             scanned: Scanned {
                 bytes,
                 blocks: &index.blocks,
+                plain: index.plain,
             },
             members: &mut index.members,
         }
@@ -140,7 +142,14 @@ impl<'a> Record<'a> {
         };
         self.scanned.members(start, |name, value| {
             let find = |name: &[u8]| Member::find(object, name);
-            if let Some(member) = find(name).or_else(|| find(&unescaped(name)?)) {
+            let escaped = || {
+                if self.scanned.plain {
+                    None
+                } else {
+                    find(&unescaped(name)?)
+                }
+            };
+            if let Some(member) = find(name).or_else(escaped) {
                 let token = &mut self.members.tokens[member];
                 // The first of equal names counts.
                 if token.end == 0 {
@@ -184,6 +193,17 @@ impl<'a> Value<'a> {
             [b'"', string @ .., b'"'] => Some(unescape(string)),
             [b'"', ..] | b"null" => None,
             _ => Some(self.json()),
+        }
+    }
+
+    /// A string's text and the quote after it, if the text is as it stands.
+    #[inline]
+    pub fn plain_string(self) -> Option<&'a [u8]> {
+        match self.raw() {
+            [b'"', string @ ..] if string.ends_with(b"\"") && self.scanned.is_plain(self.token) => {
+                Some(string)
+            }
+            _ => None,
         }
     }
 

@@ -338,9 +338,20 @@ impl Field {
             self.name
         );
         let text = match self.source {
-            Of(member) => record
-                .get(member)
-                .and_then(|value| Some((value.text()?, value.range()))),
+            Of(member) => {
+                let value = record.get(member);
+                if let Some(value) = value
+                    && let Some(string) = value.plain_string()
+                {
+                    // In one go with its quote, which makes room for the NUL.
+                    let string = storage.alloc_slice_copy(string);
+                    string[string.len() - 1] = 0;
+                    request.res.str_ = storage.alloc(string.as_ptr().cast());
+                    request.res_len = 1;
+                    return Ok(value.range());
+                }
+                value.and_then(|value| Some((value.text()?, value.range())))
+            }
             Json(member) => record
                 .get(member)
                 .map(|value| (value.json(), value.range())),

@@ -22,14 +22,14 @@ pub(super) struct Block {
     special: u64,
 }
 
-/// Notes where a record's structural characters are.
-pub(super) fn scan(record: &[u8], blocks: &mut Vec<Block>) {
-    dispatch!(Level::new(), simd => scan_with(simd, record, blocks));
+/// Notes where a record's structural characters are, and tells whether nothing in it is special.
+pub(super) fn scan(record: &[u8], blocks: &mut Vec<Block>) -> bool {
+    dispatch!(Level::new(), simd => scan_with(simd, record, blocks))
 }
 
 // Inlined, as is all that it calls, into the code that `dispatch` makes for each kind of CPU.
 #[inline(always)]
-fn scan_with<S: Simd>(simd: S, record: &[u8], blocks: &mut Vec<Block>) {
+fn scan_with<S: Simd>(simd: S, record: &[u8], blocks: &mut Vec<Block>) -> bool {
     blocks.clear();
     blocks.reserve(record.len() / 64 + 2);
     let mut scan = Scan::default();
@@ -44,6 +44,7 @@ fn scan_with<S: Simd>(simd: S, record: &[u8], blocks: &mut Vec<Block>) {
     }
     // Scanned::next always looks at two of them.
     blocks.push(Block::default());
+    scan.special == 0
 }
 
 /// What the scan carries over from block to block.
@@ -53,6 +54,8 @@ struct Scan {
     in_string: u64,
     /// The lowest bit, if a backslash escapes the block's first byte.
     escaped: u64,
+    /// What has been special in any block.
+    special: u64,
 }
 
 impl Scan {
@@ -62,6 +65,7 @@ impl Scan {
         let backslash = bytes.simd_eq(b'\\').to_bitmask();
         // NUL wraps around to join what isn't ASCII. Added, for LLVM takes an OR of these two apart bit by bit.
         let special = backslash + (bytes - 1).simd_ge(0x7f).to_bitmask();
+        self.special |= special;
         let mut quote = bytes.simd_eq(b'"').to_bitmask();
         if backslash | self.escaped != 0 {
             quote &= !escaped(backslash, &mut self.escaped);
@@ -111,6 +115,8 @@ fn prefix_xor(mut bits: u64) -> u64 {
 pub(super) struct Scanned<'a> {
     pub bytes: &'a [u8],
     pub blocks: &'a [Block],
+    /// There is nothing special in them.
+    pub plain: bool,
 }
 
 impl<'a> Scanned<'a> {
@@ -154,7 +160,12 @@ impl<'a> Scanned<'a> {
     }
 
     /// Whether there is nothing special in a token.
-    pub fn is_plain(self, Token { start, end }: Token) -> bool {
+    #[inline]
+    pub fn is_plain(self, token: Token) -> bool {
+        self.plain || self.is_plain_within(token)
+    }
+
+    fn is_plain_within(self, Token { start, end }: Token) -> bool {
         let (start, last) = (start as usize, (end as usize).saturating_sub(1));
         let (from_start, to_last) = (!0 << (start % 64), !0 >> (63 - last % 64));
         match self.blocks.get(start / 64..=last / 64) {
