@@ -11,6 +11,7 @@
 mod aws;
 pub mod config;
 mod decode;
+mod event;
 mod exports;
 pub mod fields;
 mod host_log;
@@ -21,6 +22,7 @@ mod pipeline;
 mod plugin;
 mod process;
 mod record;
+mod simd;
 mod source;
 mod trail;
 

@@ -1,7 +1,7 @@
 //! Fetches and decodes log files ahead of the host, many at a time, in bounded memory, and keeps their order.
 //!
 //! ```text
-//! source ─▶ feed: fetches at most `concurrency` at once ─▶ admit: in order, decodes within a budget ─▶ host
+//! source ─▶ feed: fetches at most `concurrency` at once ─▶ decoders: take turns, within a budget ─▶ host
 //! ```
 //!
 //! Whatever waits, waits in order, so the file that the host needs next is never behind one that waits for it.
@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 use tokio::runtime::{self, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -41,6 +41,8 @@ pub(crate) struct Limits {
 /// A running pipeline; dropped, all its work ends.
 pub(crate) struct Pipeline {
     files: mpsc::Receiver<Item>,
+    /// What decoders may hold.
+    budget: Arc<Semaphore>,
     /// Always there, but for the drop that has to consume it.
     runtime: Option<Runtime>,
 }
@@ -99,10 +101,24 @@ impl Pipeline {
         // What is behind this channel is bounded by the budget; its own bound only matters for tiny files.
         let (items, files) = mpsc::channel(1024);
         let (fetches, fetched) = mpsc::channel(limits.concurrency);
-        let feed = runtime.spawn(feed(source, limits, fetches));
-        runtime.spawn(admit(feed, fetched, items));
+        let budget = Arc::new(Semaphore::new(DECODED / UNIT));
+        let turn = Arc::new(Mutex::new(Turn {
+            feed: Some(runtime.spawn(feed(source, limits, fetches))),
+            fetched,
+            budget: Arc::clone(&budget),
+            items,
+        }));
+        for _ in 0..cores() {
+            let (turn, handle) = (Arc::clone(&turn), runtime.handle().clone());
+            runtime.spawn_blocking(move || {
+                while let Some(job) = handle.block_on(async { turn.lock().await.next().await }) {
+                    job.run();
+                }
+            });
+        }
         Self {
             files,
+            budget,
             runtime: Some(runtime),
         }
     }
@@ -133,8 +149,9 @@ impl Pipeline {
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        // Decoders that wait to hand something over see that nobody wants it.
+        // Decoders that wait to hand something over, or to begin, see that nobody wants it.
         self.files.close();
+        self.budget.close();
         while self.files.try_recv().is_ok() {}
         if let Some(runtime) = self.runtime.take() {
             // Tasks end at once, threads as soon as they can: one in a lookup of a name that hangs is left behind.
@@ -184,7 +201,7 @@ async fn feed(
 ) -> Result<()> {
     let requests = Arc::new(Semaphore::new(limits.concurrency));
     let held = Arc::new(Semaphore::new(FETCHED / UNIT));
-    let buffers = Buffers::default();
+    let (stored, inflated) = (Buffers::default(), Buffers::default());
     while let Some(LogFile {
         name,
         size,
@@ -202,7 +219,8 @@ async fn feed(
             (body, share)
         });
         let decode = Decode {
-            buffers: buffers.clone(),
+            stored: stored.clone(),
+            inflated: inflated.clone(),
             delivered,
             include_insights: limits.include_insights,
             events: limits.events,
@@ -214,71 +232,86 @@ async fn feed(
     Ok(())
 }
 
-/// Decode what was fetched, in order, as the budget allows.
-async fn admit(
-    feed: JoinHandle<Result<()>>,
-    mut fetched: mpsc::Receiver<Fetching>,
+/// What the decoders take turns at: the next log file.
+struct Turn {
+    /// None once its end was told.
+    feed: Option<JoinHandle<Result<()>>>,
+    fetched: mpsc::Receiver<Fetching>,
+    budget: Arc<Semaphore>,
     items: mpsc::Sender<Item>,
-) {
-    let budget = Arc::new(Semaphore::new(DECODED / UNIT));
-    let threads = Arc::new(Semaphore::new(cores()));
-    while let Some(Fetching { name, decode, body }) = fetched.recv().await {
+}
+
+/// A log file to decode, which the host knows of already.
+struct Job {
+    decode: Decode,
+    body: Result<Body>,
+    /// Of what may be held as stored.
+    share: Option<OwnedSemaphorePermit>,
+    parts: mpsc::Sender<Part>,
+}
+
+impl Turn {
+    /// The next log file, once it is fetched and the budget allows. None where there is none, or nobody listens.
+    async fn next(&mut self) -> Option<Job> {
+        let Some(Fetching { name, decode, body }) = self.fetched.recv().await else {
+            let end = match self.feed.take()?.await {
+                Ok(Ok(())) => Item::End,
+                Ok(Err(error)) => Item::Failed(error),
+                Err(dead) => Item::Failed(internal(dead)),
+            };
+            _ = self.items.send(end).await;
+            return None;
+        };
         let (body, share) = match body.await {
+            Ok((Err(error), _)) if error.is::<Fatal>() => {
+                // Nothing more can be had.
+                self.feed.take()?.abort();
+                self.fetched.close();
+                let error = anyhow!("{name}: {error:#}");
+                _ = self.items.send(Item::Failed(error)).await;
+                return None;
+            }
             Ok((body, share)) => (body, Some(share)),
             Err(dead) => (Err(internal(dead)), None),
         };
-        if let Err(error) = &body
-            && error.is::<Fatal>()
-        {
-            // Nothing more can be had.
-            feed.abort();
-            let error = body
-                .err()
-                .map_or_else(|| anyhow!("{name}"), |error| anyhow!("{name}: {error:#}"));
-            _ = items.send(Item::Failed(error)).await;
-            return;
-        }
         let needed = units(body.as_ref().map_or(0, inflated_size), DECODED);
-        // Closed never; gone with the runtime.
-        let Ok(share_decoded) = Arc::clone(&budget).acquire_many_owned(needed).await else {
-            return;
-        };
-        // Where the host is behind, one thread decodes alone and leaves it the other cores.
-        let ahead = budget.available_permits() < DECODED / UNIT / 2;
-        let alone = if ahead { cores() as u32 } else { 1 };
-        let Ok(thread) = Arc::clone(&threads).acquire_many_owned(alone).await else {
-            return;
-        };
+        let budget = Arc::clone(&self.budget).acquire_many_owned(needed).await;
         let (parts, decoded) = mpsc::channel(2);
-        let delivered = decode.delivered;
-        tokio::task::spawn_blocking(move || {
-            let done = body.and_then(|body| {
-                process::guard("decoding", || {
-                    decode.run(body, &mut |chunk| {
-                        parts.blocking_send(Part::Chunk(chunk)).is_ok()
-                    })
-                })
-            });
-            drop((share, thread));
-            // Nobody listens after a close.
-            _ = parts.blocking_send(Part::Done(done));
-        });
         let file = DecodedFile {
             name,
-            delivered,
+            delivered: decode.delivered,
             parts: decoded,
-            _budget: share_decoded,
+            _budget: budget.ok()?,
         };
-        if items.send(Item::File(file)).await.is_err() {
-            return;
-        }
+        self.items.send(Item::File(file)).await.ok()?;
+        Some(Job {
+            decode,
+            body,
+            share,
+            parts,
+        })
     }
-    let end = match feed.await {
-        Ok(Ok(())) => Item::End,
-        Ok(Err(error)) => Item::Failed(error),
-        Err(dead) => Item::Failed(internal(dead)),
-    };
-    _ = items.send(end).await;
+}
+
+impl Job {
+    fn run(self) {
+        let Self {
+            decode,
+            body,
+            share,
+            parts,
+        } = self;
+        let done = body.and_then(|body| {
+            process::guard("decoding", || {
+                decode.run(body, &mut |chunk| {
+                    parts.blocking_send(Part::Chunk(chunk)).is_ok()
+                })
+            })
+        });
+        drop(share);
+        // Nobody listens after a close.
+        _ = parts.blocking_send(Part::Done(done));
+    }
 }
 
 /// A worker that panicked, or was ended.

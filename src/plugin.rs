@@ -6,13 +6,12 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 use falco_plugin::base::{Json, Metric, MetricLabel, MetricType, MetricValue, Plugin};
-use falco_plugin::event::fields::{FromBytes, FromBytesError, ToBytes};
-use falco_plugin::event::{EventSource, PluginEvent};
 use falco_plugin::extract::{EventInput, ExtractFieldInfo, ExtractPlugin};
 use falco_plugin::source::SourcePlugin;
 use falco_plugin::tables::{LazyTableReader, TablesInput};
 
 use crate::config::{Config, Init};
+use crate::event::Payload;
 use crate::fields::{self, Extractor};
 use crate::host_log::HostLog;
 use crate::instance::Instance;
@@ -89,37 +88,9 @@ impl Plugin for CloudTrail {
     }
 }
 
-/// A CloudTrail record as the payload of a plugin event.
-#[derive(Debug)]
-pub struct Payload<'a>(&'a [u8]);
-
-impl EventSource for Payload<'_> {
-    const SOURCE: Option<&'static str> = Some("aws_cloudtrail");
-}
-
-impl<'a> FromBytes<'a> for Payload<'a> {
-    fn from_bytes(buffer: &mut &'a [u8]) -> std::result::Result<Self, FromBytesError> {
-        Ok(Self(std::mem::take(buffer)))
-    }
-}
-
-impl ToBytes for Payload<'_> {
-    fn binary_size(&self) -> usize {
-        self.0.len()
-    }
-
-    fn write<W: std::io::Write>(&self, mut writer: W) -> std::io::Result<()> {
-        writer.write_all(self.0)
-    }
-
-    fn default_repr() -> impl ToBytes {
-        Self(&[])
-    }
-}
-
 impl SourcePlugin for CloudTrail {
     type Instance = Instance;
-    type Event<'a> = falco_plugin::event::events::Event<PluginEvent<Payload<'a>>>;
+    type Event<'a> = Payload<'a>;
     const EVENT_SOURCE: &'static CStr = c"aws_cloudtrail";
     const PLUGIN_ID: u32 = PLUGIN_ID;
 
@@ -160,14 +131,14 @@ impl SourcePlugin for CloudTrail {
 
     fn event_to_string(&mut self, event: &EventInput<Self::Event<'_>>) -> Result<CString> {
         process::guard("describing an event", || {
-            let event = event.event()?;
-            Ok(self.extractor.event_string(event.params.event_data.0))
+            let Payload(record) = event.event()?;
+            Ok(self.extractor.event_string(record))
         })
     }
 }
 
 impl ExtractPlugin for CloudTrail {
-    type Event<'a> = falco_plugin::event::events::Event<PluginEvent<Payload<'a>>>;
+    type Event<'a> = Payload<'a>;
     type ExtractContext = ();
     // The table of fields makes both the schema and the values, see below.
     const EXTRACT_FIELDS: &'static [ExtractFieldInfo<Self>] = &[];
@@ -185,15 +156,10 @@ impl ExtractPlugin for CloudTrail {
         storage: &'a bumpalo::Bump,
     ) -> Result<()> {
         process::guard("extracting fields", || {
-            let event = event_input.event()?;
+            let Payload(record) = event_input.event()?;
             let number = event_input.event_number() as u64;
-            self.extractor.extract_fields(
-                number,
-                event.params.event_data.0,
-                fields,
-                offsets,
-                storage,
-            )
+            self.extractor
+                .extract_fields(number, record, fields, offsets, storage)
         })
         .map_err(|error| host_error(&error))
     }

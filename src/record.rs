@@ -40,7 +40,7 @@ pub(crate) fn head(record: &[u8]) -> Head {
 }
 
 /// Reads a time with or without `T`, fraction and offset; without an offset it is UTC.
-fn nanoseconds(time: &[u8]) -> Option<i64> {
+pub(crate) fn nanoseconds(time: &[u8]) -> Option<i64> {
     let time = str::from_utf8(time).ok()?;
     let time = match time.parse::<jiff::Timestamp>() {
         Ok(time) => time,

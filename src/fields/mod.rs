@@ -255,10 +255,10 @@ impl Extractor {
         if again {
             let first = self.given & fields == 0;
             let same_id = || {
-                self.id
-                    .is_some_and(|(id, at)| payload.get(at..at + UUID) == Some(&id))
+                let (id, at) = self.id.as_ref()?;
+                Some(is_same_id(id, payload.get(*at..)?.first_chunk()?))
             };
-            if first && same_id() || self.bytes == payload {
+            if first && same_id() == Some(true) || self.bytes == payload {
                 self.given = if first { self.given | fields } else { fields };
                 return Record::again(payload, &mut self.index);
             }
@@ -403,6 +403,19 @@ fn c_string(text: &[u8], storage: &Bump) -> *const c_char {
     let mut string = bumpalo::collections::Vec::with_capacity_in(text.len() + 1, storage);
     string.extend_from_slices_copy(&[text, &[0]]);
     string.into_bump_slice().as_ptr().cast()
+}
+
+/// Compares two IDs without the call that `==` makes.
+#[inline]
+fn is_same_id(one: &[u8; UUID], other: &[u8; UUID]) -> bool {
+    let parts = |id: &[u8; UUID]| {
+        let [a, b] = *id[..32].as_chunks::<16>().0 else {
+            return [0; 3];
+        };
+        let c = *id.last_chunk().unwrap_or(&[0; 16]);
+        [a, b, c].map(u128::from_ne_bytes)
+    };
+    parts(one) == parts(other)
 }
 
 /// A member's text and place.

@@ -2,6 +2,8 @@
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
 
+use crate::simd::{Masks, Strings};
+
 /// A value's place in the record.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Token {
@@ -50,10 +52,7 @@ fn scan_with<S: Simd>(simd: S, record: &[u8], blocks: &mut Vec<Block>) -> bool {
 /// What the scan carries over from block to block.
 #[derive(Default)]
 struct Scan {
-    /// All bits, if the block begins within a string.
-    in_string: u64,
-    /// The lowest bit, if a backslash escapes the block's first byte.
-    escaped: u64,
+    strings: Strings,
     /// What has been special in any block.
     special: u64,
 }
@@ -62,52 +61,24 @@ impl Scan {
     #[inline(always)]
     fn block<S: Simd>(&mut self, simd: S, bytes: &[u8; 64]) -> Block {
         let bytes = u8x64::load_array_ref(simd, bytes);
-        let backslash = bytes.simd_eq(b'\\').to_bitmask();
+        let Masks {
+            backslash,
+            open,
+            close,
+            colon,
+            comma,
+            ..
+        } = self.strings.masks(bytes);
         // NUL wraps around to join what isn't ASCII. Added, for LLVM takes an OR of these two apart bit by bit.
         let special = backslash + (bytes - 1).simd_ge(0x7f).to_bitmask();
         self.special |= special;
-        let mut quote = bytes.simd_eq(b'"').to_bitmask();
-        if backslash | self.escaped != 0 {
-            quote &= !escaped(backslash, &mut self.escaped);
-        }
-        let string = prefix_xor(quote) ^ self.in_string;
-        self.in_string = (string as i64 >> 63) as u64;
-        // The two opening brackets differ in one bit only, as do the closing ones.
-        let bracket = bytes | 0x20;
-        let open = bracket.simd_eq(b'{').to_bitmask();
-        let close = bracket.simd_eq(b'}').to_bitmask();
-        let colon = bytes.simd_eq(b':').to_bitmask();
-        let comma = bytes.simd_eq(b',').to_bitmask();
         Block {
-            after_name: (colon | close) & !string,
-            after_value: (comma | close) & !string,
-            bracket: (open | close) & !string,
+            after_name: colon | close,
+            after_value: comma | close,
+            bracket: open | close,
             special,
         }
     }
-}
-
-/// The bytes that a backslash escapes; `next` carries over from block to block whether the first one is.
-#[inline(always)]
-fn escaped(backslash: u64, next: &mut u64) -> u64 {
-    const EVEN: u64 = 0x5555_5555_5555_5555;
-    let backslash = backslash & !*next;
-    let follows = (backslash << 1) | *next;
-    // An addition carries through each run of backslashes that starts at an odd place; so a run's
-    // end tells whether the byte after it is escaped.
-    let odd_starts = backslash & !EVEN & !follows;
-    let (runs, overflow) = odd_starts.overflowing_add(backslash);
-    *next = u64::from(overflow);
-    (EVEN ^ (runs << 1)) & follows
-}
-
-/// Each bit becomes the parity of those up to it: from quotes to what they enclose.
-#[inline(always)]
-fn prefix_xor(mut bits: u64) -> u64 {
-    for shift in [1, 2, 4, 8, 16, 32] {
-        bits ^= bits << shift;
-    }
-    bits
 }
 
 /// A record's bytes, and what the scan has found in them.

@@ -1,7 +1,10 @@
 //! From a log file's bytes to records: inflate, split, sort.
 //!
-//! A whole file is inflated by libdeflate and split by one pass of serde_json. What is too large to hold, or broken,
-//! goes through flate2 and a splitter that finds its way past damage: what such a file still holds is delivered.
+//! A whole file is inflated by libdeflate and split in one SIMD pass, or by serde_json where it is JSON of another
+//! form. What is too large to hold, or broken, goes through flate2 and a splitter that finds its way past damage: what
+//! such a file still holds is delivered.
+
+mod split;
 
 use std::fmt;
 use std::fs::File;
@@ -21,6 +24,7 @@ use crate::ledger::count;
 use crate::record;
 use crate::source::Body;
 use crate::trail::Interval;
+use split::Found;
 
 /// A log file of more bytes than this, as stored or inflated, is decoded piece by piece. CloudTrail's own stay far below.
 pub(crate) const WHOLE: usize = 32 << 20;
@@ -104,7 +108,10 @@ pub(crate) struct Outcome {
 /// How to decode.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Decode {
-    pub buffers: Buffers,
+    /// For log files as stored.
+    pub stored: Buffers,
+    /// For what they inflate to.
+    pub inflated: Buffers,
     /// For records without a time.
     pub delivered: Option<Timestamp>,
     pub include_insights: bool,
@@ -127,7 +134,7 @@ impl Decode {
                 if size > WHOLE as u64 {
                     self.pieces(Counted::new(file), &mut outcome, take)?;
                 } else {
-                    let mut bytes = self.buffers.take();
+                    let mut bytes = self.stored.take();
                     bytes.clear();
                     file.read_to_end(&mut bytes).context("can't be read")?;
                     self.whole(bytes, &mut outcome, take)?;
@@ -153,23 +160,22 @@ impl Decode {
     ) -> Result<()> {
         ensure!(!bytes.is_empty(), "is empty");
         let gzip = is_gzip(&bytes);
-        let data = if gzip {
-            let mut data = self.buffers.take();
-            let inflated = inflate(&bytes, &mut data);
-            if !inflated {
-                self.buffers.give(data);
+        outcome.bytes = bytes.len() as u64;
+        let (data, length) = if gzip {
+            let mut data = self.inflated.take();
+            let Some(length) = inflate(&bytes, &mut data) else {
+                self.inflated.give(data);
                 // Too large, damaged, or with something behind it.
                 return self.pieces(Counted::new(io::Cursor::new(bytes)), outcome, take);
-            }
-            outcome.bytes = bytes.len() as u64;
-            self.buffers.give(bytes);
-            data
+            };
+            self.stored.give(bytes);
+            (data, length)
         } else {
-            outcome.bytes = bytes.len() as u64;
-            bytes
+            let length = bytes.len();
+            (bytes, length)
         };
         let mut records = Vec::new();
-        if self.split(&data, &mut records, outcome).is_ok() {
+        if self.split(&data[..length], &mut records, outcome).is_ok() {
             self.give(data, records, outcome, take);
             return Ok(());
         }
@@ -177,7 +183,7 @@ impl Decode {
             bytes: outcome.bytes,
             ..Outcome::default()
         };
-        self.scan(&mut io::Cursor::new(data), gzip, outcome, take)
+        self.scan(&mut &data[..length], gzip, outcome, take)
     }
 
     /// The fast way: all of the data is JSON documents with records.
@@ -188,41 +194,41 @@ impl Decode {
         outcome: &mut Outcome,
     ) -> serde_json::Result<()> {
         let mut found = Vec::new();
-        let mut json = serde_json::Deserializer::from_slice(data);
-        loop {
-            Document {
-                data,
-                found: &mut found,
-            }
-            .deserialize(&mut json)?;
-            if json.end().is_ok() {
-                break;
+        if !split::split(data, &mut found) {
+            found.clear();
+            let mut json = serde_json::Deserializer::from_slice(data);
+            loop {
+                Document {
+                    data,
+                    found: &mut found,
+                }
+                .deserialize(&mut json)?;
+                if json.end().is_ok() {
+                    break;
+                }
             }
         }
         records.reserve(found.len());
-        for range in found {
-            self.add(data, range, records, outcome);
+        for record in found {
+            self.add(data, record, records, outcome);
         }
         Ok(())
     }
 
     /// Note a record that is a JSON object.
-    fn add(
-        &self,
-        data: &[u8],
-        range: Range<usize>,
-        records: &mut Vec<Entry>,
-        outcome: &mut Outcome,
-    ) {
+    fn add(&self, data: &[u8], found: Found, records: &mut Vec<Entry>, outcome: &mut Outcome) {
         outcome.found += 1;
-        let head = record::head(&data[range.clone()]);
-        if head.insight && !self.include_insights {
+        let range = found.range.clone();
+        let seen = found.time(data).filter(|_| self.include_insights);
+        let time = seen.or_else(|| {
+            let head = record::head(&data[range.clone()]);
+            (self.include_insights || !head.insight).then_some(head.time)
+        });
+        let Some(time) = time else {
             outcome.passed_over += 1;
             return;
-        }
-        let time = head
-            .time
-            .or_else(|| i64::try_from(self.delivered?.as_nanosecond()).ok());
+        };
+        let time = time.or_else(|| i64::try_from(self.delivered?.as_nanosecond()).ok());
         // What no time is known of has that of its reading, the host's meaning of this value.
         let time = time.map_or(u64::MAX, |time| u64::try_from(time).unwrap_or(0));
         if !self.events.contains_event(time) {
@@ -249,7 +255,7 @@ impl Decode {
         take(Chunk {
             data,
             records,
-            buffers: self.buffers.clone(),
+            buffers: self.inflated.clone(),
         })
     }
 
@@ -331,7 +337,8 @@ impl Decode {
             let rest = data[used..].to_vec();
             let mut records = Vec::with_capacity(found.len());
             for range in found {
-                self.add(&data, range, &mut records, outcome);
+                let found = Found { range, time: None };
+                self.add(&data, found, &mut records, outcome);
             }
             let piece = std::mem::replace(&mut data, rest);
             if !self.give(piece, records, outcome, take) {
@@ -404,13 +411,13 @@ fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// Inflate all gzip members into `data`. False where that can't be done at once: broken, too large, or followed by
-/// something that is no member.
+/// Inflate all gzip members to the beginning of `data`, and give their length. None where that can't be done at once:
+/// broken, too large, or followed by something that is no member.
 ///
 /// libdeflate does not tell where a member ended. So ends are guessed, at the end of the data and wherever the magic
 /// number of a next member stands, nearest first; libdeflate having checked the member's own length and checksum, an
 /// end is right if the eight bytes before it repeat them.
-fn inflate(bytes: &[u8], data: &mut Vec<u8>) -> bool {
+fn inflate(bytes: &[u8], data: &mut Vec<u8>) -> Option<usize> {
     let mut inflater = Decompressor::new();
     let mut length = 0;
     let mut start = 0;
@@ -419,18 +426,14 @@ fn inflate(bytes: &[u8], data: &mut Vec<u8>) -> bool {
         let next = memmem::find_iter(&member[1..], &[0x1f, 0x8b, 0x08]).map(|at| at + 1);
         // A few false ones are to be expected in a large file, many in a hostile one.
         let ends = next.take(64).chain([member.len()]);
-        let inflated = ends.into_iter().find_map(|end| {
+        let (end, inflated) = ends.into_iter().find_map(|end| {
             let inflated = inflate_member(&mut inflater, &member[..end], data, length)?;
             Some((end, inflated))
-        });
-        let Some((end, inflated)) = inflated else {
-            return false;
-        };
+        })?;
         start += end;
         length += inflated;
     }
-    data.truncate(length);
-    true
+    Some(length)
 }
 
 /// Inflate a member that fills `member` exactly to `data[at..]`. Gives its length.
@@ -541,7 +544,7 @@ impl<R: Read> Read for Counted<R> {
 /// files of aggregated events.
 struct Document<'d, 'f> {
     data: &'d [u8],
-    found: &'f mut Vec<Range<usize>>,
+    found: &'f mut Vec<Found>,
 }
 
 impl<'d> DeserializeSeed<'d> for Document<'d, '_> {
@@ -609,7 +612,8 @@ impl<'d> Visitor<'d> for List<'_, 'd, '_> {
                 return Err(serde::de::Error::custom("a record that is no object"));
             }
             let start = record.as_ptr().addr() - self.0.data.as_ptr().addr();
-            self.0.found.push(start..start + record.len());
+            let range = start..start + record.len();
+            self.0.found.push(Found { range, time: None });
         }
         Ok(())
     }
