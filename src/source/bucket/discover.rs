@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use futures_util::future::{BoxFuture, try_join_all};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::merge::Found;
-use super::{Bucket, Page, Query};
+use super::page::{Objects, Page};
+use super::{Bucket, Query};
 use crate::ledger::Ledger;
-use crate::trail;
+use crate::trail::{self, Interval};
 
 /// Listings that are merged at the same time, so that memory and the time to the first event stay bounded. Where a
 /// bucket has more, they are read one such group after the other, by account.
@@ -38,7 +38,7 @@ pub(super) struct Listing {
     /// A folder to leave out, which is looked at by itself.
     pub except: Option<String>,
     /// Objects that are known already; then there is nothing to list.
-    pub known: Option<Vec<Found>>,
+    pub known: Option<Objects>,
 }
 
 /// Where in the layout a prefix is.
@@ -175,12 +175,18 @@ impl Walker {
         let mut done = String::new();
         loop {
             query.token = page.next.take();
-            // The next page comes while this one's folders are looked into.
-            let next = query.token.is_some().then(|| {
+            let folders = mem::take(&mut page.folders);
+            let last_object = page.objects.last_key();
+            let known = bucket.wanted(mem::take(&mut page.objects), |_| true);
+            // A folder of log files, which may be many: what follows is one listing.
+            let is_full_of_files = matches!(level, Level::Above(_))
+                && query.token.is_some()
+                && known.len() > folders.len();
+            // Else the next page comes while this one's folders are looked into.
+            let next = (query.token.is_some() && !is_full_of_files).then(|| {
                 let (bucket, query) = (Arc::clone(&bucket), query.clone());
                 tokio::spawn(async move { bucket.list(&query).await })
             });
-            let folders = mem::take(&mut page.folders);
             if let Level::Above(depth) = level {
                 let others = folders
                     .iter()
@@ -191,12 +197,10 @@ impl Walker {
                     return self.flat(prefix, done).await;
                 }
             }
-            let last_object = page.objects.last().map(|object| object.key.clone());
             let last_folder = folders.last().map(|folder| behind(folder));
             done = done
                 .max(last_object.unwrap_or_default())
                 .max(last_folder.unwrap_or_default());
-            let known = bucket.known(mem::take(&mut page.objects), "");
             if !known.is_empty() {
                 self.send_one(Listing {
                     known: Some(known),
@@ -235,6 +239,7 @@ impl Walker {
             }
             match next {
                 Some(next) => page = next.await.context("listing folders")??,
+                None if is_full_of_files => return self.flat(prefix, done).await,
                 None => return Ok(()),
             }
         }
@@ -291,7 +296,7 @@ fn listings(
         };
         let mut found = Vec::new();
         loop {
-            let known = bucket.known(mem::take(&mut page.objects), "");
+            let known = bucket.wanted(mem::take(&mut page.objects), |_| true);
             if !known.is_empty() {
                 found.push(Listing {
                     known: Some(known),
@@ -321,22 +326,35 @@ fn listings(
 
 /// The listing of a region, or of whatever else holds files, as far as the interval goes.
 fn files(bucket: &Bucket, prefix: String) -> Listing {
-    let interval = bucket.wanted.interval;
     // The region's folder, above the days; without one there is no order to rely on.
-    let region = region_folder(&prefix).map(str::to_owned);
-    let day = |time: Timestamp| {
-        time.to_zoned(TimeZone::UTC)
-            .strftime("%Y/%m/%d/")
-            .to_string()
+    let Some(region) = region_folder(&prefix).map(str::to_owned) else {
+        return Listing {
+            prefix,
+            ..Listing::default()
+        };
     };
-    let bound = |time: Option<Timestamp>| Some(format!("{}{}", region.as_ref()?, day(time?)));
-    let after_end = interval
-        .end
-        .and_then(|end| end.checked_add(jiff::SignedDuration::from_hours(24)).ok());
+    let Interval { start, end } = bucket.wanted.interval;
+    let day = |time: Timestamp| {
+        let day = time.to_zoned(TimeZone::UTC).strftime("%Y/%m/%d/");
+        format!("{region}{day}")
+    };
+    let after_end = end.and_then(|end| end.checked_add(SignedDuration::from_hours(24)).ok());
+    let start_after = start.map(day).filter(|start| *start > prefix);
+    // What all its days begin with, so that no page holds many keys of others.
+    let days = match (start.map(day), end.map(day)) {
+        (Some(first), Some(last)) => {
+            let same = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b);
+            first[..same.count()].to_owned()
+        }
+        _ => String::new(),
+    };
     Listing {
-        start_after: bound(interval.start).filter(|start| *start > prefix),
-        stop_at: bound(after_end),
-        prefix,
+        start_after,
+        stop_at: after_end.map(day),
+        prefix: match days.starts_with(&prefix) {
+            true => days,
+            false => prefix,
+        },
         ..Listing::default()
     }
 }

@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::vec;
 
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
@@ -11,23 +11,15 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::discover::{Listing, behind};
-use super::{Bucket, Listed, Page, Query};
+use super::page::{Object, Objects, Page};
+use super::{Bucket, Query};
 use crate::trail;
 
-/// The next page of a listing is asked for when so few keys are left: in time for S3's answer, and not with the first
-/// page already, whose keys are waited for.
-const FEW: usize = 400;
-
-/// A log file in a listing.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub delivered: Timestamp,
-    pub key: String,
-    /// In bytes, as stored.
-    pub size: u64,
-    /// In a storage class that has to be restored before it can be read.
-    pub archived: bool,
-}
+/// Keys held in all, about, so that memory does not grow with the number of listings: with more of these, pages are
+/// smaller.
+const HELD: usize = 256 << 10;
+/// Keys a page, at most and at least.
+const PAGE: RangeInclusive<usize> = 200..=1000;
 
 /// Listings being merged by time of delivery.
 pub(super) struct Merge {
@@ -37,13 +29,17 @@ pub(super) struct Merge {
     heads: BinaryHeap<Reverse<(i64, usize)>>,
     /// The listing that the last file came from.
     taken_from: Option<usize>,
+    /// Listings of which not all pages are here yet.
+    unlisted: usize,
 }
 
 /// How far a listing is read.
 struct Cursor {
     listing: Listing,
-    files: vec::IntoIter<Found>,
+    files: Objects,
     next: NextPage,
+    /// Keys a page.
+    page: usize,
 }
 
 enum NextPage {
@@ -55,13 +51,15 @@ enum NextPage {
 impl Merge {
     /// Ask for the first page of every listing.
     pub async fn start(bucket: &Arc<Bucket>, listings: Vec<Listing>) -> Result<Self> {
-        let cursors = listings.into_iter().map(|mut listing| async {
+        let page = (HELD / listings.len().max(1)).clamp(*PAGE.start(), *PAGE.end());
+        let cursors = listings.into_iter().map(|mut listing| async move {
             let mut cursor = Cursor {
-                files: listing.known.take().unwrap_or_default().into_iter(),
+                files: listing.known.take().unwrap_or_default(),
                 next: NextPage::None,
                 listing,
+                page,
             };
-            if cursor.files.len() == 0 {
+            if cursor.files.is_empty() {
                 let query = cursor.query(None);
                 let page = bucket.list(&query).await?;
                 cursor.take(bucket, page);
@@ -74,9 +72,11 @@ impl Merge {
             cursors: try_join_all(cursors).await?,
             heads: BinaryHeap::new(),
             taken_from: None,
+            unlisted: 0,
         };
         for index in 0..merge.cursors.len() {
             merge.push_head(index);
+            merge.unlisted += usize::from(!merge.cursors[index].is_listed());
         }
         Ok(merge)
     }
@@ -88,10 +88,13 @@ impl Merge {
     }
 
     /// The log file that was delivered first of all that are left.
-    pub async fn next(&mut self) -> Result<Option<Found>> {
+    pub async fn next(&mut self) -> Result<Option<Object>> {
         // Not right after its last file was taken, which need not wait for the next page, nor for its error.
         if let Some(index) = self.taken_from.take() {
-            self.cursors[index].fill(&self.bucket).await?;
+            let cursor = &mut self.cursors[index];
+            let was_listed = cursor.is_listed();
+            cursor.fill(&self.bucket).await?;
+            self.unlisted -= usize::from(!was_listed && cursor.is_listed());
             self.push_head(index);
         }
         let Some(Reverse((_, index))) = self.heads.pop() else {
@@ -101,21 +104,30 @@ impl Merge {
         Ok(self.cursors[index].files.next())
     }
 
+    /// Is there nothing left to list?
+    pub fn is_listed(&self) -> bool {
+        self.unlisted == 0
+    }
+
     fn push_head(&mut self, index: usize) {
-        if let Some(file) = self.cursors[index].files.as_slice().first() {
-            self.heads
-                .push(Reverse((file.delivered.as_second(), index)));
+        if let Some(time) = self.cursors[index].files.next_time() {
+            self.heads.push(Reverse((time, index)));
         }
     }
 }
 
 impl Cursor {
+    fn is_listed(&self) -> bool {
+        matches!(self.next, NextPage::None)
+    }
+
     fn query(&self, token: Option<String>) -> Query {
         Query {
             prefix: self.listing.prefix.clone(),
             delimiter: false,
             start_after: self.listing.start_after.clone().filter(|_| token.is_none()),
             token,
+            most: Some(self.page),
         }
     }
 
@@ -123,13 +135,14 @@ impl Cursor {
     async fn fill(&mut self, bucket: &Arc<Bucket>) -> Result<()> {
         loop {
             if let NextPage::Token(token) = &mut self.next
-                && self.files.len() <= FEW
+                // In time for S3's answer, and not with the first page already, whose keys are waited for.
+                && self.files.len() <= self.page * 2 / 5
             {
                 let token = std::mem::take(token);
                 let (bucket, query) = (Arc::clone(bucket), self.query(Some(token)));
                 self.next = NextPage::Asked(tokio::spawn(async move { bucket.list(&query).await }));
             }
-            if self.files.len() > 0 {
+            if !self.files.is_empty() {
                 return Ok(());
             }
             match std::mem::replace(&mut self.next, NextPage::None) {
@@ -144,74 +157,61 @@ impl Cursor {
     }
 
     /// Take over what a page holds of the listing.
-    fn take(&mut self, bucket: &Arc<Bucket>, mut page: Page) {
-        let next = page.next.take();
+    fn take(&mut self, bucket: &Arc<Bucket>, page: Page) {
+        let last_key = page.objects.last_key();
+        let except = self.listing.except.as_deref().unwrap_or_default();
         let stop_at = self.listing.stop_at.as_deref();
-        let past = |object: &Listed| stop_at.is_some_and(|stop| object.key.as_str() >= stop);
-        let stopped = page.objects.last().is_some_and(past);
-        page.objects.retain(|object| !past(object));
-        let last_key = page.objects.last().map(|object| object.key.clone());
-        self.files = bucket
-            .known(
-                page.objects,
-                self.listing.except.as_deref().unwrap_or_default(),
-            )
-            .into_iter();
-        self.next = match next.filter(|_| !stopped) {
+        let stopped = stop_at.is_some_and(|stop| last_key.as_deref() >= Some(stop));
+        self.files = bucket.wanted(page.objects, |key| {
+            stop_at.is_none_or(|stop| key < stop) && (except.is_empty() || !key.starts_with(except))
+        });
+        self.next = match page.next.filter(|_| !stopped) {
             None => NextPage::None,
+            // In the folder to be left out: go on behind it.
+            Some(_)
+                if !except.is_empty() && last_key.is_some_and(|key| key.starts_with(except)) =>
+            {
+                let query = Query {
+                    start_after: Some(behind(except)),
+                    ..self.query(None)
+                };
+                let bucket = Arc::clone(bucket);
+                NextPage::Asked(tokio::spawn(async move { bucket.list(&query).await }))
+            }
             Some(token) => NextPage::Token(token),
         };
-        // In the folder to be left out: go on behind it.
-        if let (Some(except), Some(last_key)) = (&self.listing.except, last_key)
-            && last_key.starts_with(except.as_str())
-            && !matches!(self.next, NextPage::None)
-        {
-            let behind = behind(except);
-            let query = Query {
-                prefix: self.listing.prefix.clone(),
-                start_after: Some(behind),
-                ..Query::default()
-            };
-            let bucket = Arc::clone(bucket);
-            self.next = NextPage::Asked(tokio::spawn(async move { bucket.list(&query).await }));
-        }
     }
 }
 
 impl Bucket {
-    /// The log files among objects that are wanted; what is not is counted.
-    pub(super) fn known(&self, objects: Vec<Listed>, except: &str) -> Vec<Found> {
-        let mut found = Vec::with_capacity(objects.len());
-        for Listed {
-            key,
-            size,
-            modified,
-            archived,
-        } in objects
-        {
+    /// The log files among objects that are wanted, with their times of delivery; what is not is counted, unless it
+    /// does not `belong` to the listing.
+    pub(super) fn wanted(&self, objects: Objects, belongs: impl Fn(&str) -> bool) -> Objects {
+        let mut wanted = objects.none();
+        for mut object in objects {
+            let key = &*object.key;
             // The console makes an empty object for each folder.
-            if key.ends_with('/') && size == 0 || !except.is_empty() && key.starts_with(except) {
+            if key.ends_with('/') && object.size == 0 || !belongs(key) {
                 continue;
             }
             // What is named by itself is read whatever it is called.
-            if !trail::is_log_file(&key) && key != self.location.prefix {
+            if !trail::is_log_file(key) && key != self.location.prefix {
                 self.ledger.passed_over.add(1);
                 continue;
             }
-            let delivered = trail::delivery_time(&key).or(modified).unwrap_or_default();
+            let delivered = trail::delivery_time(key)
+                .or(object.time)
+                .unwrap_or_default();
             if !self.wanted.interval.contains(delivered)
-                || !self.wanted.accounts.contain(trail::account(&key))
+                || !self.wanted.accounts.contain(trail::account(key))
             {
                 self.ledger.filtered.add(1);
                 continue;
             }
-            found.push(Found {
-                delivered,
-                key,
-                size,
-                archived,
-            });
+            object.time = Some(delivered);
+            wanted.push(&object);
         }
-        found
+        wanted.shrink();
+        wanted
     }
 }

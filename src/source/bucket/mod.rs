@@ -6,16 +6,18 @@
 mod discover;
 mod merge;
 mod object;
+mod page;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{CommonPrefix, EncodingType, Object, ObjectStorageClass, RequestPayer};
+use aws_sdk_s3::types::{EncodingType, RequestPayer};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::{LogFile, Source, Wanted};
@@ -26,6 +28,7 @@ use crate::location::BucketLocation;
 use crate::trail;
 use discover::Listings;
 use merge::Merge;
+use page::{Object, Page, TakePage};
 
 /// Listing requests in flight.
 const CONCURRENT_LISTS: usize = 48;
@@ -56,25 +59,6 @@ struct Session {
     generation: u32,
 }
 
-/// A page of a listing.
-struct Page {
-    objects: Vec<Listed>,
-    /// Folders, where the listing has a delimiter.
-    folders: Vec<String>,
-    /// Where the next page goes on, if there is one.
-    next: Option<String>,
-}
-
-/// An object in a listing.
-struct Listed {
-    key: String,
-    /// In bytes.
-    size: u64,
-    modified: Option<Timestamp>,
-    /// In a storage class that has to be restored before it can be read.
-    archived: bool,
-}
-
 /// What to list.
 #[derive(Debug, Clone, Default)]
 struct Query {
@@ -82,13 +66,18 @@ struct Query {
     delimiter: bool,
     start_after: Option<String>,
     token: Option<String>,
+    /// Keys a page, if not S3's thousand.
+    most: Option<usize>,
 }
 
 /// The log files of a bucket in order of delivery.
 pub(super) struct BucketSource {
     bucket: Arc<Bucket>,
-    listings: Listings,
+    /// None while they are being looked at for the next merge.
+    listings: Option<Listings>,
     merge: Option<Merge>,
+    /// The merge after this one, begun when there is nothing left to list for this one.
+    next: Option<JoinHandle<Result<(Listings, Option<Merge>)>>>,
 }
 
 /// Find out where the bucket is and whether there is anything under the prefix.
@@ -151,8 +140,9 @@ pub(super) async fn open(
     let listings = discover::start(Arc::clone(&bucket), page);
     Ok(BucketSource {
         bucket,
-        listings,
+        listings: Some(listings),
         merge: None,
+        next: None,
     })
 }
 
@@ -160,24 +150,26 @@ impl Source for BucketSource {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
         Box::pin(async {
             loop {
-                if let Some(merge) = &mut self.merge
-                    && let Some(object) = merge.next().await?
-                {
-                    self.bucket.ledger.files_listed.add(1);
-                    let bucket = Arc::clone(&self.bucket);
-                    return Ok(Some(LogFile {
-                        name: bucket.location.url(&object.key),
-                        size: object.size,
-                        delivered: Some(object.delivered),
-                        fetch: Box::new(move || Box::pin(object::fetch(bucket, object))),
-                    }));
+                if let Some(merge) = &mut self.merge {
+                    let object = merge.next().await?;
+                    if merge.is_listed() {
+                        self.begin_next();
+                    }
+                    if let Some(object) = object {
+                        return Ok(Some(self.log_file(object)));
+                    }
                 }
-                // The next listings, all of them unless there are too many to merge.
-                let group = self.listings.next_group().await?;
-                if group.is_empty() {
+                self.begin_next();
+                // All of them is the first one's, unless there are too many to merge.
+                let (listings, merge) = match self.next.take() {
+                    Some(next) => next.await.context("listing log files")??,
+                    None => return self.end(),
+                };
+                let Some(merge) = merge else {
+                    self.merge = None;
                     return self.end();
-                }
-                let merge = Merge::start(&self.bucket, group).await?;
+                };
+                self.listings = Some(listings);
                 self.note_span(merge.first());
                 self.merge = Some(merge);
             }
@@ -186,6 +178,32 @@ impl Source for BucketSource {
 }
 
 impl BucketSource {
+    fn log_file(&self, object: Object) -> LogFile {
+        self.bucket.ledger.files_listed.add(1);
+        let bucket = Arc::clone(&self.bucket);
+        LogFile {
+            name: bucket.location.url(&object.key),
+            size: object.size,
+            delivered: object.time,
+            fetch: Box::new(move || Box::pin(object::fetch(bucket, object))),
+        }
+    }
+
+    /// Begin the next merge, unless it was already.
+    fn begin_next(&mut self) {
+        if let Some(mut listings) = self.listings.take() {
+            let bucket = Arc::clone(&self.bucket);
+            self.next = Some(tokio::spawn(async move {
+                let group = listings.next_group().await?;
+                let merge = match group.is_empty() {
+                    true => None,
+                    false => Some(Merge::start(&bucket, group).await?),
+                };
+                Ok((listings, merge))
+            }));
+        }
+    }
+
     /// Between which times the capture lies, for its progress.
     fn note_span(&self, first: Option<Timestamp>) {
         let (ledger, interval) = (&self.bucket.ledger, self.bucket.wanted.interval);
@@ -246,7 +264,11 @@ impl Bucket {
     ) -> std::result::Result<Page, aws::ListError> {
         // The semaphore is never closed.
         let _slot = self.lists.acquire().await;
-        let output = session
+        let page = TakePage {
+            prefix: query.prefix.as_str().into(),
+            ..TakePage::default()
+        };
+        let request = session
             .client
             .list_objects_v2()
             .bucket(&self.location.bucket)
@@ -257,41 +279,10 @@ impl Bucket {
             // Keys may hold what XML can't.
             .encoding_type(EncodingType::Url)
             .set_request_payer(self.payer.clone())
-            .send()
-            .await?;
-        let next = output
-            .next_continuation_token
-            .filter(|_| output.is_truncated == Some(true));
-        // Not every store does as it is asked.
-        let encoded = output.encoding_type == Some(EncodingType::Url);
-        let decode = |key: String| if encoded { decode_key(&key) } else { key };
-        let listed = |object: Object| {
-            let modified = object.last_modified.as_ref();
-            Some(Listed {
-                key: decode(object.key?),
-                size: object
-                    .size
-                    .and_then(|size| u64::try_from(size).ok())
-                    .unwrap_or(0),
-                modified: modified.and_then(|time| Timestamp::from_second(time.secs()).ok()),
-                archived: matches!(
-                    object.storage_class,
-                    Some(ObjectStorageClass::Glacier | ObjectStorageClass::DeepArchive)
-                ),
-            })
-        };
-        let folders = output.common_prefixes.unwrap_or_default().into_iter();
-        Ok(Page {
-            folders: folders
-                .filter_map(|CommonPrefix { prefix, .. }| prefix.map(decode))
-                .collect(),
-            objects: output
-                .contents
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(listed)
-                .collect(),
-            next,
+            .set_max_keys(query.most.and_then(|most| most.try_into().ok()));
+        request.customize().interceptor(page.clone()).send().await?;
+        page.page().ok_or_else(|| {
+            aws::ListError::construction_failure("the answer is a listing that can't be read")
         })
     }
 
@@ -328,12 +319,4 @@ impl Bucket {
 fn backoff(tries: u32) -> Duration {
     let longest = 200 * 2u64.pow(tries.min(6));
     Duration::from_millis(fastrand::u64(longest / 2..=longest))
-}
-
-/// A key as it was sent, percent-encoded. What is no encoding stays as it is.
-fn decode_key(key: &str) -> String {
-    let key = key.replace('+', " ");
-    percent_encoding::percent_decode_str(&key)
-        .decode_utf8_lossy()
-        .into_owned()
 }

@@ -7,14 +7,14 @@ use aws_sdk_s3::primitives::ByteStream;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::merge::Found;
+use super::page::Object;
 use super::{Bucket, TRIES, backoff};
 use crate::aws;
 use crate::decode::WHOLE;
 use crate::source::{Body, Fatal};
 
 /// Get an object. A large one comes in pieces.
-pub(super) async fn fetch(bucket: Arc<Bucket>, object: Found) -> Result<Body> {
+pub(super) async fn fetch(bucket: Arc<Bucket>, object: Object) -> Result<Body> {
     if object.archived {
         bail!("is archived (Glacier): restore it from its storage class first");
     }
