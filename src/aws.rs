@@ -1,5 +1,7 @@
 //! Clients from the configuration, and the errors of AWS worded for users.
 
+pub(crate) mod login;
+
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::panic::{AssertUnwindSafe, catch_unwind};

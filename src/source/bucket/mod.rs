@@ -5,55 +5,40 @@
 
 mod discover;
 mod merge;
-mod object;
+pub(super) mod object;
+pub(super) mod store;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::{Error, Result, bail};
-use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{CommonPrefix, EncodingType, Object, ObjectStorageClass, RequestPayer};
+use aws_sdk_s3::types::{self, CommonPrefix, EncodingType, ObjectStorageClass};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::{LogFile, Source, Wanted};
+use crate::aws::login::Login;
 use crate::aws::{self, Access};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::ledger::{Ledger, count};
 use crate::location::BucketLocation;
 use crate::trail;
 use discover::Listings;
 use merge::Merge;
+use object::Object;
+use store::{Session, Store, TRIES, backoff};
 
 /// Listing requests in flight.
 const CONCURRENT_LISTS: usize = 48;
-/// Tries of a request, on top of the SDK's own, that fails for reasons that may pass.
-const TRIES: u32 = 5;
 
-/// What all requests to a bucket need.
+/// What all listings of a bucket need.
 struct Bucket {
-    session: Mutex<Session>,
-    /// To find credentials anew.
-    config: config::Aws,
-    region: String,
-    renewing: tokio::sync::Mutex<()>,
+    store: Arc<Store>,
     location: BucketLocation,
     wanted: Wanted,
     ledger: Arc<Ledger>,
     lists: Semaphore,
-    /// Who pays, if not the owner.
-    payer: Option<RequestPayer>,
-}
-
-/// A client with the credentials it was made with.
-#[derive(Clone)]
-struct Session {
-    client: Client,
-    access: Access,
-    /// Counts renewals.
-    generation: u32,
 }
 
 /// A page of a listing.
@@ -98,7 +83,8 @@ pub(super) async fn open(
     config: &Config,
     ledger: Arc<Ledger>,
 ) -> Result<BucketSource> {
-    let access = Access::load(&config.aws).await?;
+    let login = Arc::new(Login::load(&config.aws).await?);
+    let (access, _) = login.current();
     let mut region = match location.region.clone().or_else(|| access.region()) {
         Some(region) => Some(region),
         None => access.bucket_region(&location.bucket).await?,
@@ -110,23 +96,21 @@ pub(super) async fn open(
     };
     let mut followed = false;
     let (bucket, page) = loop {
-        let region_used = region.clone().unwrap_or_else(|| "us-east-1".to_owned());
+        let store = Store::new(
+            Arc::clone(&login),
+            location.bucket.clone(),
+            region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
+            &config.aws,
+            Arc::clone(&ledger),
+        );
         let bucket = Bucket {
-            session: Mutex::new(Session {
-                client: access.s3(&region_used),
-                access: access.clone(),
-                generation: 0,
-            }),
-            config: config.aws.clone(),
-            region: region_used,
-            renewing: tokio::sync::Mutex::default(),
+            store: Arc::new(store),
             location: location.clone(),
             wanted: wanted.clone(),
             ledger: Arc::clone(&ledger),
             lists: Semaphore::new(CONCURRENT_LISTS),
-            payer: config.aws.request_payer.then_some(RequestPayer::Requester),
         };
-        match bucket.try_list(&bucket.session(), &first).await {
+        match bucket.try_list(&bucket.store.session(), &first).await {
             Ok(page) => break (bucket, page),
             Err(error) => {
                 // In another region than configured: S3 says which.
@@ -164,12 +148,17 @@ impl Source for BucketSource {
                     && let Some(object) = merge.next().await?
                 {
                     self.bucket.ledger.files_listed.add(1);
-                    let bucket = Arc::clone(&self.bucket);
+                    let store = Arc::clone(&self.bucket.store);
+                    let wanted = Object {
+                        key: object.key,
+                        size: object.size,
+                        archived: object.archived,
+                    };
                     return Ok(Some(LogFile {
-                        name: bucket.location.url(&object.key),
+                        name: self.bucket.location.url(&wanted.key),
                         size: object.size,
                         delivered: Some(object.delivered),
-                        fetch: Box::new(move || Box::pin(object::fetch(bucket, object))),
+                        fetch: Box::new(move || Box::pin(object::fetch(store, wanted))),
                     }));
                 }
                 // The next listings, all of them unless there are too many to merge.
@@ -217,28 +206,6 @@ impl BucketSource {
 }
 
 impl Bucket {
-    fn session(&self) -> Session {
-        self.session
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Find credentials anew, where nobody has done so since this session began: a user may have logged in again.
-    async fn renew(&self, expired: &Session) -> Result<()> {
-        let _one_at_a_time = self.renewing.lock().await;
-        if self.session().generation == expired.generation {
-            let access = Access::load(&self.config).await?;
-            let session = Session {
-                client: access.s3(&self.region),
-                access,
-                generation: expired.generation + 1,
-            };
-            *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
-        }
-        Ok(())
-    }
-
     async fn try_list(
         &self,
         session: &Session,
@@ -256,7 +223,7 @@ impl Bucket {
             .set_continuation_token(query.token.clone())
             // Keys may hold what XML can't.
             .encoding_type(EncodingType::Url)
-            .set_request_payer(self.payer.clone())
+            .set_request_payer(self.store.payer.clone())
             .send()
             .await?;
         let next = output
@@ -265,7 +232,7 @@ impl Bucket {
         // Not every store does as it is asked.
         let encoded = output.encoding_type == Some(EncodingType::Url);
         let decode = |key: String| if encoded { decode_key(&key) } else { key };
-        let listed = |object: Object| {
+        let listed = |object: types::Object| {
             let modified = object.last_modified.as_ref();
             Some(Listed {
                 key: decode(object.key?),
@@ -300,12 +267,12 @@ impl Bucket {
         let mut tries = 0;
         let mut renewed = false;
         loop {
-            let session = self.session();
+            let session = self.store.session();
             match self.try_list(&session, query).await {
                 Ok(page) => return Ok(page),
                 Err(error) if !renewed && aws::has_expired(&error) => {
                     renewed = true;
-                    self.renew(&session).await?;
+                    self.store.renew(&session).await?;
                 }
                 Err(error) if tries < TRIES && aws::is_transient(&error) => {
                     self.ledger.retries.add(1);
@@ -324,14 +291,8 @@ impl Bucket {
     }
 }
 
-/// How long to wait before the next try: longer each time, and never all at once.
-fn backoff(tries: u32) -> Duration {
-    let longest = 200 * 2u64.pow(tries.min(6));
-    Duration::from_millis(fastrand::u64(longest / 2..=longest))
-}
-
 /// A key as it was sent, percent-encoded. What is no encoding stays as it is.
-fn decode_key(key: &str) -> String {
+pub(super) fn decode_key(key: &str) -> String {
     let key = key.replace('+', " ");
     percent_encoding::percent_decode_str(&key)
         .decode_utf8_lossy()
