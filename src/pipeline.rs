@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::decode::{Buffers, Chunk, Decode, Outcome, WHOLE};
 use crate::process;
-use crate::source::{Body, Fatal, LogFile, Source};
+use crate::source::{Body, Fatal, LogFile, Receipt, Source};
 use crate::trail::Interval;
 
 /// Bytes of inflated log files held ahead of the host, about.
@@ -27,6 +28,9 @@ const DECODED: usize = 16 << 20;
 const FETCHED: usize = 16 << 20;
 /// What both count in, since a semaphore's permits are few.
 const UNIT: usize = 16 << 10;
+
+/// How long a source may take to end, at most: users have closed the capture.
+const CLOSING: Duration = Duration::from_millis(50);
 
 /// How to run.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +45,8 @@ pub(crate) struct Limits {
 /// A running pipeline; dropped, all its work ends.
 pub(crate) struct Pipeline {
     files: mpsc::Receiver<Item>,
+    /// What the source still has to do at the end.
+    closing: Option<BoxFuture<'static, ()>>,
     /// Always there, but for the drop that has to consume it.
     runtime: Option<Runtime>,
 }
@@ -67,6 +73,8 @@ pub(crate) struct DecodedFile {
     pub name: String,
     /// When it was delivered.
     pub delivered: Option<Timestamp>,
+    /// See [`LogFile::receipt`].
+    pub receipt: Option<Receipt>,
     parts: mpsc::Receiver<Part>,
     /// Its share of the budget, given back when the host is through with it.
     _budget: OwnedSemaphorePermit,
@@ -99,10 +107,12 @@ impl Pipeline {
         // What is behind this channel is bounded by the budget; its own bound only matters for tiny files.
         let (items, files) = mpsc::channel(1024);
         let (fetches, fetched) = mpsc::channel(limits.concurrency);
+        let closing = Some(source.closing());
         let feed = runtime.spawn(feed(source, limits, fetches));
         runtime.spawn(admit(feed, fetched, items));
         Self {
             files,
+            closing,
             runtime: Some(runtime),
         }
     }
@@ -133,6 +143,11 @@ impl Pipeline {
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
+        if let (Some(runtime), Some(closing)) = (&self.runtime, self.closing.take()) {
+            // On a thread of ours: the host's may be ended by a SIGPIPE.
+            let closing = runtime.spawn(timeout(CLOSING, closing));
+            _ = runtime.block_on(closing);
+        }
         // Decoders that wait to hand something over see that nobody wants it.
         self.files.close();
         while self.files.try_recv().is_ok() {}
@@ -172,6 +187,7 @@ fn receive<T>(
 /// A log file on its way: its body, and its share of what may be held as stored.
 struct Fetching {
     name: String,
+    receipt: Option<Receipt>,
     decode: Decode,
     body: JoinHandle<(Result<Body>, OwnedSemaphorePermit)>,
 }
@@ -190,6 +206,7 @@ async fn feed(
         size,
         delivered,
         fetch,
+        receipt,
     }) = source.next().await?
     {
         let share = Arc::clone(&held)
@@ -207,7 +224,13 @@ async fn feed(
             include_insights: limits.include_insights,
             events: limits.events,
         };
-        if fetches.send(Fetching { name, decode, body }).await.is_err() {
+        let fetching = Fetching {
+            name,
+            receipt,
+            decode,
+            body,
+        };
+        if fetches.send(fetching).await.is_err() {
             break;
         }
     }
@@ -222,7 +245,13 @@ async fn admit(
 ) {
     let budget = Arc::new(Semaphore::new(DECODED / UNIT));
     let threads = Arc::new(Semaphore::new(cores()));
-    while let Some(Fetching { name, decode, body }) = fetched.recv().await {
+    while let Some(Fetching {
+        name,
+        receipt,
+        decode,
+        body,
+    }) = fetched.recv().await
+    {
         let (body, share) = match body.await {
             Ok((body, share)) => (body, Some(share)),
             Err(dead) => (Err(internal(dead)), None),
@@ -266,6 +295,7 @@ async fn admit(
         let file = DecodedFile {
             name,
             delivered,
+            receipt,
             parts: decoded,
             _budget: share_decoded,
         };

@@ -159,6 +159,7 @@ impl Source for BucketSource {
                         size: object.size,
                         delivered: Some(object.delivered),
                         fetch: Box::new(move || Box::pin(object::fetch(store, wanted))),
+                        receipt: None,
                     }));
                 }
                 // The next listings, all of them unless there are too many to merge.
