@@ -1,5 +1,7 @@
 //! Clients from the configuration, and the errors of AWS worded for users.
 
+pub(crate) mod login;
+
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result, anyhow};
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
@@ -42,7 +45,7 @@ pub(crate) type ListError = SdkError<ListObjectsV2Error, HttpResponse>;
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
     sdk: SdkConfig,
-    /// The store that is not AWS, if any.
+    /// What is asked in the place of AWS, if anything.
     endpoint: Option<String>,
     credentials: Credentials,
 }
@@ -190,6 +193,35 @@ impl Access {
         aws_sdk_s3::Client::from_conf(builder.build())
     }
 
+    /// A client of SQS for a region; `endpoint` is where the queue is, where its own URL says so.
+    pub fn sqs(&self, region: &str, endpoint: Option<&str>) -> aws_sdk_sqs::Client {
+        let mut builder =
+            aws_sdk_sqs::config::Builder::from(&self.sdk).region(Region::new(region.to_owned()));
+        // An endpoint of S3 in one's own network is none of SQS.
+        let configured = self
+            .endpoint
+            .as_deref()
+            .filter(|url| !(url.contains(".s3.") && url.contains(".amazonaws.com")));
+        if let Some(endpoint) = endpoint.or(configured) {
+            builder = builder.endpoint_url(endpoint);
+        }
+        aws_sdk_sqs::Client::from_conf(builder.build())
+    }
+
+    /// The region for a queue: that of the configuration or else of the machine, if it is AWS's.
+    pub async fn region_or_machine(&self) -> Option<String> {
+        match self.region() {
+            None if self.endpoint.is_some() => Some(PARTITIONS[0].to_owned()),
+            None => {
+                let machine = ImdsRegionProvider::builder()
+                    .configure(&ProviderConfig::default().with_http_client(self.sdk.http_client()?))
+                    .build();
+                machine.region().await.map(|region| region.to_string())
+            }
+            region => region,
+        }
+    }
+
     /// The region of a bucket, by asking each partition. None where S3 doesn't tell, as of buckets that don't exist.
     pub async fn bucket_region(&self, bucket: &str) -> Result<Option<String>> {
         if self.endpoint.is_some() {
@@ -234,9 +266,10 @@ impl Access {
         let to = self.endpoint.as_ref().map_or_else(String::new, |endpoint| {
             format!(" (aws.endpoint is {endpoint})")
         });
+        let service = if doing.contains("queue") { "SQS" } else { "S3" };
         match code.as_str() {
             // An answer without an error that can't be understood.
-            "200" => anyhow!("{doing}: the answer is not one of S3{to}"),
+            "200" => anyhow!("{doing}: the answer is not one of {service}{to}"),
             "NoSuchBucket" => anyhow!(
                 "{doing}: there is no such bucket (NoSuchBucket): check its name{}",
                 match &self.endpoint {
@@ -245,8 +278,11 @@ impl Access {
                 }
             ),
             "NoSuchKey" => {
-                anyhow!("{doing}: it is gone (NoSuchKey): it was deleted after it was listed")
+                anyhow!("{doing}: it is gone (NoSuchKey): it has been deleted since it was named")
             }
+            "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => said(
+                "there is no such queue there, or it is not for these credentials: check its name and region (aws.region) and, where another account owns it, sqsOwnerAccount",
+            ),
             "InvalidObjectState" => anyhow!(
                 "{doing}: it is archived (InvalidObjectState): restore it from its storage class first"
             ),
@@ -263,19 +299,22 @@ impl Access {
                 said("the secret access key does not belong to the access key ID")
             }
             "RequestTimeTooSkewed" => said("set this machine's clock"),
-            "AccessDenied" | "AccessDeniedException" | "AllAccessDisabled" | "403" => {
-                said(&denied(doing, &message))
-            }
+            "AccessDenied"
+            | "AccessDeniedException"
+            | "AllAccessDisabled"
+            | "403"
+            | "KmsAccessDenied"
+            | "KMS.AccessDeniedException" => said(&denied(doing, &message)),
             "PermanentRedirect"
             | "AuthorizationHeaderMalformed"
             | "IllegalLocationConstraintException"
             | "301" => said("the bucket is in another region: set aws.region"),
-            "SlowDown" | "ServiceUnavailable" | "InternalError" | "503" | "500" => {
-                said("S3 could not serve it after several tries: try again later")
-            }
+            "SlowDown" | "ServiceUnavailable" | "InternalError" | "503" | "500" => said(&format!(
+                "{service} could not serve it after several tries: try again later"
+            )),
             "" => match error {
                 SdkError::ResponseError(_) => {
-                    anyhow!("{doing}: the answer is not one of S3{to}: {message}")
+                    anyhow!("{doing}: the answer is not one of {service}{to}: {message}")
                 }
                 SdkError::TimeoutError(_) => {
                     anyhow!("{doing}: no answer in time{to}: {message}")
@@ -287,11 +326,41 @@ impl Access {
     }
 }
 
+/// What is done with queues, and the permission that it takes.
+const QUEUE_REQUESTS: [(&str, &str); 5] = [
+    (FINDING, "sqs:GetQueueUrl"),
+    (ASKING, "sqs:GetQueueAttributes"),
+    (RECEIVING, "sqs:ReceiveMessage"),
+    (DELETING, "sqs:DeleteMessage"),
+    (KEEPING, "sqs:ChangeMessageVisibility"),
+];
+/// See [`QUEUE_REQUESTS`].
+pub(crate) const FINDING: &str = "finding the queue";
+/// See [`QUEUE_REQUESTS`].
+pub(crate) const ASKING: &str = "asking about the queue";
+/// See [`QUEUE_REQUESTS`].
+pub(crate) const RECEIVING: &str = "receiving from the queue";
+/// See [`QUEUE_REQUESTS`].
+pub(crate) const DELETING: &str = "deleting messages of the queue";
+/// See [`QUEUE_REQUESTS`].
+pub(crate) const KEEPING: &str = "keeping messages of the queue from others";
+
 /// The permission that is missing, as far as can be told.
 fn denied(doing: &str, message: &str) -> String {
-    if message.contains("kms:") || message.to_ascii_lowercase().contains("kms key") {
-        return "the log files are encrypted: these credentials need kms:Decrypt on the key"
-            .to_owned();
+    let lower = message.to_ascii_lowercase();
+    if lower.contains("kms:") || lower.contains("kms key") || lower.contains("kms.access") {
+        let what = if doing.contains("queue") {
+            "queue is"
+        } else {
+            "log files are"
+        };
+        return format!("the {what} encrypted: these credentials need kms:Decrypt on the key");
+    }
+    let of_queue = QUEUE_REQUESTS
+        .iter()
+        .find(|(request, _)| doing.starts_with(request));
+    if let Some((_, action)) = of_queue {
+        return format!("these credentials need {action} on the queue");
     }
     let permission = if doing.starts_with("listing") {
         "s3:ListBucket on the bucket"
@@ -587,6 +656,14 @@ pub(crate) fn has_expired<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespo
     )
 }
 
+/// Is a permission missing?
+pub(crate) fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(
+        code(error).as_str(),
+        "AccessDenied" | "AccessDeniedException" | "403"
+    )
+}
+
 /// Are the credentials the reason, whatever was asked for?
 pub(crate) fn is_about_credentials<E: ProvideErrorMetadata>(
     error: &SdkError<E, HttpResponse>,
@@ -609,7 +686,17 @@ pub(crate) fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResp
             matches!(service.raw().status().as_u16(), 500..=599 | 429 | 408)
                 || matches!(
                     service.err().code(),
-                    Some("RequestTimeout" | "SlowDown" | "Throttling" | "RequestTimeTooSkewed")
+                    Some(
+                        "RequestTimeout"
+                            | "SlowDown"
+                            | "Throttling"
+                            | "ThrottlingException"
+                            | "RequestThrottled"
+                            | "KmsThrottled"
+                            | "KMS.ThrottlingException"
+                            | "OverLimit"
+                            | "RequestTimeTooSkewed"
+                    )
                 )
         }
         SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),

@@ -11,10 +11,11 @@ use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo, SourcePluginIn
 
 use crate::decode::{Chunk, Outcome};
 use crate::host_log::HostLog;
-use crate::ledger::{Ledger, count};
+use crate::ledger::{Ledger, Note, count};
 use crate::pipeline::{DecodedFile, Next, Part, Pipeline};
 use crate::plugin::{CloudTrail, PLUGIN_ID, for_host};
 use crate::process;
+use crate::source::Receipt;
 
 /// A batch ends at so many events or bytes.
 const BATCH_EVENTS: usize = 256;
@@ -30,6 +31,8 @@ pub struct Instance {
     log: HostLog,
     file: Option<DecodedFile>,
     chunk: Option<(Chunk, usize)>,
+    /// Of log files whose last events are in the batch that the host has now.
+    receipts: Vec<Receipt>,
     /// How it ended, told once the events before are handed over.
     end: Option<Result<()>>,
     progress: CString,
@@ -47,6 +50,7 @@ impl Instance {
             log,
             file: None,
             chunk: None,
+            receipts: Vec::new(),
             end: None,
             progress: CString::default(),
             percent: 0.0,
@@ -56,8 +60,15 @@ impl Instance {
 
     /// Fill the batch. Waits for the first event only.
     fn fill(&mut self, batch: &mut EventBatch) -> Result<()> {
+        // The host is through with the last batch, or it wouldn't ask for another.
+        for consumed in self.receipts.drain(..) {
+            consumed();
+        }
         for note in self.ledger.take_notes() {
-            self.log.info(&note);
+            match note {
+                Note::Info(line) => self.log.info(&line),
+                Note::Warning(line) => self.log.warn(&line),
+            }
         }
         let mut events = 0;
         let mut bytes = 0;
@@ -112,6 +123,11 @@ impl Instance {
                     self.ledger
                         .reached
                         .raise(u64::try_from(delivered.as_second()).unwrap_or(0));
+                }
+                // Of what could not be read at all, nobody is told that it was consumed.
+                let lost = |outcome: &Outcome| outcome.damaged && outcome.found == 0;
+                if outcome.as_ref().is_ok_and(|outcome| !lost(outcome)) {
+                    self.receipts.extend(file.receipt.take());
                 }
                 self.file = None;
                 self.note(&name, outcome);

@@ -27,6 +27,13 @@ impl Count {
     }
 }
 
+/// A line for the host's log.
+#[derive(Debug)]
+pub(crate) enum Note {
+    Info(String),
+    Warning(String),
+}
+
 /// The counts of one capture. Bytes are compressed ones, as stored.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -52,7 +59,17 @@ pub(crate) struct Ledger {
     /// See `from`.
     pub to: Count,
     /// Lines for the host's log, which is written to on its own thread only.
-    notes: Mutex<Vec<String>>,
+    notes: Mutex<Vec<Note>>,
+    /// Messages that a queue gave, each time that it did.
+    pub messages_received: Count,
+    /// Messages deleted from the queue.
+    pub messages_deleted: Count,
+    /// Messages that tell of no new object, such as tests.
+    pub messages_passed_over: Count,
+    /// Messages that can't be understood and are left in the queue, each time that they came.
+    pub messages_unknown: Count,
+    /// Notifications of log files that are under way or consumed already.
+    pub duplicates: Count,
     /// Bytes of log files fetched.
     pub bytes: Count,
     /// Records found in log files.
@@ -72,14 +89,23 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Say something to those who read the host's log.
     pub fn note(&self, line: String) {
+        self.push(Note::Info(line));
+    }
+
+    /// The same, where something is wrong.
+    pub fn warn(&self, line: String) {
+        self.push(Note::Warning(line));
+    }
+
+    fn push(&self, note: Note) {
         self.notes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(line);
+            .push(note);
     }
 
     /// What was noted since the last call.
-    pub fn take_notes(&self) -> Vec<String> {
+    pub fn take_notes(&self) -> Vec<Note> {
         std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -106,8 +132,12 @@ impl Ledger {
         let reached = reached
             .filter(|time| time.as_second() > 0)
             .map_or_else(String::new, |time| format!("{time}, "));
+        let messages = match self.messages_received.get() {
+            0 => String::new(),
+            n => format!("{}, ", count(n, "message")),
+        };
         format!(
-            "{reached}{}, {:.1} MB, {}",
+            "{reached}{messages}{}, {:.1} MB, {}",
             count(done, "log file"),
             self.bytes.get() as f64 / 1e6,
             count(self.records_handed.get(), "event")

@@ -1,5 +1,5 @@
-//! The Falco plugin `cloudtrail`: reads AWS CloudTrail log files from S3, a folder or a file, for Stratoshark, Falco,
-//! sysdig and falcodump.
+//! The Falco plugin `cloudtrail`: reads AWS CloudTrail log files from S3, as they are there or as an SQS queue tells of
+//! them, a folder or a file, for Stratoshark, Falco, sysdig and falcodump.
 //!
 //! Log files flow one way:
 //! ```text

@@ -1,4 +1,4 @@
-//! What the open params name: a folder or file, or a place in a bucket.
+//! What the open params name: a folder or file, a place in a bucket, or a queue.
 
 use std::path::PathBuf;
 
@@ -12,6 +12,21 @@ pub(crate) enum Location {
     Path(PathBuf),
     /// Every key of a bucket that begins with a prefix.
     Bucket(BucketLocation),
+    /// The log files that a queue's messages tell of.
+    Queue(QueueLocation),
+}
+
+/// An SQS queue.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct QueueLocation {
+    /// Its name, the last part of its URL.
+    pub name: String,
+    /// Its URL, where that was given.
+    pub url: Option<String>,
+    /// The account that owns it, where the ARN tells it.
+    pub account: Option<String>,
+    /// The region, where the URL or ARN tells it.
+    pub region: Option<String>,
 }
 
 /// A bucket and a prefix of its keys.
@@ -33,15 +48,16 @@ impl BucketLocation {
 }
 
 /// Forms that every error about the open params shows.
-const FORMS: &str = "give a folder or file, or a bucket as s3://BUCKET/PREFIX";
+const FORMS: &str =
+    "give a folder or file, a bucket as s3://BUCKET/PREFIX, or a queue as sqs://NAME";
 
 impl Location {
-    /// Read what a user wrote. `endpoint` is that of the configuration, whose own https:// URLs are buckets too.
+    /// Read what a user wrote. `endpoint` is that of the configuration, whose own https:// URLs are buckets and queues too.
     pub fn parse(params: &str, endpoint: &str) -> Result<Self> {
         let params = params.trim();
         ensure!(!params.is_empty(), "the log data URL is empty: {FORMS}");
         if params.starts_with("arn:") {
-            return s3(params, params);
+            return arn(params, params);
         }
         let Some((scheme, rest)) = params
             .split_once("://")
@@ -53,9 +69,7 @@ impl Location {
             "s3" => s3(rest, params),
             "file" => file(rest, params),
             "http" | "https" => web(scheme, rest, params, endpoint),
-            "sqs" => bail!(
-                "{params}: reading from an SQS queue is not there yet in this version; {FORMS}"
-            ),
+            "sqs" => sqs(rest, params),
             _ => bail!("{params}: {scheme}:// is not known here; {FORMS}"),
         }
     }
@@ -114,15 +128,97 @@ fn bucket_location(
     }))
 }
 
-/// `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/PREFIX` and its like; `arn:aws:s3:::BUCKET/PREFIX`.
+/// `NAME`, an ARN, or a URL without its `https:`.
+fn sqs(text: &str, params: &str) -> Result<Location> {
+    if text.starts_with("arn:") {
+        return arn(text, params);
+    }
+    let name = text.trim_end_matches('/');
+    if let Some((host, path)) = name.split_once('/')
+        && let Some(location) = queue_url("https", host, path)
+    {
+        return Ok(location);
+    }
+    queue_location(name, params)
+}
+
+fn queue_location(name: &str, params: &str) -> Result<Location> {
+    ensure!(
+        !name.is_empty(),
+        "{params}: the queue's name is missing: give sqs://NAME"
+    );
+    ensure!(
+        is_queue(name),
+        "{params}: {name:?} can't be a queue's name, which has 1 to 80 letters, digits, hyphens and underscores: \
+         give sqs://NAME, the queue's URL or its ARN"
+    );
+    Ok(Location::Queue(QueueLocation {
+        name: name.to_owned(),
+        ..QueueLocation::default()
+    }))
+}
+
+/// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
+fn is_queue(name: &str) -> bool {
+    let name = name.strip_suffix(".fifo").unwrap_or(name);
+    (1..=80).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// `ACCOUNT/NAME` at a host of SQS, of whatever age: `sqs.REGION.amazonaws.com`, `sqs-fips.REGION.…`,
+/// `REGION.queue.amazonaws.com`, `ID.sqs.REGION.vpce.amazonaws.com`, `sqs.REGION.api.aws`.
+fn queue_url(scheme: &str, host: &str, path: &str) -> Option<Location> {
+    let lower = host.to_ascii_lowercase();
+    let labels: Vec<&str> = lower
+        .strip_suffix(".amazonaws.com.cn")
+        .or_else(|| lower.strip_suffix(".amazonaws.com"))
+        .or_else(|| lower.strip_suffix(".api.aws"))?
+        .split('.')
+        .collect();
+    let region = match &labels[..] {
+        ["queue"] => "us-east-1",
+        [region, "queue"] | ["sqs" | "sqs-fips", region] => region,
+        [.., "sqs", region, "vpce"] => region,
+        _ => return None,
+    };
+    own_queue_url(&format!("{scheme}://{host}"), path, Some(region))
+}
+
+/// `ACCOUNT/NAME` at a server of the user's.
+fn own_queue_url(server: &str, path: &str, region: Option<&str>) -> Option<Location> {
+    let (account, name) = path.trim_end_matches('/').split_once('/')?;
+    (crate::trail::is_account(account) && is_queue(name)).then(|| {
+        Location::Queue(QueueLocation {
+            name: name.to_owned(),
+            url: Some(format!("{server}/{account}/{name}")),
+            account: Some(account.to_owned()),
+            region: region.map(str::to_owned),
+        })
+    })
+}
+
+/// `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/PREFIX` and its like; `arn:aws:s3:::BUCKET/PREFIX`;
+/// `arn:aws:sqs:REGION:ACCOUNT:NAME`.
 fn arn(text: &str, params: &str) -> Result<Location> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
-    let [_, _, service, region, _, resource] = parts[..] else {
+    let [_, _, service, region, account, resource] = parts[..] else {
         bail!("{params}: the ARN is not complete");
     };
+    if service == "sqs" {
+        let Location::Queue(queue) = queue_location(resource, params)? else {
+            bail!("{params}: not an ARN of a queue");
+        };
+        return Ok(Location::Queue(QueueLocation {
+            account: (!account.is_empty()).then(|| account.to_owned()),
+            region: (!region.is_empty()).then(|| region.to_owned()),
+            ..queue
+        }));
+    }
     ensure!(
         service.starts_with("s3"),
-        "{params}: not an ARN of S3 but of {service:?}"
+        "{params}: not an ARN of S3 or SQS but of {service:?}"
     );
     if region.is_empty() && !resource.starts_with("accesspoint") {
         return s3(resource, params);
@@ -175,9 +271,9 @@ fn file(rest: &str, params: &str) -> Result<Location> {
     })))
 }
 
-/// The https:// URLs that people copy: of the S3 API, of the console, of the configured endpoint.
+/// The https:// URLs that people copy: of the S3 API, of queues, of the console, of the configured endpoint.
 fn web(scheme: &str, rest: &str, params: &str, endpoint: &str) -> Result<Location> {
-    let rest = rest.split('#').next().unwrap_or_default();
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (host, path) = address.split_once('/').unwrap_or((address, ""));
     let path = decode(path)?;
@@ -196,16 +292,26 @@ fn web(scheme: &str, rest: &str, params: &str, endpoint: &str) -> Result<Locatio
             .trim_end_matches('/')
             .eq_ignore_ascii_case(&own)
     {
-        return s3(&path, params);
+        return own_queue_url(&own, &path, None).map_or_else(|| s3(&path, params), Ok);
+    }
+    if let Some(location) = queue_url(scheme, host, &path) {
+        return Ok(location);
     }
     let host = host.to_ascii_lowercase();
     let host = host.split(':').next().unwrap_or_default();
     let not_s3 = || {
         format!(
-            "{params}: not a URL of S3 or its console; for another store set aws.endpoint; {FORMS}"
+            "{params}: not a URL of S3, SQS or their consoles; for another store set aws.endpoint; {FORMS}"
         )
     };
     if host.contains("console.") {
+        // /sqs/v3/home?region=REGION#/queues/URL
+        if let Some(url) = fragment.strip_prefix("/queues/") {
+            let url = decode(url.split('/').next().unwrap_or_default())?;
+            let address = url.strip_prefix("https://").unwrap_or_default();
+            let (host, path) = address.split_once('/').unwrap_or_default();
+            return queue_url("https", host, path).with_context(not_s3);
+        }
         // s3.console.aws.amazon.com/s3/buckets/BUCKET?prefix=KEY, also /s3/object/BUCKET
         let mut parts = path.split('/').skip_while(|part| *part != "s3").skip(1);
         let (Some("buckets" | "object" | "upload" | "get"), Some(bucket)) =
@@ -264,6 +370,16 @@ mod tests {
             bucket: bucket.into(),
             prefix: prefix.into(),
             region: (!region.is_empty()).then(|| region.into()),
+        })
+    }
+
+    fn queue(url: &str, account: &str, region: &str) -> Location {
+        let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Location::Queue(QueueLocation {
+            name: "my-trail".into(),
+            url: set(url),
+            account: set(account),
+            region: set(region),
         })
     }
 
@@ -349,6 +465,72 @@ mod tests {
                 "https://minio.example.com:9000/bucket/AWSLogs/",
                 bucket("bucket", "AWSLogs/", ""),
             ),
+            ("sqs://my-trail", queue("", "", "")),
+            ("sqs://my-trail/", queue("", "", "")),
+            (
+                "arn:aws:sqs:eu-west-1:123456789012:my-trail",
+                queue("", "123456789012", "eu-west-1"),
+            ),
+            (
+                "sqs://arn:aws:sqs:eu-west-1:123456789012:my-trail",
+                queue("", "123456789012", "eu-west-1"),
+            ),
+            (
+                "https://sqs.eu-west-1.amazonaws.com/123456789012/my-trail",
+                queue(
+                    "https://sqs.eu-west-1.amazonaws.com/123456789012/my-trail",
+                    "123456789012",
+                    "eu-west-1",
+                ),
+            ),
+            (
+                "sqs://sqs.eu-west-1.amazonaws.com/123456789012/my-trail",
+                queue(
+                    "https://sqs.eu-west-1.amazonaws.com/123456789012/my-trail",
+                    "123456789012",
+                    "eu-west-1",
+                ),
+            ),
+            (
+                "https://queue.amazonaws.com/123456789012/my-trail",
+                queue(
+                    "https://queue.amazonaws.com/123456789012/my-trail",
+                    "123456789012",
+                    "us-east-1",
+                ),
+            ),
+            (
+                "https://vpce-1a2b.sqs.eu-west-1.vpce.amazonaws.com/123456789012/my-trail/",
+                queue(
+                    "https://vpce-1a2b.sqs.eu-west-1.vpce.amazonaws.com/123456789012/my-trail",
+                    "123456789012",
+                    "eu-west-1",
+                ),
+            ),
+            (
+                "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/my-trail",
+                queue(
+                    "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/my-trail",
+                    "123456789012",
+                    "cn-north-1",
+                ),
+            ),
+            (
+                "https://eu-west-1.console.aws.amazon.com/sqs/v3/home?region=eu-west-1#/queues/https%3A%2F%2Fsqs.eu-west-1.amazonaws.com%2F123456789012%2Fmy-trail",
+                queue(
+                    "https://sqs.eu-west-1.amazonaws.com/123456789012/my-trail",
+                    "123456789012",
+                    "eu-west-1",
+                ),
+            ),
+            (
+                "https://minio.example.com:9000/123456789012/my-trail",
+                queue(
+                    "https://minio.example.com:9000/123456789012/my-trail",
+                    "123456789012",
+                    "",
+                ),
+            ),
         ] {
             assert_eq!(
                 Location::parse(params, "https://minio.example.com:9000/").unwrap(),
@@ -370,7 +552,12 @@ mod tests {
             ("s3://b", "\"b\" can't be a bucket's name"),
             ("s3://my bucket/x", "\"my bucket\" can't be a bucket's name"),
             ("ftp://host/x", "ftp://host/x: ftp:// is not known here"),
-            ("sqs://queue", "not there yet"),
+            ("sqs://", "sqs://: the queue's name is missing"),
+            ("sqs://my queue", "\"my queue\" can't be a queue's name"),
+            (
+                "arn:aws:sqs:eu-west-1:123456789012:",
+                "the queue's name is missing",
+            ),
             (
                 "https://example.com/logs",
                 "https://example.com/logs: not a URL of S3",
@@ -381,8 +568,8 @@ mod tests {
                 "not a URL of S3",
             ),
             (
-                "arn:aws:sqs:us-east-1:123456789012:queue",
-                "not an ARN of S3",
+                "arn:aws:sns:us-east-1:123456789012:topic",
+                "not an ARN of S3 or SQS",
             ),
             ("arn:aws:s3", "the ARN is not complete"),
             (

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::decode::{Buffers, Chunk, Decode, Outcome, WHOLE};
 use crate::process;
-use crate::source::{Body, Fatal, LogFile, Source};
+use crate::source::{Body, Fatal, LogFile, Receipt, Source};
 use crate::trail::Interval;
 
 /// Bytes of inflated log files held ahead of the host, about.
@@ -27,6 +28,9 @@ const DECODED: usize = 16 << 20;
 const FETCHED: usize = 16 << 20;
 /// What both count in, since a semaphore's permits are few.
 const UNIT: usize = 16 << 10;
+
+/// How long a source may take to end, at most: users have closed the capture.
+const CLOSING: Duration = Duration::from_millis(50);
 
 /// How to run.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +47,8 @@ pub(crate) struct Pipeline {
     files: mpsc::Receiver<Item>,
     /// What decoders may hold.
     budget: Arc<Semaphore>,
+    /// What the source still has to do at the end.
+    closing: Option<BoxFuture<'static, ()>>,
     /// Always there, but for the drop that has to consume it.
     runtime: Option<Runtime>,
 }
@@ -69,6 +75,8 @@ pub(crate) struct DecodedFile {
     pub name: String,
     /// When it was delivered.
     pub delivered: Option<Timestamp>,
+    /// See [`LogFile::receipt`].
+    pub receipt: Option<Receipt>,
     parts: mpsc::Receiver<Part>,
     /// Its share of the budget, given back when the host is through with it.
     _budget: OwnedSemaphorePermit,
@@ -102,6 +110,7 @@ impl Pipeline {
         let (items, files) = mpsc::channel(1024);
         let (fetches, fetched) = mpsc::channel(limits.concurrency);
         let budget = Arc::new(Semaphore::new(DECODED / UNIT));
+        let closing = Some(source.closing());
         let turn = Arc::new(Mutex::new(Turn {
             feed: Some(runtime.spawn(feed(source, limits, fetches))),
             fetched,
@@ -119,6 +128,7 @@ impl Pipeline {
         Self {
             files,
             budget,
+            closing,
             runtime: Some(runtime),
         }
     }
@@ -149,6 +159,21 @@ impl Pipeline {
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
+        // The host's own call, which must not panic.
+        _ = process::guard("closing", || {
+            self.close();
+            Ok(())
+        });
+    }
+}
+
+impl Pipeline {
+    fn close(&mut self) {
+        if let (Some(runtime), Some(closing)) = (&self.runtime, self.closing.take()) {
+            // On a thread of ours: the host's may be ended by a SIGPIPE.
+            let closing = runtime.spawn(async move { timeout(CLOSING, closing).await });
+            _ = runtime.block_on(closing);
+        }
         // Decoders that wait to hand something over, or to begin, see that nobody wants it.
         self.files.close();
         self.budget.close();
@@ -189,6 +214,7 @@ fn receive<T>(
 /// A log file on its way: its body, and its share of what may be held as stored.
 struct Fetching {
     name: String,
+    receipt: Option<Receipt>,
     decode: Decode,
     body: JoinHandle<(Result<Body>, OwnedSemaphorePermit)>,
 }
@@ -207,6 +233,7 @@ async fn feed(
         size,
         delivered,
         fetch,
+        receipt,
     }) = source.next().await?
     {
         let share = Arc::clone(&held)
@@ -225,7 +252,13 @@ async fn feed(
             include_insights: limits.include_insights,
             events: limits.events,
         };
-        if fetches.send(Fetching { name, decode, body }).await.is_err() {
+        let fetching = Fetching {
+            name,
+            receipt,
+            decode,
+            body,
+        };
+        if fetches.send(fetching).await.is_err() {
             break;
         }
     }
@@ -253,7 +286,13 @@ struct Job {
 impl Turn {
     /// The next log file, once it is fetched and the budget allows. None where there is none, or nobody listens.
     async fn next(&mut self) -> Option<Job> {
-        let Some(Fetching { name, decode, body }) = self.fetched.recv().await else {
+        let Some(Fetching {
+            name,
+            receipt,
+            decode,
+            body,
+        }) = self.fetched.recv().await
+        else {
             let end = match self.feed.take()?.await {
                 Ok(Ok(())) => Item::End,
                 Ok(Err(error)) => Item::Failed(error),
@@ -280,6 +319,7 @@ impl Turn {
         let file = DecodedFile {
             name,
             delivered: decode.delivered,
+            receipt,
             parts: decoded,
             _budget: budget.ok()?,
         };

@@ -52,7 +52,8 @@ impl Plugin for CloudTrail {
             Ok(version) => version,
             Err(_) => panic!("a NUL in the version"),
         };
-    const DESCRIPTION: &'static CStr = c"Reads AWS CloudTrail events from S3, a folder or a file";
+    const DESCRIPTION: &'static CStr =
+        c"Reads AWS CloudTrail events from S3, an SQS queue, a folder or a file";
     const CONTACT: &'static CStr = c"The maintainers of this plugin; see its README.md";
 
     type ConfigType = Json<Init>;
@@ -81,6 +82,11 @@ impl Plugin for CloudTrail {
             (c"records_found", &ledger.records_found),
             (c"records_handed_over", &ledger.records_handed),
             (c"records_unreadable", &ledger.records_unreadable),
+            (c"messages_received", &ledger.messages_received),
+            (c"messages_deleted", &ledger.messages_deleted),
+            (c"messages_passed_over", &ledger.messages_passed_over),
+            (c"messages_unknown", &ledger.messages_unknown),
+            (c"notifications_duplicate", &ledger.duplicates),
         ]
         .map(|(name, count)| {
             MetricLabel::new(name, MetricType::Monotonic).with_value(MetricValue::U64(count.get()))

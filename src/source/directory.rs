@@ -135,6 +135,7 @@ impl Source for Directory {
                     Some(why) => Err(anyhow!("can't be read: {why}")),
                 }))
             }),
+            receipt: None,
         }))))
     }
 }

@@ -3,6 +3,7 @@
 
 mod bucket;
 mod directory;
+mod queue;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +28,12 @@ pub(crate) struct LogFile {
     pub delivered: Option<Timestamp>,
     /// How to get at it.
     pub fetch: Fetch,
+    /// Who waits for it to be consumed, if anybody does.
+    pub receipt: Option<Receipt>,
 }
+
+/// Called when the host has consumed every event of a log file; dropped where that never happens.
+pub(crate) type Receipt = Box<dyn FnOnce() + Send>;
 
 /// Gets a log file's bytes; its error is about this file alone, unless it is [`Fatal`].
 pub(crate) type Fetch = Box<dyn FnOnce() -> BoxFuture<'static, Result<Body>> + Send>;
@@ -51,6 +57,11 @@ pub(crate) enum Body {
 pub(crate) trait Source: Send + 'static {
     /// The next log file; none at the end. An error ends the capture.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>>;
+
+    /// What is still to be done when a capture is closed, in as little time as there is: follow up on receipts.
+    fn closing(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What is asked of a source, beside its location.
@@ -80,5 +91,6 @@ pub(crate) async fn open(
         Location::Bucket(location) => {
             Box::new(bucket::open(location, wanted, config, ledger).await?)
         }
+        Location::Queue(location) => Box::new(queue::open(location, wanted, config, ledger).await?),
     })
 }

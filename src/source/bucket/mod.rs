@@ -5,15 +5,14 @@
 
 mod discover;
 mod merge;
-mod object;
-mod page;
+pub(super) mod object;
+pub(super) mod page;
+pub(super) mod store;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::{Context, Error, Result, bail};
-use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{EncodingType, RequestPayer};
+use aws_sdk_s3::types::EncodingType;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -21,42 +20,27 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::{LogFile, Source, Wanted};
+use crate::aws::login::Login;
 use crate::aws::{self, Access};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::ledger::{Ledger, count};
 use crate::location::BucketLocation;
 use crate::trail;
 use discover::Listings;
 use merge::Merge;
 use page::{Object, Page, TakePage};
+use store::{Session, Store, TRIES, backoff};
 
 /// Listing requests in flight.
-const CONCURRENT_LISTS: usize = 48;
-/// Tries of a request, on top of the SDK's own, that fails for reasons that may pass.
-const TRIES: u32 = 5;
+const CONCURRENT_LISTS: usize = 96;
 
-/// What all requests to a bucket need.
+/// What all listings of a bucket need.
 struct Bucket {
-    session: Mutex<Session>,
-    /// To find credentials anew.
-    config: config::Aws,
-    region: String,
-    renewing: tokio::sync::Mutex<()>,
+    store: Arc<Store>,
     location: BucketLocation,
     wanted: Wanted,
     ledger: Arc<Ledger>,
     lists: Semaphore,
-    /// Who pays, if not the owner.
-    payer: Option<RequestPayer>,
-}
-
-/// A client with the credentials it was made with.
-#[derive(Clone)]
-struct Session {
-    client: Client,
-    access: Access,
-    /// Counts renewals.
-    generation: u32,
 }
 
 /// What to list.
@@ -77,8 +61,11 @@ pub(super) struct BucketSource {
     listings: Option<Listings>,
     merge: Option<Merge>,
     /// The merge after this one, begun when there is nothing left to list for this one.
-    next: Option<JoinHandle<Result<(Listings, Option<Merge>)>>>,
+    next: Option<JoinHandle<Result<Begun>>>,
 }
+
+/// The rest of the listings, and a merge of those before; none at the end.
+type Begun = (Listings, Option<Merge>);
 
 /// Find out where the bucket is and whether there is anything under the prefix.
 pub(super) async fn open(
@@ -87,7 +74,8 @@ pub(super) async fn open(
     config: &Config,
     ledger: Arc<Ledger>,
 ) -> Result<BucketSource> {
-    let access = Access::load(&config.aws).await?;
+    let login = Arc::new(Login::load(&config.aws).await?);
+    let (access, _) = login.current();
     let mut region = match location.region.clone().or_else(|| access.region()) {
         Some(region) => Some(region),
         None => access.bucket_region(&location.bucket).await?,
@@ -99,23 +87,21 @@ pub(super) async fn open(
     };
     let mut followed = false;
     let (bucket, page) = loop {
-        let region_used = region.clone().unwrap_or_else(|| "us-east-1".to_owned());
+        let store = Store::new(
+            Arc::clone(&login),
+            location.bucket.clone(),
+            region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
+            &config.aws,
+            Arc::clone(&ledger),
+        );
         let bucket = Bucket {
-            session: Mutex::new(Session {
-                client: access.s3(&region_used),
-                access: access.clone(),
-                generation: 0,
-            }),
-            config: config.aws.clone(),
-            region: region_used,
-            renewing: tokio::sync::Mutex::default(),
+            store: Arc::new(store),
             location: location.clone(),
             wanted: wanted.clone(),
             ledger: Arc::clone(&ledger),
             lists: Semaphore::new(CONCURRENT_LISTS),
-            payer: config.aws.request_payer.then_some(RequestPayer::Requester),
         };
-        match bucket.try_list(&bucket.session(), &first).await {
+        match bucket.try_list(&bucket.store.session(), &first).await {
             Ok(page) => break (bucket, page),
             Err(error) => {
                 // In another region than configured: S3 says which.
@@ -180,12 +166,13 @@ impl Source for BucketSource {
 impl BucketSource {
     fn log_file(&self, object: Object) -> LogFile {
         self.bucket.ledger.files_listed.add(1);
-        let bucket = Arc::clone(&self.bucket);
+        let store = Arc::clone(&self.bucket.store);
         LogFile {
-            name: bucket.location.url(&object.key),
+            name: self.bucket.location.url(&object.key),
             size: object.size,
             delivered: object.time,
-            fetch: Box::new(move || Box::pin(object::fetch(bucket, object))),
+            fetch: Box::new(move || Box::pin(object::fetch(store, object))),
+            receipt: None,
         }
     }
 
@@ -235,28 +222,6 @@ impl BucketSource {
 }
 
 impl Bucket {
-    fn session(&self) -> Session {
-        self.session
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Find credentials anew, where nobody has done so since this session began: a user may have logged in again.
-    async fn renew(&self, expired: &Session) -> Result<()> {
-        let _one_at_a_time = self.renewing.lock().await;
-        if self.session().generation == expired.generation {
-            let access = Access::load(&self.config).await?;
-            let session = Session {
-                client: access.s3(&self.region),
-                access,
-                generation: expired.generation + 1,
-            };
-            *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
-        }
-        Ok(())
-    }
-
     async fn try_list(
         &self,
         session: &Session,
@@ -278,7 +243,7 @@ impl Bucket {
             .set_continuation_token(query.token.clone())
             // Keys may hold what XML can't.
             .encoding_type(EncodingType::Url)
-            .set_request_payer(self.payer.clone())
+            .set_request_payer(self.store.payer.clone())
             .set_max_keys(query.most.and_then(|most| most.try_into().ok()));
         request.customize().interceptor(page.clone()).send().await?;
         page.page().ok_or_else(|| {
@@ -291,12 +256,12 @@ impl Bucket {
         let mut tries = 0;
         let mut renewed = false;
         loop {
-            let session = self.session();
+            let session = self.store.session();
             match self.try_list(&session, query).await {
                 Ok(page) => return Ok(page),
                 Err(error) if !renewed && aws::has_expired(&error) => {
                     renewed = true;
-                    self.renew(&session).await?;
+                    self.store.renew(&session).await?;
                 }
                 Err(error) if tries < TRIES && aws::is_transient(&error) => {
                     self.ledger.retries.add(1);
@@ -313,10 +278,4 @@ impl Bucket {
     fn listing_failed(&self, access: &Access, error: &aws::ListError, prefix: &str) -> Error {
         access.explain(error, &format!("listing {}", self.location.url(prefix)))
     }
-}
-
-/// How long to wait before the next try: longer each time, and never all at once.
-fn backoff(tries: u32) -> Duration {
-    let longest = 200 * 2u64.pow(tries.min(6));
-    Duration::from_millis(fastrand::u64(longest / 2..=longest))
 }

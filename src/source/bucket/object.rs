@@ -8,35 +8,37 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::page::Object;
-use super::{Bucket, TRIES, backoff};
+use super::store::{Store, TRIES, backoff};
 use crate::aws;
 use crate::decode::WHOLE;
 use crate::source::{Body, Fatal};
 
 /// Get an object. A large one comes in pieces.
-pub(super) async fn fetch(bucket: Arc<Bucket>, object: Object) -> Result<Body> {
+pub(in crate::source) async fn fetch(store: Arc<Store>, object: Object) -> Result<Body> {
     if object.archived {
         bail!("is archived (Glacier): restore it from its storage class first");
     }
     let mut download = Download {
-        bucket,
+        store,
         key: object.key,
         offset: 0,
         etag: None,
         body: None,
         tries: 0,
         size: object.size,
+        moved: false,
         renewed: false,
     };
-    if object.size as usize <= WHOLE {
-        let mut bytes = Vec::with_capacity(object.size as usize);
+    // Whether it may be read at all, and how large it is, is known with its first piece.
+    let mut piece = download.next().await?.map(|piece| piece.to_vec());
+    if download.size as usize <= WHOLE {
+        let mut bytes = piece.unwrap_or_default();
+        bytes.reserve_exact((download.size as usize).saturating_sub(bytes.len()));
         while let Some(piece) = download.next().await? {
             bytes.extend_from_slice(&piece);
         }
         return Ok(Body::Bytes(bytes));
     }
-    // Whether it may be read at all is known with its first piece.
-    let mut piece = download.next().await?.map(|piece| piece.to_vec());
     let (pieces, body) = mpsc::channel(8);
     tokio::spawn(async move {
         while let Some(next) = piece.take() {
@@ -58,7 +60,7 @@ pub(super) async fn fetch(bucket: Arc<Bucket>, object: Object) -> Result<Body> {
 
 /// A download, taken up where it broke off.
 struct Download {
-    bucket: Arc<Bucket>,
+    store: Arc<Store>,
     key: String,
     /// Bytes received.
     offset: u64,
@@ -67,8 +69,10 @@ struct Download {
     body: Option<ByteStream>,
     /// Tries since the last piece.
     tries: u32,
-    /// How large it is, going by its listing.
+    /// How large it is, going by its listing or else by S3's first answer.
     size: u64,
+    /// It was asked for in another region.
+    moved: bool,
     /// Credentials were found anew since the last piece.
     renewed: bool,
 }
@@ -110,16 +114,16 @@ impl Download {
 
     async fn begin(&mut self) -> Result<()> {
         loop {
-            let bucket = &self.bucket;
-            let session = bucket.session();
+            let store = &self.store;
+            let session = store.session();
             let request = session
                 .client
                 .get_object()
-                .bucket(&bucket.location.bucket)
+                .bucket(&store.bucket)
                 .key(&self.key)
                 .set_range((self.offset > 0).then(|| format!("bytes={}-", self.offset)))
                 .set_if_match(self.etag.clone())
-                .set_request_payer(bucket.payer.clone());
+                .set_request_payer(store.payer.clone());
             match request.send().await {
                 Ok(output) => {
                     if self.offset > 0 && output.content_range.is_none() {
@@ -127,6 +131,10 @@ impl Download {
                             "its download broke off at byte {}, and the store can't go on from there",
                             self.offset
                         ));
+                    }
+                    if self.size == 0 {
+                        let size = output.content_length.unwrap_or(0);
+                        self.size = u64::try_from(size).unwrap_or(0);
                     }
                     self.etag = output.e_tag;
                     self.body = Some(output.body);
@@ -139,7 +147,15 @@ impl Download {
                 }
                 Err(error) if !self.renewed && aws::has_expired(&error) => {
                     self.renewed = true;
-                    bucket.renew(&session).await?;
+                    store.renew(&session).await?;
+                }
+                // In another region than thought: S3 says which.
+                Err(error)
+                    if !self.moved
+                        && aws::told_region(&error)
+                            .is_some_and(|region| store.relocate(&session, &region)) =>
+                {
+                    self.moved = true;
                 }
                 Err(error) if self.tries < TRIES && aws::is_transient(&error) => self.wait().await,
                 Err(error) => {
@@ -159,7 +175,7 @@ impl Download {
     }
 
     async fn wait(&mut self) {
-        self.bucket.ledger.retries.add(1);
+        self.store.ledger.retries.add(1);
         sleep(backoff(self.tries)).await;
         self.tries += 1;
     }

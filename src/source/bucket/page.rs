@@ -50,11 +50,11 @@ struct Entry {
     time: Option<i64>,
 }
 
-/// An object in a listing.
+/// An object in a listing, or of which a message tells.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Object {
+pub(in crate::source) struct Object {
     pub key: String,
-    /// In bytes, as stored.
+    /// In bytes, as stored; 0 where unknown.
     pub size: u64,
     /// When it was made, as far as known.
     pub time: Option<Timestamp>,
@@ -241,7 +241,7 @@ enum Parent {
 }
 
 /// A key as it was sent, percent-encoded. What is no encoding stays as it is.
-fn decode_key(key: &str) -> String {
+pub(in crate::source) fn decode_key(key: &str) -> String {
     let key = key.replace('+', " ");
     percent_encoding::percent_decode_str(&key)
         .decode_utf8_lossy()

@@ -58,7 +58,10 @@ use tokio::{
     runtime::Runtime,
 };
 
-use crate::tls::Authority;
+use crate::{
+    sqs::{Queues, Refusal},
+    tls::Authority,
+};
 
 /// The long-lived access key that is always there.
 pub const ACCESS_KEY: &str = "AKIAHARNESSEXAMPLE00";
@@ -123,6 +126,8 @@ pub enum Op {
     Instance,
     /// SSO's GetRoleCredentials
     Sso,
+    /// SQS, whose action is in [`Request::key`] and whose queue's name in [`Request::bucket`]
+    Sqs,
     /// Anything else
     Other,
 }
@@ -236,6 +241,7 @@ struct State {
     world: Arc<World>,
     rules: Mutex<Vec<Rule>>,
     log: Mutex<Vec<Request>>,
+    queues: Queues,
 }
 
 /// What AWS knows.
@@ -302,6 +308,7 @@ impl Aws {
             world,
             rules: Mutex::default(),
             log: Mutex::default(),
+            queues: Queues::default(),
             authority,
         });
         let runtime = runtime();
@@ -378,6 +385,11 @@ impl Aws {
             .lock()
             .unwrap()
             .insert(name.into(), bucket.into());
+    }
+
+    /// SQS.
+    pub fn queues(&self) -> &Queues {
+        &self.state.queues
     }
 
     /// Makes a role that may be assumed.
@@ -841,6 +853,13 @@ async fn answer(
         _ => {}
     }
     let response = match credentials_service(&state.world, &seen) {
+        _ if seen.op == Op::Sqs => {
+            let response = match refuse_to_sqs(&state.world, &seen) {
+                Some(refusal) => refusal.response(),
+                None => state.queues.answer(&seen.host, &seen.key, &body).await,
+            };
+            response.map(full)
+        }
         Some(response) => response,
         None => match refuse(&state.world, &seen) {
             Some(response) => response,
@@ -938,14 +957,17 @@ fn describe(parts: &http::request::Parts, body: &[u8], at: Duration, secure: boo
     let mut query = parse_query(parts.uri.query().unwrap_or_default());
     let on_host = parse_host(&host).bucket.map(str::to_owned);
     let rest = decoded.strip_prefix('/').unwrap_or(&decoded);
-    let (bucket, mut key) = match on_host {
+    let (mut bucket, mut key) = match on_host {
         Some(bucket) => (bucket, rest.to_owned()),
         None => {
             let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
             (bucket.to_owned(), key.to_owned())
         }
     };
+    let sqs_action = header("x-amz-target")
+        .and_then(|target| Some(target.strip_prefix("AmazonSQS.")?.to_owned()));
     let op = match parts.method.as_str() {
+        _ if sqs_action.is_some() => Op::Sqs,
         "POST" if path == "/" => {
             query.append(&mut parse_query(&String::from_utf8_lossy(body)));
             match query.get("Action").map(String::as_str) {
@@ -966,6 +988,17 @@ fn describe(parts: &http::request::Parts, body: &[u8], at: Duration, secure: boo
     };
     if op == Op::ListObjects {
         key = query.get("prefix").cloned().unwrap_or_default();
+    }
+    if let Some(action) = sqs_action {
+        key = action;
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let name = body["QueueUrl"].as_str().or(body["QueueName"].as_str());
+        bucket = name
+            .unwrap_or_default()
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .to_owned();
     }
     // AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, …
     let authorization = header("authorization").unwrap_or_default();
@@ -1002,8 +1035,16 @@ fn describe(parts: &http::request::Parts, body: &[u8], at: Duration, secure: boo
     }
 }
 
-/// An error as S3 sends it. `HEAD` has no body.
+/// An error as S3 sends it, or SQS. `HEAD` has no body.
 fn s3_error(request: &Request, status: u16, code: &str, message: &str) -> Response<Body> {
+    if request.op == Op::Sqs {
+        let refusal = Refusal {
+            status,
+            code: code.into(),
+            message: message.into(),
+        };
+        return refusal.response().map(full);
+    }
     error_with(request, status, code, message, "")
 }
 
@@ -1030,11 +1071,33 @@ fn error_with(
         .unwrap()
 }
 
+/// What SQS refuses for the credentials. Signatures are checked with S3's requests only.
+fn refuse_to_sqs(world: &World, request: &Request) -> Option<Refusal> {
+    let keys = world.keys.lock().unwrap();
+    let known = request.access_key.as_ref().and_then(|key| keys.get(key));
+    let (code, message) = match known {
+        None => (
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid.",
+        ),
+        Some(known) if known.expired => (
+            "ExpiredToken",
+            "The security token included in the request is expired",
+        ),
+        Some(_) => return None,
+    };
+    Some(Refusal {
+        status: 403,
+        code: code.into(),
+        message: message.into(),
+    })
+}
+
 /// What S3 refuses before it looks at the signature.
 fn refuse(world: &World, request: &Request) -> Option<Response<Body>> {
     let is_s3 = !matches!(
         request.op,
-        Op::AssumeRole | Op::AssumeRoleWithWebIdentity | Op::Other
+        Op::AssumeRole | Op::AssumeRoleWithWebIdentity | Op::Sqs | Op::Other
     );
     if !is_s3 {
         return None;

@@ -3,7 +3,8 @@
 //! - [`host`] loads the built plugin and drives it through the C API, as hosts do.
 //! - [`capture`] does so in a process of its own, with an environment of the test's choosing.
 //! - [`aws`] is an AWS on 127.0.0.1: S3 over a folder, with real signature checks, and the
-//!   services that credentials come from; [`proxy`] makes it answer by AWS's own host names.
+//!   services that credentials come from, SQS ([`sqs`]); [`proxy`] makes it answer by AWS's own host names.
+//! - [`moto`] is somebody else's AWS, with S3, SNS, SQS and EventBridge wired up.
 //! - [`trail`] makes trails, from a seed.
 //! - [`shared`] reads the samples beside the repository.
 
@@ -14,7 +15,9 @@ pub mod capture;
 pub mod fast_s3;
 pub mod host;
 mod list;
+pub mod moto;
 pub mod proxy;
 pub mod shared;
+pub mod sqs;
 pub mod tls;
 pub mod trail;

@@ -1,0 +1,464 @@
+//! Messages in flight: received, and waiting for the host to consume the log files that they name.
+
+use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use super::message::Created;
+use crate::ledger::Ledger;
+
+/// So many messages are received ahead of the host: enough to keep downloads busy, and others on the queue get theirs.
+const MOST: usize = 256;
+/// Log files that are remembered to have been consumed: more than the messages that a queue may have in flight
+/// (120,000), so that none is read twice where messages are not deleted.
+const REMEMBERED: usize = 150_000;
+/// Messages of a request, SQS's most.
+pub(super) const BATCH: usize = 10;
+/// How long a message that may be deleted waits for others to go with it.
+const GATHERING: Duration = Duration::from_secs(1);
+/// So long SQS keeps a message in flight at most.
+const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// The messages in flight of one capture.
+pub(super) struct InFlight {
+    state: Mutex<State>,
+    hasher: RandomState,
+    /// Whether messages are deleted once their log files are consumed.
+    delete: bool,
+    /// How long a message stays hidden from others unless it is extended.
+    pub visibility: Duration,
+    /// There is something to delete.
+    deletable: Notify,
+    /// Only one task gathers a batch.
+    gathering: tokio::sync::Mutex<()>,
+    /// A message was settled.
+    settled: Notify,
+    /// Messages were deleted.
+    progress: Notify,
+    ledger: Arc<Ledger>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By the hash of their IDs.
+    messages: HashMap<u64, Held>,
+    /// Messages that are only kept from others.
+    kept: usize,
+    /// Log files under way, and the messages that wait for each.
+    files: HashMap<u64, Vec<u64>>,
+    consumed: HashSet<u64>,
+    /// The same in order.
+    consumed_in_order: VecDeque<u64>,
+    /// Receipt handles of messages to be deleted.
+    deletions: VecDeque<String>,
+    /// How many are being deleted.
+    deleting: usize,
+    closing: bool,
+}
+
+/// A message that is held.
+struct Held {
+    handle: String,
+    received: Instant,
+    /// When its visibility is to be extended; never where that failed for good.
+    due: Option<Instant>,
+    /// Log files of it that are not consumed.
+    waiting: usize,
+}
+
+/// A message whose visibility is to be extended.
+pub(super) struct Due {
+    message: u64,
+    pub handle: String,
+    pub visibility: Duration,
+}
+
+/// A log file under way. Dropped before it is consumed, its messages are left to the queue.
+pub(super) struct Part {
+    in_flight: Arc<InFlight>,
+    file: u64,
+}
+
+impl Part {
+    /// The host has consumed it.
+    pub fn consume(self) {
+        self.in_flight.consume(self.file);
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.in_flight.leave(self.file);
+    }
+}
+
+impl InFlight {
+    pub fn new(visibility: Duration, delete: bool, ledger: Arc<Ledger>) -> Self {
+        Self {
+            state: Mutex::default(),
+            hasher: RandomState::new(),
+            delete,
+            visibility,
+            deletable: Notify::new(),
+            gathering: tokio::sync::Mutex::default(),
+            settled: Notify::new(),
+            progress: Notify::new(),
+            ledger,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Take charge of a message. Gives those of its log files that are to be read: the others are under way already,
+    /// or consumed.
+    pub fn take(
+        self: &Arc<Self>,
+        id: &str,
+        handle: String,
+        files: Vec<Created>,
+    ) -> Vec<(Created, Part)> {
+        let message = self.hasher.hash_one(id);
+        let now = Instant::now();
+        let mut state = self.state();
+        let state = &mut *state;
+        if let Some(held) = state.messages.get_mut(&message) {
+            // It came again: the new handle is the one that counts.
+            held.handle = handle;
+            held.received = now;
+            held.due = Some(now + self.visibility / 2);
+            return Vec::new();
+        }
+        let mut parts = Vec::new();
+        let mut waiting = 0;
+        for created in files {
+            let file = self.hasher.hash_one((&created.bucket, &created.key));
+            if state.consumed.contains(&file) {
+                self.ledger.duplicates.add(1);
+                continue;
+            }
+            waiting += 1;
+            match state.files.entry(file) {
+                Entry::Occupied(mut entry) => {
+                    self.ledger.duplicates.add(1);
+                    entry.get_mut().push(message);
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(vec![message]);
+                    let in_flight = Arc::clone(self);
+                    parts.push((created, Part { in_flight, file }));
+                }
+            }
+        }
+        state.messages.insert(
+            message,
+            Held {
+                handle,
+                received: now,
+                due: Some(now + self.visibility / 2),
+                waiting,
+            },
+        );
+        if waiting == 0 {
+            self.settle(state, message);
+        }
+        parts
+    }
+
+    /// How many more messages may be received.
+    pub fn room(&self) -> usize {
+        let state = self.state();
+        let under_way = state.messages.len() - state.kept + state.deletions.len() + state.deleting;
+        MOST.saturating_sub(under_way)
+    }
+
+    /// Wait until a message was settled since this was last waited for.
+    pub async fn settled(&self) {
+        self.settled.notified().await;
+    }
+
+    fn consume(&self, file: u64) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let Some(messages) = state.files.remove(&file) else {
+            return;
+        };
+        if state.consumed.insert(file) {
+            state.consumed_in_order.push_back(file);
+        }
+        if state.consumed_in_order.len() > REMEMBERED
+            && let Some(oldest) = state.consumed_in_order.pop_front()
+        {
+            state.consumed.remove(&oldest);
+        }
+        for message in messages {
+            // Not there: another of its log files could not be read.
+            if let Some(held) = state.messages.get_mut(&message) {
+                held.waiting -= 1;
+                if held.waiting == 0 {
+                    self.settle(state, message);
+                }
+            }
+        }
+    }
+
+    /// A log file could not be read: the messages that wait for it come again.
+    fn leave(&self, file: u64) {
+        let mut state = self.state();
+        for message in state.files.remove(&file).unwrap_or_default() {
+            state.messages.remove(&message);
+        }
+        drop(state);
+        self.settled.notify_one();
+    }
+
+    /// Nothing keeps this message any more.
+    fn settle(&self, state: &mut State, message: u64) {
+        if !self.delete {
+            state.kept += 1;
+        } else if let Some(held) = state.messages.remove(&message) {
+            state.deletions.push_back(held.handle);
+            self.deletable.notify_one();
+        }
+        self.settled.notify_one();
+    }
+
+    /// Receipt handles of messages to be deleted in one request, waited for.
+    pub async fn deletions(&self) -> Vec<String> {
+        let _one_at_a_time = self.gathering.lock().await;
+        self.gather(1).await;
+        _ = timeout(GATHERING, self.gather(BATCH)).await;
+        let mut state = self.state();
+        let few = state.deletions.len().min(BATCH);
+        let handles: Vec<String> = state.deletions.drain(..few).collect();
+        state.deleting += handles.len();
+        handles
+    }
+
+    /// Wait until so many messages are to be deleted, or any at a close.
+    async fn gather(&self, at_least: usize) {
+        let enough = || {
+            let state = self.state();
+            let here = state.deletions.len();
+            here >= at_least || state.closing && here > 0
+        };
+        while !enough() {
+            self.deletable.notified().await;
+        }
+    }
+
+    /// So many of them are deleted, or will come again.
+    pub fn deleted(&self, count: usize) {
+        self.state().deleting -= count;
+        self.settled.notify_one();
+        self.progress.notify_one();
+    }
+
+    /// Wait until nothing is left to be deleted.
+    pub async fn flush(&self) {
+        self.state().closing = true;
+        self.deletable.notify_one();
+        let done = || {
+            let state = self.state();
+            state.deletions.is_empty() && state.deleting == 0
+        };
+        while !done() {
+            self.progress.notified().await;
+        }
+    }
+
+    /// Messages whose visibility is to be extended now.
+    pub fn due(&self) -> Vec<Due> {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        let mut over = 0;
+        for (message, held) in &mut self.state().messages {
+            if held.due.is_none_or(|due| due > now) {
+                continue;
+            }
+            // To the second, and not up to the last one.
+            let left = LONGEST
+                .saturating_sub(now - held.received)
+                .saturating_sub(Duration::from_secs(1));
+            let visibility = self.visibility.min(Duration::from_secs(left.as_secs()));
+            if visibility < Duration::from_secs(1) {
+                held.due = None;
+                over += 1;
+                continue;
+            }
+            // Should this one fail, there is time for more.
+            held.due = Some(now + self.visibility / 8);
+            due.push(Due {
+                message: *message,
+                handle: held.handle.clone(),
+                visibility,
+            });
+        }
+        if over > 0 {
+            self.ledger.warn(format!(
+                "{} in flight for 12 hours, which SQS allows at most: others may receive them now",
+                crate::ledger::count(over, "message")
+            ));
+        }
+        due
+    }
+
+    /// A message's visibility was extended, or can't be.
+    pub fn extended(&self, due: &Due, done: bool) {
+        if let Some(held) = self.state().messages.get_mut(&due.message)
+            // It may have come again meanwhile.
+            && held.handle == due.handle
+        {
+            held.due = done.then(|| Instant::now() + self.visibility / 2);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_flight(delete: bool) -> Arc<InFlight> {
+        let visibility = Duration::from_secs(30);
+        Arc::new(InFlight::new(visibility, delete, Arc::default()))
+    }
+
+    fn files(keys: &[&str]) -> Vec<Created> {
+        let created = |key: &&str| Created {
+            bucket: "logs".into(),
+            key: (*key).into(),
+            size: 0,
+            region: None,
+            time: None,
+        };
+        keys.iter().map(created).collect()
+    }
+
+    impl InFlight {
+        fn to_delete(&self) -> Vec<String> {
+            self.state().deletions.iter().cloned().collect()
+        }
+
+        fn receive(self: &Arc<Self>, id: &str, keys: &[&str]) -> Vec<Part> {
+            let parts = self.take(id, format!("{id}'s handle"), files(keys));
+            parts.into_iter().map(|(_, part)| part).collect()
+        }
+    }
+
+    #[test]
+    fn a_message_is_deleted_with_the_last_of_its_files() {
+        let queue = in_flight(true);
+        let mut parts = queue.receive("1", &["a", "b"]);
+        assert_eq!(queue.room(), MOST - 1);
+        parts.pop().unwrap().consume();
+        assert!(queue.to_delete().is_empty());
+        parts.pop().unwrap().consume();
+        assert_eq!(queue.to_delete(), ["1's handle"]);
+        // One that names nothing to read goes at once.
+        assert!(queue.receive("2", &[]).is_empty());
+        assert_eq!(queue.to_delete().len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_fails_leaves_its_message_and_is_read_again() {
+        let queue = in_flight(true);
+        let [a, b] = queue.receive("1", &["a", "b"]).try_into().ok().unwrap();
+        drop(a);
+        b.consume();
+        assert!(queue.to_delete().is_empty() && queue.due().is_empty());
+        assert_eq!(queue.room(), MOST);
+        // b is known.
+        let [a] = queue.receive("1", &["a", "b"]).try_into().ok().unwrap();
+        assert_eq!(queue.ledger.duplicates.get(), 1);
+        a.consume();
+        assert_eq!(queue.to_delete(), ["1's handle"]);
+    }
+
+    #[test]
+    fn a_duplicate_goes_the_way_of_its_original() {
+        let queue = in_flight(true);
+        let [a] = queue.receive("1", &["a"]).try_into().ok().unwrap();
+        assert!(queue.receive("2", &["a"]).is_empty());
+        assert!(queue.to_delete().is_empty());
+        a.consume();
+        assert_eq!(queue.to_delete(), ["1's handle", "2's handle"]);
+        assert!(queue.receive("3", &["a"]).is_empty());
+        assert_eq!(queue.to_delete().len(), 3);
+
+        let [b] = queue.receive("4", &["b"]).try_into().ok().unwrap();
+        assert!(queue.receive("5", &["b"]).is_empty());
+        drop(b);
+        assert_eq!(queue.to_delete().len(), 3);
+        assert_eq!(queue.receive("5", &["b"]).len(), 1);
+        assert_eq!(queue.ledger.duplicates.get(), 3);
+    }
+
+    #[test]
+    fn a_message_that_comes_again_counts_by_its_new_handle() {
+        let queue = in_flight(true);
+        let [a] = queue.receive("1", &["a"]).try_into().ok().unwrap();
+        assert!(queue.take("1", "new".into(), files(&["a"])).is_empty());
+        a.consume();
+        assert_eq!(queue.to_delete(), ["new"]);
+    }
+
+    #[test]
+    fn what_is_not_to_be_deleted_is_kept_and_takes_no_room() {
+        let queue = in_flight(false);
+        let [a] = queue.receive("1", &["a"]).try_into().ok().unwrap();
+        a.consume();
+        assert!(queue.to_delete().is_empty());
+        assert_eq!(queue.room(), MOST);
+        assert_eq!(queue.state().messages.len(), 1);
+        assert!(queue.receive("1", &["a"]).is_empty());
+        assert!(queue.receive("2", &["a"]).is_empty());
+    }
+
+    #[test]
+    fn the_memory_of_consumed_files_is_bounded() {
+        let queue = in_flight(true);
+        for n in 0..REMEMBERED + 10 {
+            for part in queue.receive(&n.to_string(), &[&n.to_string()]) {
+                part.consume();
+            }
+            queue.state().deletions.clear();
+        }
+        let state = queue.state();
+        assert_eq!(state.consumed.len(), REMEMBERED);
+        assert!(state.messages.is_empty() && state.files.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn visibility_is_extended_at_half_its_time_and_ends_at_twelve_hours() {
+        let queue = in_flight(true);
+        let parts = queue.receive("1", &["a"]);
+        tokio::time::advance(Duration::from_secs(14)).await;
+        assert!(queue.due().is_empty());
+        let start = Instant::now();
+        let mut last = Duration::ZERO;
+        loop {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            for due in queue.due() {
+                assert_eq!(due.handle, "1's handle");
+                let elapsed = start.elapsed() + Duration::from_secs(14);
+                assert!(elapsed - last <= Duration::from_secs(16));
+                assert!(elapsed + due.visibility < LONGEST);
+                last = elapsed;
+                queue.extended(&due, true);
+            }
+            if start.elapsed() > LONGEST + Duration::from_secs(60) {
+                break;
+            }
+        }
+        assert!(last > LONGEST - Duration::from_secs(30));
+        let notes = queue.ledger.take_notes();
+        assert_eq!(notes.len(), 1);
+        drop(parts);
+    }
+}

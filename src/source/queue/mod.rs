@@ -1,0 +1,330 @@
+//! Log files that the messages of an SQS queue tell of, at least once.
+//!
+//! A message is deleted when the host has consumed every event of the log files that it names ([`in_flight`]); until
+//! then it is kept from others, and what ends before leaves it to whoever comes next.
+
+mod in_flight;
+mod message;
+mod requests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use anyhow::{Error, Result};
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
+
+use self::in_flight::{BATCH, Due, InFlight, Part};
+use self::message::{Created, Message};
+use self::requests::Queue;
+use super::bucket::object;
+use super::bucket::page::Object;
+use super::bucket::store::Store;
+use super::{LogFile, Source, Wanted};
+use crate::aws::login::Login;
+use crate::config::{self, Config};
+use crate::ledger::Ledger;
+use crate::location::QueueLocation;
+use crate::trail;
+
+/// Receives at the same time, while the queue has more.
+const RECEIVES: usize = 8;
+/// Requests to delete messages, or to extend their visibility, at the same time.
+const OTHERS: usize = 8;
+/// Buckets whose clients are kept.
+const BUCKETS: usize = 100;
+
+/// The log files that a queue tells of.
+pub(super) struct QueueSource {
+    queue: Arc<Queue>,
+    in_flight: Arc<InFlight>,
+    buckets: Buckets,
+    wanted: Wanted,
+    ledger: Arc<Ledger>,
+    /// Log files that are received and not yet handed on.
+    ready: VecDeque<(Created, Part)>,
+    receives: JoinSet<Result<Vec<aws_sdk_sqs::types::Message>>>,
+    /// How many receives there may be at the same time: more as long as the queue is full.
+    parallel: usize,
+    /// What runs beside; it ends with an error only.
+    workers: JoinSet<Result<()>>,
+    /// An unknown message was named.
+    named: bool,
+}
+
+/// Buckets that log files are in.
+struct Buckets {
+    stores: HashMap<String, Arc<Store>>,
+    login: Arc<Login>,
+    config: config::Aws,
+    /// Where a bucket is, unless its message or S3 says otherwise.
+    region: String,
+    ledger: Arc<Ledger>,
+}
+
+/// Find the queue and what is in it now.
+pub(super) async fn open(
+    location: QueueLocation,
+    wanted: Wanted,
+    config: &Config,
+    ledger: Arc<Ledger>,
+) -> Result<QueueSource> {
+    let login = Arc::new(Login::load(&config.aws).await?);
+    let queue = Queue::find(
+        location,
+        &config.sqs_owner_account,
+        Arc::clone(&login),
+        Arc::clone(&ledger),
+    )
+    .await?;
+    // What is wrong with receiving is known now.
+    let first = queue.look().await?;
+    if !config.sqs_delete {
+        ledger.warn(format!(
+            "sqsDelete is false: messages of the queue {queue} stay in it, and come again after this capture; {}",
+            match queue.most_receives {
+                Some(most) => format!(
+                    "its redrive policy takes a message away once it was received {most} times"
+                ),
+                None => "each time counts for a redrive policy of the queue".to_owned(),
+            }
+        ));
+    }
+    let queue = Arc::new(queue);
+    let in_flight = Arc::new(InFlight::new(
+        queue.visibility,
+        config.sqs_delete,
+        Arc::clone(&ledger),
+    ));
+    let mut workers = JoinSet::new();
+    for _ in 0..OTHERS {
+        workers.spawn(delete(Arc::clone(&queue), Arc::clone(&in_flight)));
+    }
+    workers.spawn(extend(
+        Arc::clone(&queue),
+        Arc::clone(&in_flight),
+        Arc::clone(&ledger),
+    ));
+    let mut source = QueueSource {
+        buckets: Buckets {
+            stores: HashMap::new(),
+            login,
+            config: config.aws.clone(),
+            region: queue.region.clone(),
+            ledger: Arc::clone(&ledger),
+        },
+        queue,
+        in_flight,
+        wanted,
+        ledger,
+        ready: VecDeque::new(),
+        receives: JoinSet::new(),
+        parallel: 1,
+        workers,
+        named: false,
+    };
+    source.take(first);
+    Ok(source)
+}
+
+impl Source for QueueSource {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
+        Box::pin(async {
+            loop {
+                self.ask();
+                if let Some((created, part)) = self.ready.pop_front() {
+                    return Ok(Some(self.log_file(created, part)));
+                }
+                tokio::select! {
+                    Some(received) = self.receives.join_next() => {
+                        let messages = received.unwrap_or_else(|dead| Err(internal(dead)))?;
+                        self.take(messages);
+                    }
+                    Some(ended) = self.workers.join_next() => {
+                        ended.unwrap_or_else(|dead| Err(internal(dead)))?;
+                    }
+                    // There may be room for a receive.
+                    () = self.in_flight.settled() => {}
+                }
+            }
+        })
+    }
+
+    fn closing(&self) -> BoxFuture<'static, ()> {
+        let in_flight = Arc::clone(&self.in_flight);
+        Box::pin(async move { in_flight.flush().await })
+    }
+}
+
+impl QueueSource {
+    /// Receive more where more is needed: so much, and no more, that the host need not wait for it.
+    fn ask(&mut self) {
+        let room = self.in_flight.room();
+        loop {
+            let coming = self.receives.len() * BATCH;
+            if self.receives.len() >= self.parallel
+                || self.ready.len() + coming >= self.parallel * BATCH
+                || coming + BATCH > room
+            {
+                return;
+            }
+            let queue = Arc::clone(&self.queue);
+            self.receives.spawn(async move { queue.receive().await });
+        }
+    }
+
+    /// Take over what was received.
+    fn take(&mut self, messages: Vec<aws_sdk_sqs::types::Message>) {
+        self.parallel = match messages.len() {
+            0 => 1,
+            BATCH.. => (self.parallel * 2).min(RECEIVES),
+            _ => self.parallel.div_ceil(2),
+        };
+        self.ledger.messages_received.add(messages.len() as u64);
+        for message in messages {
+            let body = message.body.unwrap_or_default();
+            let (Some(id), Some(handle)) = (message.message_id, message.receipt_handle) else {
+                continue;
+            };
+            let files = match message::parse(&body) {
+                Message::Created(created) => created
+                    .into_iter()
+                    .filter(|file| self.wants(file))
+                    .collect(),
+                Message::Nothing => {
+                    self.ledger.messages_passed_over.add(1);
+                    Vec::new()
+                }
+                Message::Unknown(why) => {
+                    self.unknown(&id, why, &body);
+                    continue;
+                }
+            };
+            self.ready.extend(self.in_flight.take(&id, handle, files));
+        }
+    }
+
+    /// Is this a log file that was asked for? What is not is counted.
+    fn wants(&self, file: &Created) -> bool {
+        if !trail::is_log_file(&file.key) {
+            self.ledger.passed_over.add(1);
+            return false;
+        }
+        let wanted = delivered(file).is_none_or(|time| self.wanted.interval.contains(time))
+            && self.wanted.accounts.contain(trail::account(&file.key));
+        self.ledger.filtered.add(u64::from(!wanted));
+        wanted
+    }
+
+    /// Leave a message to the queue's redrive policy.
+    fn unknown(&mut self, id: &str, why: &str, body: &str) {
+        self.ledger.messages_unknown.add(1);
+        if !self.named {
+            self.named = true;
+            let start: String = body.chars().take(100).collect();
+            self.ledger.warn(format!(
+                "the message {id} of the queue {} is left there: {why}; it begins with {start:?}. \
+                 Others that can't be understood are counted only",
+                self.queue
+            ));
+        }
+    }
+
+    fn log_file(&mut self, created: Created, part: Part) -> LogFile {
+        self.ledger.files_listed.add(1);
+        let store = self.buckets.store(&created);
+        let delivered = delivered(&created);
+        let object = Object {
+            key: created.key,
+            size: created.size,
+            ..Object::default()
+        };
+        LogFile {
+            name: format!("s3://{}/{}", created.bucket, object.key),
+            size: object.size,
+            delivered,
+            fetch: Box::new(move || Box::pin(object::fetch(store, object))),
+            receipt: Some(Box::new(move || part.consume())),
+        }
+    }
+}
+
+impl Buckets {
+    /// A bucket's client.
+    fn store(&mut self, file: &Created) -> Arc<Store> {
+        if let Some(store) = self.stores.get(&file.bucket) {
+            return Arc::clone(store);
+        }
+        if self.stores.len() >= BUCKETS {
+            self.stores.clear();
+        }
+        let region = file.region.as_ref().unwrap_or(&self.region);
+        let store = Arc::new(Store::new(
+            Arc::clone(&self.login),
+            file.bucket.clone(),
+            region.clone(),
+            &self.config,
+            Arc::clone(&self.ledger),
+        ));
+        self.stores.insert(file.bucket.clone(), Arc::clone(&store));
+        store
+    }
+}
+
+/// When a log file was delivered: the time in its name, else that of the message.
+fn delivered(file: &Created) -> Option<jiff::Timestamp> {
+    trail::delivery_time(&file.key).or(file.time)
+}
+
+/// Delete messages as they are settled.
+async fn delete(queue: Arc<Queue>, in_flight: Arc<InFlight>) -> Result<()> {
+    loop {
+        let handles = in_flight.deletions().await;
+        let count = handles.len();
+        queue.delete(handles).await?;
+        in_flight.deleted(count);
+    }
+}
+
+/// Keep messages in flight from others.
+async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, ledger: Arc<Ledger>) -> Result<()> {
+    let mut warned = false;
+    loop {
+        sleep(in_flight.visibility / 8).await;
+        let mut due = in_flight.due().into_iter();
+        let batches = std::iter::from_fn(|| {
+            let batch: Vec<Due> = due.by_ref().take(BATCH).collect();
+            (!batch.is_empty()).then_some(batch)
+        });
+        let requests = batches.map(|due| {
+            let queue = Arc::clone(&queue);
+            async move {
+                let answer = queue.extend(&due).await;
+                (due, answer)
+            }
+        });
+        let mut answers = stream::iter(requests).buffer_unordered(OTHERS);
+        while let Some((due, answer)) = answers.next().await {
+            match answer {
+                Ok(failed) => {
+                    for (index, due) in due.iter().enumerate() {
+                        in_flight.extended(due, !failed.contains(&index));
+                    }
+                }
+                // They are due again soon. At worst others receive them as well.
+                Err(error) if !warned => {
+                    warned = true;
+                    ledger.warn(format!("{error:#}; others may receive them as well"));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// A worker that panicked.
+fn internal(dead: JoinError) -> Error {
+    Error::new(dead).context("internal error: the queue's requests ended")
+}
