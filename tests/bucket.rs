@@ -533,3 +533,41 @@ fn passing_trouble_loses_nothing() {
         assert_eq!(sorted(seen.ids()), sorted(trail::ids(&files)), "{fault:?}");
     }
 }
+
+#[test]
+fn a_large_object_comes_in_ranges_whatever_happens_to_them() {
+    use harness::aws::Fault;
+    // 48 MB, which is not compressed.
+    let mut maker = Maker::new(1);
+    let mut file = maker.file(ACCOUNTS[0], REGIONS[0], "20240305T1205Z", 400);
+    for record in &mut file.records {
+        record.json.pop();
+        record.json += &format!(r#","serviceEventDetails":"{}"}}"#, "x".repeat(120_000));
+    }
+    let key = file.key("").replace(".json.gz", ".json");
+    for fault in [
+        None,
+        Some(Fault::slow_down()),
+        Some(Fault::ResetAfter(2_000_000)),
+        Some(Fault::CloseAfter(3_000_000)),
+    ] {
+        let aws = Aws::start();
+        aws.put("logs", &key, &file.json());
+        if let Some(fault) = fault.clone() {
+            aws.fault_times(4, |request| request.op == Op::GetObject, fault);
+        }
+        let seen = Capture::new("s3://logs").aws(&aws).run();
+        assert_eq!((&seen.error, &*seen.stderr), (&None, ""), "{fault:?}");
+        assert_eq!(seen.ids(), file.ids(), "{fault:?}");
+        let gets = aws.log_of(Op::GetObject);
+        assert!(gets.iter().all(|get| get.headers.contains_key("range")));
+        let firsts = gets
+            .iter()
+            .filter(|get| !get.headers.contains_key("if-match"));
+        assert!(
+            gets.len() >= 12 && firsts.count() <= 5,
+            "{} requests",
+            gets.len()
+        );
+    }
+}

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use aws_sdk_s3::primitives::ByteStream;
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -13,11 +15,17 @@ use crate::aws;
 use crate::decode::WHOLE;
 use crate::source::{Body, Fatal};
 
+/// A large object is fetched in ranges of so many bytes, since S3 limits the speed of each connection.
+const RANGE: u64 = 4 << 20;
+/// So many at once.
+const RANGES: usize = 4;
+
 /// Get an object. A large one comes in pieces.
 pub(in crate::source) async fn fetch(store: Arc<Store>, object: Object) -> Result<Body> {
     if object.archived {
         bail!("is archived (Glacier): restore it from its storage class first");
     }
+    let ranged = object.size as usize > WHOLE;
     let mut download = Download {
         store,
         key: object.key,
@@ -25,52 +33,78 @@ pub(in crate::source) async fn fetch(store: Arc<Store>, object: Object) -> Resul
         etag: None,
         body: None,
         tries: 0,
-        size: object.size,
+        end: if ranged { RANGE } else { object.size },
+        ranged,
         moved: false,
         renewed: false,
     };
     // Whether it may be read at all, and how large it is, is known with its first piece.
-    let mut piece = download.next().await?.map(|piece| piece.to_vec());
-    if download.size as usize <= WHOLE {
-        let mut bytes = piece.unwrap_or_default();
-        bytes.reserve_exact((download.size as usize).saturating_sub(bytes.len()));
-        while let Some(piece) = download.next().await? {
-            bytes.extend_from_slice(&piece);
-        }
-        return Ok(Body::Bytes(bytes));
+    let Some(first) = download.next().await? else {
+        return Ok(Body::Bytes(Vec::new()));
+    };
+    if download.end as usize <= WHOLE && !ranged {
+        return Ok(Body::Bytes(download.rest(first.into()).await?));
     }
-    let (pieces, body) = mpsc::channel(8);
+    // The first range is one of those that are held.
+    let (pieces, body) = mpsc::channel(1);
     tokio::spawn(async move {
-        while let Some(next) = piece.take() {
-            if pieces.send(Ok(next)).await.is_err() {
-                return;
-            }
-            match download.next().await {
-                Ok(next) => piece = next.map(|piece| piece.to_vec()),
-                Err(error) => {
-                    _ = pieces
-                        .send(Err(std::io::Error::other(format!("{error:#}"))))
-                        .await;
-                }
-            }
+        if let Err(error) = stream(download, first.into(), object.size, &pieces).await {
+            let error = std::io::Error::other(format!("{error:#}"));
+            _ = pieces.send(Err(error)).await;
         }
     });
     Ok(Body::Stream(body))
+}
+
+/// Send an object in pieces, as long as somebody listens.
+async fn stream(
+    mut download: Download,
+    first: Vec<u8>,
+    size: u64,
+    pieces: &mpsc::Sender<std::io::Result<Vec<u8>>>,
+) -> Result<()> {
+    if !download.ranged {
+        let mut piece = Some(first);
+        while let Some(next) = piece {
+            if pieces.send(Ok(next)).await.is_err() {
+                return Ok(());
+            }
+            piece = download.next().await?.map(Into::into);
+        }
+        return Ok(());
+    }
+    let others = (RANGE..size).step_by(RANGE as usize);
+    let others: Vec<Download> = others
+        .map(|start| download.range(start, size.min(start + RANGE)))
+        .collect();
+    let mut ranges: Vec<BoxFuture<Result<Vec<u8>>>> = vec![Box::pin(download.rest(first))];
+    for range in others {
+        ranges.push(Box::pin(range.rest(Vec::new())));
+    }
+    let mut ranges = stream::iter(ranges).buffered(RANGES);
+    while let Some(range) = ranges.next().await {
+        if pieces.send(Ok(range?)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A download, taken up where it broke off.
 struct Download {
     store: Arc<Store>,
     key: String,
-    /// Bytes received.
+    /// Bytes received, with those of the object before them.
     offset: u64,
     /// Of the object begun, lest another's end is read with it.
     etag: Option<String>,
     body: Option<ByteStream>,
     /// Tries since the last piece.
     tries: u32,
-    /// How large it is, going by its listing or else by S3's first answer.
-    size: u64,
+    /// Where it ends, going by the object's listing or else by S3's first answer.
+    end: u64,
+    /// It is a part of the object.
+    ranged: bool,
     /// It was asked for in another region.
     moved: bool,
     /// Credentials were found anew since the last piece.
@@ -78,6 +112,31 @@ struct Download {
 }
 
 impl Download {
+    /// Another part of the same object.
+    fn range(&self, offset: u64, end: u64) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            key: self.key.clone(),
+            offset,
+            etag: self.etag.clone(),
+            body: None,
+            tries: 0,
+            end,
+            ranged: true,
+            moved: false,
+            renewed: false,
+        }
+    }
+
+    /// All that is left, behind the `bytes` that came before.
+    async fn rest(mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
+        bytes.reserve_exact(self.end.saturating_sub(self.offset) as usize);
+        while let Some(piece) = self.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
     async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
         loop {
             let Some(body) = &mut self.body else {
@@ -92,7 +151,7 @@ impl Download {
                     return Ok(Some(piece));
                 }
                 // A body that ends too early, by a proxy's doing say: what is missing is asked for.
-                Ok(None) if self.offset < self.size && self.tries < TRIES => {
+                Ok(None) if self.offset < self.end && self.tries < TRIES => {
                     self.body = None;
                     self.wait().await;
                 }
@@ -121,7 +180,11 @@ impl Download {
                 .get_object()
                 .bucket(&store.bucket)
                 .key(&self.key)
-                .set_range((self.offset > 0).then(|| format!("bytes={}-", self.offset)))
+                .set_range(match (self.ranged, self.offset) {
+                    (true, offset) => Some(format!("bytes={offset}-{}", self.end - 1)),
+                    (false, 0) => None,
+                    (false, offset) => Some(format!("bytes={offset}-")),
+                })
                 .set_if_match(self.etag.clone())
                 .set_request_payer(store.payer.clone());
             match request.send().await {
@@ -132,9 +195,11 @@ impl Download {
                             self.offset
                         ));
                     }
-                    if self.size == 0 {
+                    // All of it, from a store that knows no ranges.
+                    self.ranged &= output.content_range.is_some();
+                    if self.end == 0 || self.offset == 0 && !self.ranged {
                         let size = output.content_length.unwrap_or(0);
-                        self.size = u64::try_from(size).unwrap_or(0);
+                        self.end = u64::try_from(size).unwrap_or(0);
                     }
                     self.etag = output.e_tag;
                     self.body = Some(output.body);
