@@ -4,6 +4,7 @@
 //! - [`capture`] does so in a process of its own, with an environment of the test's choosing.
 //! - [`aws`] is an AWS on 127.0.0.1: S3 over a folder, with real signature checks, and the
 //!   services that credentials come from; [`proxy`] makes it answer by AWS's own host names.
+//! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
 //! - [`trail`] makes trails, from a seed.
 //! - [`shared`] reads the samples beside the repository.
 
@@ -13,6 +14,7 @@ pub mod aws;
 pub mod capture;
 pub mod fast_s3;
 pub mod host;
+pub mod hosts;
 mod list;
 pub mod proxy;
 pub mod shared;
