@@ -5,15 +5,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use harness::aws::{Aws, Op};
+use harness::capture::{self, Capture};
 use harness::host::Library;
 use harness::hosts::{installed, target};
-use harness::{shared, trail};
+use harness::{sample, shared, trail};
 use serde_json::{Value, json};
 
 fn config(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("plugin-config")
         .join(path)
+}
+
+/// Runs the captures that the tests of this file start.
+#[test]
+#[ignore = "not a test: the process that a capture runs in"]
+fn child() {
+    capture::child();
 }
 
 /// What the plugin asks AWS for, by policy.
@@ -61,6 +70,47 @@ fn policies_grant_what_is_needed_and_no_more() {
     }
 }
 
+/// The policy for a bucket allows each request that reading it takes.
+#[test]
+fn a_bucket_is_read_with_its_policy() {
+    let policy = fs::read_to_string(config("aws/bucket.json")).unwrap();
+    let policy: Value = serde_json::from_str(&policy).unwrap();
+    let listed = policy["Statement"][0]["Condition"]["StringLike"]["s3:prefix"]
+        .as_str()
+        .unwrap();
+    let read = policy["Statement"][1]["Resource"]
+        .as_str()
+        .unwrap()
+        .split_once('/')
+        .unwrap()
+        .1;
+    let aws = Aws::start();
+    let mut expected = 0;
+    for file in sample::files() {
+        file.put(&aws, "logs");
+        aws.put("logs", &file.org_key("", "o-abcdefghij"), &file.gz());
+        expected += 2 * file.records.len();
+    }
+    for interval in ["", "2024-03-05T00:00:00Z"] {
+        let seen = Capture::new("s3://logs/AWSLogs/")
+            .aws(&aws)
+            .config(json!({"s3Interval": interval}))
+            .run();
+        assert_eq!((seen.error, seen.events.len()), (None, expected));
+    }
+    for request in aws.log() {
+        let allowed = match request.op {
+            Op::ListObjects => listed,
+            Op::GetObject => read,
+            _ => panic!("{request:?}"),
+        };
+        assert!(
+            request.key.starts_with(allowed.strip_suffix('*').unwrap()),
+            "{request:?}"
+        );
+    }
+}
+
 #[test]
 fn templates_are_valid() {
     let Some(python) = installed("python/run", "scripts/python-tools", "templates_are_valid")
@@ -77,11 +127,7 @@ fn templates_are_valid() {
         .collect();
     assert_eq!(templates.len(), 2);
     let output = Command::new(&python)
-        .args([
-            "-c",
-            "import cfnlint.runner; cfnlint.runner.main()",
-            "--",
-        ])
+        .args(["-c", "import cfnlint.runner; cfnlint.runner.main()", "--"])
         .args(&templates)
         .output()
         .unwrap();

@@ -6,6 +6,7 @@
 //!   services that credentials come from; [`proxy`] makes it answer by AWS's own host names.
 //! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
 //! - [`trail`] makes trails, from a seed.
+//! - [`sample`] is the trail that `scripts/run` shows.
 //! - [`shared`] reads the samples beside the repository.
 
 #![deny(missing_docs)]
@@ -17,6 +18,7 @@ pub mod host;
 pub mod hosts;
 mod list;
 pub mod proxy;
+pub mod sample;
 pub mod shared;
 pub mod tls;
 pub mod trail;
