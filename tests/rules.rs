@@ -213,6 +213,10 @@ fn identity(name: &str) -> Value {
 fn every_rule_is_complete() {
     let all = Rules::load();
     assert!(all.rules.len() >= 40, "{} rules", all.rules.len());
+    for page in ["README.md", "CHANGELOG.md"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+        assert!(text.contains(&format!("{} rules", all.rules.len())), "{page}");
+    }
     let mut names = BTreeSet::new();
     let mut words_used = BTreeSet::new();
     let conditions = all.rules.iter().map(|rule| &rule.text["condition"]);

@@ -160,7 +160,7 @@ fn buttons_answer_what_analysts_ask() {
         ("Console logins", "login wrong"),
         ("By hand", "login wrong root secret"),
         ("Root", "root"),
-        ("Changes", "login wrong root denied stopped opened service"),
+        ("Changes//All", "login wrong root denied stopped opened service"),
         (
             "Changes//All that worked",
             "login wrong root stopped opened service",
@@ -169,7 +169,7 @@ fn buttons_answer_what_analysts_ask() {
         ("Changes//Logging and detection", "denied stopped"),
         ("Changes//Networks", "opened"),
         ("Changes//Deletions", "denied stopped service"),
-        ("Data events", "photo"),
+        ("Data events//All", "photo"),
         ("Data events//More than 10 MB", "photo"),
         ("Data events//Secrets and keys", "secret"),
         ("Insights", ""),
