@@ -215,7 +215,10 @@ fn every_rule_is_complete() {
     assert!(all.rules.len() >= 40, "{} rules", all.rules.len());
     for page in ["README.md", "CHANGELOG.md"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
-        assert!(text.contains(&format!("{} rules", all.rules.len())), "{page}");
+        assert!(
+            text.contains(&format!("{} rules", all.rules.len())),
+            "{page}"
+        );
     }
     let mut names = BTreeSet::new();
     let mut words_used = BTreeSet::new();

@@ -160,7 +160,10 @@ fn buttons_answer_what_analysts_ask() {
         ("Console logins", "login wrong"),
         ("By hand", "login wrong root secret"),
         ("Root", "root"),
-        ("Changes//All", "login wrong root denied stopped opened service"),
+        (
+            "Changes//All",
+            "login wrong root denied stopped opened service",
+        ),
         (
             "Changes//All that worked",
             "login wrong root stopped opened service",
