@@ -5,7 +5,9 @@
 //! - [`aws`] is an AWS on 127.0.0.1: S3 over a folder, with real signature checks, and the
 //!   services that credentials come from, SQS ([`sqs`]); [`proxy`] makes it answer by AWS's own host names.
 //! - [`moto`] is somebody else's AWS, with S3, SNS, SQS and EventBridge wired up.
+//! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
 //! - [`trail`] makes trails, from a seed.
+//! - [`sample`] is the trail that `scripts/run` shows.
 //! - [`shared`] reads the samples beside the repository.
 
 #![deny(missing_docs)]
@@ -14,9 +16,11 @@ pub mod aws;
 pub mod capture;
 pub mod fast_s3;
 pub mod host;
+pub mod hosts;
 mod list;
 pub mod moto;
 pub mod proxy;
+pub mod sample;
 pub mod shared;
 pub mod sqs;
 pub mod tls;

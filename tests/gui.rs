@@ -1,0 +1,255 @@
+//! The plugin in Stratoshark's window, on a display of its own: `scripts/test --gui`.
+//!
+//! What the window shows is read off its picture. The pictures stay in target/tmp/hosts-gui.
+#![cfg(target_os = "linux")]
+
+use std::env;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use harness::aws::Aws;
+use harness::host::plugin_path;
+use harness::hosts::Hosts;
+use harness::sample;
+
+/// A display, and the programs on it.
+struct Screen {
+    hosts: Hosts,
+    display: String,
+    programs: Vec<Child>,
+}
+
+impl Screen {
+    fn new(hosts: Hosts) -> Self {
+        let display = format!(":{}", 100 + std::process::id() % 900);
+        let mut screen = Self {
+            hosts,
+            display,
+            programs: vec![],
+        };
+        let display = screen.display.clone();
+        screen.start(&[
+            "Xvfb",
+            &display,
+            "-screen",
+            "0",
+            "2560x1600x24",
+            "-nolisten",
+            "tcp",
+        ]);
+        screen.until("a display", |screen| {
+            screen.tool(&["xdotool", "getmouselocation"]).is_some()
+        });
+        screen.start(&["openbox"]);
+        screen
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.hosts.command(arguments);
+        command
+            .env("DISPLAY", &self.display)
+            .env("QT_QPA_PLATFORM", "xcb")
+            // Large enough to be read off the picture.
+            .env("QT_SCALE_FACTOR", "2")
+            .env("XDG_RUNTIME_DIR", &self.hosts.folder);
+        command
+    }
+
+    fn start(&mut self, arguments: &[&str]) {
+        let child = self
+            .command(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.programs.push(child.unwrap());
+    }
+
+    /// Start Stratoshark, and give its window the whole display.
+    fn stratoshark(&mut self, arguments: &[&str]) {
+        self.start(&[&["stratoshark"], arguments].concat());
+        self.until("a window", |screen| {
+            screen.windows("Stratoshark|Falco|scap").is_some()
+        });
+        sleep(Duration::from_secs(2));
+        let windows = self.windows("Stratoshark|Falco|scap").unwrap();
+        let window = windows.lines().next_back().unwrap();
+        self.tool(&[
+            "xdotool",
+            "windowmove",
+            window,
+            "0",
+            "22",
+            "windowsize",
+            window,
+            "2560",
+            "1510",
+        ]);
+    }
+
+    /// End what was started last.
+    fn stop(&mut self) {
+        let mut program = self.programs.pop().unwrap();
+        // Its own end, for `timeout` hands it on to the program.
+        _ = Command::new("kill").arg(program.id().to_string()).status();
+        _ = program.wait();
+    }
+
+    /// What a tool prints, if it succeeds.
+    fn tool(&self, arguments: &[&str]) -> Option<String> {
+        let output = self.command(arguments).output().unwrap();
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8(output.stdout).unwrap())
+    }
+
+    fn windows(&self, name: &str) -> Option<String> {
+        self.tool(&["xdotool", "search", "--onlyvisible", "--name", name])
+    }
+
+    /// Click where it is on a display of 1280 by 800.
+    fn click(&self, x: u32, y: u32) {
+        // Below the window's title, which does not grow.
+        let [x, y] = [2 * x, 22 + 2 * (y - 22)].map(|at| at.to_string());
+        self.tool(&["xdotool", "mousemove", &x, &y, "click", "1", "sleep", "1"])
+            .unwrap();
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        for key in keys {
+            self.tool(&["xdotool", "key", key, "sleep", "1"]).unwrap();
+        }
+    }
+
+    /// Wait until the display shows all of these words, and keep a picture of it.
+    fn shows(&self, picture: &str, words: &[&str]) {
+        let picture = format!("{picture}.png");
+        self.until(&format!("{picture}: {words:?}"), |screen| {
+            screen.tool(&["scrot", "--overwrite", &picture]).unwrap();
+            let read = screen
+                .tool(&["tesseract", &picture, "-", "--psm", "11"])
+                .unwrap();
+            let read: String = read.split_whitespace().collect();
+            words
+                .iter()
+                .all(|words| read.contains(&words.replace(' ', "")))
+        });
+    }
+
+    fn until(&self, what: &str, there: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !there(self) {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "there is not: {what}"
+            );
+            sleep(Duration::from_millis(500));
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        while !self.programs.is_empty() {
+            self.stop();
+        }
+    }
+}
+
+#[test]
+fn stratoshark_shows_a_trail() {
+    if env::var_os("CLOUDTRAIL_GUI").is_none() {
+        eprintln!("stratoshark_shows_a_trail skipped: scripts/test --gui runs it");
+        return;
+    }
+    let Some(hosts) = Hosts::new("gui") else {
+        return;
+    };
+    let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
+    let built = plugin_path().unwrap();
+    hosts.stdout(&["bash", install.to_str().unwrap(), built.to_str().unwrap()]);
+    let aws = Aws::start();
+    for file in sample::files() {
+        file.put(&aws, "sample-trail");
+    }
+    let endpoint = format!("extcap.cloudtrail.cloudtrailawsendpoint:{}", aws.endpoint());
+    let mut screen = Screen::new(hosts);
+    let profile = [
+        "-C",
+        "CloudTrail Analysis",
+        "-i",
+        "cloudtrail",
+        "-k",
+        "-o",
+        &endpoint,
+        "-o",
+    ];
+
+    // The dialog, by the gear beside the interface.
+    screen.stratoshark(&[]);
+    screen.shows("start", &["Enter a capture filter"]);
+    screen.click(73, 255);
+    screen.shows(
+        "dialog",
+        &[
+            "Log data URL",
+            "Profile",
+            "Region",
+            "Time interval",
+            "Role to assume",
+        ],
+    );
+    screen.stop();
+
+    // What is wrong is said in a dialog.
+    screen.stratoshark(
+        &[
+            &profile[..],
+            &["extcap.cloudtrail.pluginsource:s3://no-such-bucket/AWSLogs/"],
+        ]
+        .concat(),
+    );
+    screen.shows(
+        "error",
+        &[
+            "listing s3://no-such-bucket/AWSLogs/",
+            "there is no such bucket",
+        ],
+    );
+    screen.stop();
+
+    // A live capture of a bucket, with our columns and buttons.
+    screen.stratoshark(
+        &[
+            &profile[..],
+            &["extcap.cloudtrail.pluginsource:s3://sample-trail/AWSLogs/"],
+        ]
+        .concat(),
+    );
+    screen.shows(
+        "capture",
+        &[
+            "Events: 611",
+            "Profile: CloudTrail Analysis",
+            "mallory",
+            "Account",
+            "Region",
+            "Console logins",
+        ],
+    );
+    // The third event, its user in the tree, which is marked in the JSON and told in the status bar.
+    screen.click(400, 163);
+    screen.click(100, 456);
+    screen.keys(&["Right"]);
+    screen.click(100, 554);
+    screen.shows("details", &["(ct.user)", "9 byte"]);
+    // All of its user: the first of the button's menu.
+    screen.click(988, 95);
+    screen.keys(&["Down", "Return"]);
+    screen.shows("user", &["Displayed: 8"]);
+    screen.keys(&["alt+s", "Down", "Return"]);
+    screen.until("a graph", |screen| screen.windows("I/O Graphs").is_some());
+    screen.shows("graph", &["I/O Graphs"]);
+}

@@ -1,0 +1,123 @@
+//! The programs that people load the plugin into, as Debian ships them: sysdig, falcodump, strato.
+//!
+//! `scripts/hosts` puts them into target/hosts. Where they are missing tests skip with a line that says so, save with
+//! `CLOUDTRAIL_HOSTS_REQUIRED` set, as `scripts/test` does.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+
+use crate::aws::{ACCESS_KEY, REGION, SECRET_KEY};
+use crate::host::plugin_path;
+
+/// The folder that Cargo builds into.
+pub fn target() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(target)
+}
+
+/// `path` of the target folder, which `script` puts there; nothing where it is missing and not required.
+pub fn installed(path: &str, script: &str, test: &str) -> Option<PathBuf> {
+    let found = target().join(path);
+    if found.exists() {
+        return Some(found.canonicalize().expect("it exists"));
+    }
+    assert!(
+        env::var_os("CLOUDTRAIL_HOSTS_REQUIRED").is_none(),
+        "{} is missing: run {script}",
+        found.display()
+    );
+    eprintln!("{test} skipped: no {path} in target/; {script} puts it there");
+    None
+}
+
+/// The hosts, with a folder of the test's own that is also the home of the user who has installed the plugin.
+pub struct Hosts {
+    run: PathBuf,
+    /// The test's folder.
+    pub folder: PathBuf,
+    /// The plugin, where falcodump and strato look for it.
+    pub plugin: PathBuf,
+}
+
+impl Hosts {
+    /// Nothing where there are no hosts and none are required.
+    pub fn new(test: &str) -> Option<Self> {
+        let run = installed("hosts/run", "scripts/hosts", test)?;
+        let folder = target().canonicalize().expect("hosts are in it");
+        let folder = folder.join("tmp").join(format!("hosts-{test}"));
+        _ = fs::remove_dir_all(&folder);
+        let plugins = folder.join(".local/lib/stratoshark/plugins/falco");
+        fs::create_dir_all(&plugins).unwrap();
+        let plugin = plugins.join("libcloudtrail.so");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(plugin_path().unwrap(), &plugin).unwrap();
+        #[cfg(not(unix))]
+        fs::copy(plugin_path().unwrap(), &plugin).unwrap();
+        Some(Self {
+            run,
+            folder,
+            plugin,
+        })
+    }
+
+    /// A host to run, with nothing of the caller's environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.run);
+        command
+            .args(["timeout", "120"])
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env_clear()
+            .env("HOME", &self.folder)
+            .env("TZ", "UTC")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs([
+                ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+                ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+                ("AWS_REGION", REGION),
+            ]);
+        command
+    }
+
+    /// What a host gives back.
+    pub fn output(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Its standard output, after success.
+    pub fn stdout(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What sysdig prints of a capture, line by line.
+    pub fn sysdig(&self, params: &str, config: &str, arguments: &[&str]) -> Vec<String> {
+        let plugin = format!("{}:{config}", self.plugin.display());
+        let input = format!("cloudtrail:{params}");
+        let mut all = vec!["sysdig", "-H", &plugin, "-I", &input];
+        all.extend(arguments);
+        self.stdout(&all).lines().map(str::to_owned).collect()
+    }
+
+    /// Run falcodump into a file of the test's folder.
+    pub fn falcodump(&self, params: &str, file: &str, options: &[&str]) -> Output {
+        let mut all = vec![
+            "falcodump",
+            "--capture",
+            "--extcap-interface",
+            "cloudtrail",
+            "--fifo",
+            file,
+            "--plugin-source",
+            params,
+        ];
+        // Debian's falcodump hands over no event of a plugin without it.
+        all.extend(["--include-capture-processes", "true"]);
+        all.extend(options);
+        self.output(&all)
+    }
+}

@@ -1,0 +1,577 @@
+//! The rules of `plugin-config/falco/`: what they say, and what they fire on, by libsinsp's own filter engine.
+//!
+//! `rules/events.jsonl` has an event on each line: the rules that fire on it, all of them, and those that it nearly
+//! fires. sysdig is asked with the condition of each rule, its macros and lists put in as Falco does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{fs, thread};
+
+use harness::hosts::Hosts;
+use harness::shared;
+use saphyr::{LoadableYamlNode, Yaml};
+use serde_json::{Value, json};
+
+fn falco(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("plugin-config/falco")
+        .join(file)
+}
+
+/// The documents of a rules file.
+struct Rules {
+    lists: BTreeMap<String, Vec<String>>,
+    macros: BTreeMap<String, String>,
+    rules: Vec<Rule>,
+}
+
+struct Rule {
+    keys: BTreeSet<String>,
+    name: String,
+    text: BTreeMap<&'static str, String>,
+    tags: Vec<String>,
+}
+
+impl Rules {
+    fn load() -> Self {
+        let text = fs::read_to_string(falco("cloudtrail_rules.yaml")).unwrap();
+        let yaml = Yaml::load_from_str(&text).unwrap();
+        let mut all = Self {
+            lists: BTreeMap::new(),
+            macros: BTreeMap::new(),
+            rules: vec![],
+        };
+        for item in yaml[0].as_sequence().unwrap() {
+            let string = |key: &str| {
+                item.as_mapping_get(key)?
+                    .as_str()
+                    .map(|text| text.trim().to_owned())
+            };
+            let strings = |key: &str| -> Vec<String> {
+                let items = item
+                    .as_mapping_get(key)
+                    .and_then(|items| items.as_sequence());
+                let items = items.unwrap_or_else(|| panic!("no {key} in {item:?}"));
+                items
+                    .iter()
+                    .map(|item| item.as_str().unwrap().to_owned())
+                    .collect()
+            };
+            if let Some(name) = string("list") {
+                assert!(
+                    all.lists.insert(name.clone(), strings("items")).is_none(),
+                    "{name}"
+                );
+            } else if let Some(name) = string("macro") {
+                let condition = string("condition").unwrap();
+                assert!(
+                    all.macros.insert(name.clone(), condition).is_none(),
+                    "{name}"
+                );
+            } else if let Some(name) = string("rule") {
+                let keys = item.as_mapping().unwrap().keys();
+                all.rules.push(Rule {
+                    keys: keys.map(|key| key.as_str().unwrap().to_owned()).collect(),
+                    name,
+                    text: ["desc", "condition", "output", "priority", "source"]
+                        .into_iter()
+                        .filter_map(|key| Some((key, string(key)?)))
+                        .collect(),
+                    tags: strings("tags"),
+                });
+            }
+        }
+        all
+    }
+
+    /// The lists as somebody might fill them.
+    fn tuned(mut self) -> Self {
+        for (list, item) in [
+            ("trusted_accounts", "444455556666"),
+            ("known_addresses", "192.0.2.10"),
+            ("deployment_roles", "deploy"),
+            ("administrators", "carol"),
+            ("service_users", "ci"),
+            ("protected_buckets", "trail-logs"),
+        ] {
+            assert_eq!(
+                self.lists.insert(list.to_owned(), vec![item.to_owned()]),
+                Some(vec![]),
+                "{list}"
+            );
+        }
+        self
+    }
+
+    /// `condition` with the contents of macros and lists for their names.
+    fn expand(&self, condition: &str) -> String {
+        let mut out = String::new();
+        for word in words(condition) {
+            if let Some(condition) = self.macros.get(word) {
+                out += &self.expand(condition);
+            } else if let Some(items) = self.lists.get(word) {
+                let items: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
+                out += &items.join(", ");
+            } else {
+                out += word;
+            }
+        }
+        out
+    }
+}
+
+/// The words of a condition and what is between them; a quoted text is one of them.
+fn words(condition: &str) -> Vec<&str> {
+    let between = |c: char| c.is_whitespace() || "(),".contains(c);
+    let mut words = vec![];
+    let mut rest = condition;
+    while let Some(first) = rest.chars().next() {
+        let end = if first == '"' || first == '\'' {
+            rest[1..].find(first).expect("a closing quote") + 2
+        } else if between(first) {
+            first.len_utf8()
+        } else {
+            rest.find(|c| between(c) || c == '"' || c == '\'')
+                .unwrap_or(rest.len())
+        };
+        let (word, others) = rest.split_at(end);
+        words.push(word);
+        rest = others;
+    }
+    words
+}
+
+/// An event of the data file.
+struct Event {
+    fires: BTreeSet<String>,
+    spares: BTreeSet<String>,
+    record: Value,
+}
+
+fn events() -> Vec<Event> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules/events.jsonl");
+    let text = fs::read_to_string(path).unwrap();
+    let events = text.lines().enumerate().map(|(index, line)| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let names = |key: &str| -> BTreeSet<String> {
+            let names = line[key].as_array().into_iter().flatten();
+            names
+                .map(|name| name.as_str().unwrap().to_owned())
+                .collect()
+        };
+        let mut record = json!({
+            "eventVersion": "1.09",
+            "userIdentity": identity(line["as"].as_str().unwrap_or("alice")),
+            "eventTime": "2024-03-06T00:00:00Z",
+            "awsRegion": "us-east-1",
+            "sourceIPAddress": "192.0.2.10",
+            "userAgent": "Mozilla/5.0",
+            "requestParameters": null,
+            "responseElements": null,
+            "eventID": (index + 1).to_string(),
+            "readOnly": false,
+            "eventType": "AwsApiCall",
+            "managementEvent": true,
+            "recipientAccountId": "111122223333",
+            "eventCategory": "Management",
+        });
+        let own = line["record"].as_object().unwrap().clone();
+        record.as_object_mut().unwrap().extend(own);
+        Event {
+            fires: names("fires"),
+            spares: names("spares"),
+            record,
+        }
+    });
+    events.collect()
+}
+
+/// The identities that the data file names.
+fn identity(name: &str) -> Value {
+    let account = "111122223333";
+    let user = |name: &str| json!({"type": "IAMUser", "principalId": "AIDACKCEVSQ6C2EXAMPLE", "arn": format!("arn:aws:iam::{account}:user/{name}"), "accountId": account, "accessKeyId": "AKIAIOSFODNN7EXAMPLE", "userName": name});
+    let role = |role: &str, session: &str| json!({"type": "AssumedRole", "principalId": format!("AROAIDPPEZS35WEXAMPLE:{session}"), "arn": format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"), "accountId": account, "sessionContext": {"sessionIssuer": {"type": "Role", "arn": format!("arn:aws:iam::{account}:role/{role}"), "accountId": account, "userName": role}}});
+    let other = |account: &str| json!({"type": "AWSAccount", "principalId": "AIDAJ45Q7YFFAREXAMPLE", "accountId": account});
+    match name {
+        "alice" => user("alice"),
+        "administrator" => user("carol"),
+        "service" => user("ci"),
+        "root" => {
+            json!({"type": "Root", "principalId": account, "arn": format!("arn:aws:iam::{account}:root"), "accountId": account})
+        }
+        "role" => role("web", "web-1"),
+        "deployment" => role("deploy", "run-42"),
+        "instance" => role("web", "i-0123456789abcdef0"),
+        "sso" => role("AWSReservedSSO_Developer_0123456789abcdef", "dave"),
+        "supplier" => other("444455556666"),
+        "stranger" => other("999988887777"),
+        _ => panic!("{name} is no identity"),
+    }
+}
+
+#[test]
+fn every_rule_is_complete() {
+    let all = Rules::load();
+    assert!(all.rules.len() >= 40, "{} rules", all.rules.len());
+    for page in ["README.md", "CHANGELOG.md"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+        assert!(
+            text.contains(&format!("{} rules", all.rules.len())),
+            "{page}"
+        );
+    }
+    let mut names = BTreeSet::new();
+    let mut words_used = BTreeSet::new();
+    let conditions = all.rules.iter().map(|rule| &rule.text["condition"]);
+    for condition in conditions.chain(all.macros.values()) {
+        words_used.extend(words(condition));
+    }
+    for rule in &all.rules {
+        let name = &rule.name;
+        assert!(names.insert(name), "{name} is there twice");
+        let keys: Vec<&str> = rule
+            .keys
+            .iter()
+            .map(String::as_str)
+            .filter(|key| *key != "enabled")
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "condition",
+                "desc",
+                "output",
+                "priority",
+                "rule",
+                "source",
+                "tags"
+            ],
+            "{name}"
+        );
+        assert!(rule.text.values().all(|text| !text.is_empty()), "{name}");
+        assert!(rule.text["desc"].ends_with('.'), "{name}");
+        assert!(
+            ["CRITICAL", "WARNING", "NOTICE"].contains(&rule.text["priority"].as_str()),
+            "{name}"
+        );
+        assert_eq!(rule.text["source"], "aws_cloudtrail", "{name}");
+        for field in [
+            "%ct.user",
+            "%ct.srcip",
+            "%ct.recipientaccountid",
+            "%ct.region",
+            "%ct.id",
+        ] {
+            assert!(rule.text["output"].contains(field), "{name}: no {field}");
+        }
+        let tag = |is: fn(&str) -> bool| rule.tags.iter().filter(|tag| is(tag)).count();
+        assert_eq!(rule.tags[0], "aws", "{name}");
+        assert_eq!(
+            tag(|tag| TACTICS.contains(&tag)),
+            1,
+            "{name}: a tactic of ATT&CK"
+        );
+        assert_eq!(tag(is_technique), 1, "{name}: a technique of ATT&CK");
+        assert!(rule.tags.iter().all(|tag| !tag.contains(' ')), "{name}");
+    }
+    for name in all.macros.keys().chain(all.lists.keys()) {
+        // trusted_accounts and the like are there for rules, none is left over.
+        assert!(words_used.contains(name.as_str()), "nothing uses {name}");
+    }
+    for event in events() {
+        for name in event.fires.iter().chain(&event.spares) {
+            assert!(names.contains(name), "an event names {name}");
+        }
+    }
+}
+
+const TACTICS: [&str; 14] = [
+    "mitre_reconnaissance",
+    "mitre_resource_development",
+    "mitre_initial_access",
+    "mitre_execution",
+    "mitre_persistence",
+    "mitre_privilege_escalation",
+    "mitre_defense_evasion",
+    "mitre_credential_access",
+    "mitre_discovery",
+    "mitre_lateral_movement",
+    "mitre_collection",
+    "mitre_command_and_control",
+    "mitre_exfiltration",
+    "mitre_impact",
+];
+
+/// `T1078`, `T1078.004`
+fn is_technique(tag: &str) -> bool {
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    tag.strip_prefix('T')
+        .is_some_and(|id| match id.split_once('.') {
+            Some((id, part)) => digits(id, 4) && digits(part, 3),
+            None => digits(id, 4),
+        })
+}
+
+#[test]
+fn rules_fire_on_what_they_are_for() {
+    let Some(hosts) = Hosts::new("rules") else {
+        return;
+    };
+    let all = Rules::load().tuned();
+    let events = events();
+    let trail = hosts.folder.join("trail");
+    fs::create_dir(&trail).unwrap();
+    // As CloudTrail writes them, and as programs for people do.
+    let records: Vec<&Value> = events.iter().map(|event| &event.record).collect();
+    let log = json!({"Records": records});
+    fs::write(trail.join("1.json"), serde_json::to_string(&log).unwrap()).unwrap();
+    fs::write(
+        trail.join("2.json"),
+        serde_json::to_string_pretty(&log).unwrap(),
+    )
+    .unwrap();
+    let trail = trail.display().to_string();
+
+    let fired = in_parallel(&all.rules, |rule| {
+        // Nothing but the line's beginning is an event's ID; a request may have many lines.
+        let format = format!("*\u{1}%ct.id {}", rule.text["output"]);
+        let condition = all.expand(&rule.text["condition"]);
+        let lines = hosts.sysdig(&trail, "", &["-p", &format, &condition]);
+        let ids = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix('\u{1}')?.split(' ').next());
+        ids.map(|id| id.parse().unwrap()).collect::<Vec<usize>>()
+    });
+    let mut wrong = vec![];
+    for (rule, ids) in all.rules.iter().zip(fired) {
+        let name = &rule.name;
+        let expected: Vec<usize> = (1..)
+            .zip(&events)
+            .filter(|(_, event)| event.fires.contains(name))
+            .map(|(id, _)| id)
+            .collect();
+        if ids != [&expected[..], &expected].concat() {
+            wrong.push(format!(
+                "{name}: fires on {ids:?}, not on {expected:?} of each file"
+            ));
+        }
+        if expected.is_empty() || !events.iter().any(|event| event.spares.contains(name)) {
+            wrong.push(format!(
+                "{name}: needs an event that fires it and one that nearly does"
+            ));
+        }
+    }
+    for event in &events {
+        if let Some(name) = event.fires.intersection(&event.spares).next() {
+            wrong.push(format!("{name}: fires and spares {}", event.record));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// `of` each of `items`, in their order, on all cores.
+fn in_parallel<T: Sync, R: Send>(items: &[T], of: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = thread::available_parallelism().map_or(2, usize::from);
+    let size = items.len().div_ceil(cores).max(1);
+    thread::scope(|scope| {
+        let parts: Vec<_> = items
+            .chunks(size)
+            .map(|part| scope.spawn(|| part.iter().map(&of).collect::<Vec<_>>()))
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap())
+            .collect()
+    })
+}
+
+/// A trail on which attacks were tried out, with what somebody would want to hear of.
+#[test]
+fn attacks_on_a_real_trail_are_seen() {
+    let (Some(hosts), Some(trail)) = (
+        Hosts::new("attacks"),
+        shared::folder("cloudtrail-samples/trail"),
+    ) else {
+        return;
+    };
+    let all = Rules::load();
+    let trail = trail.display().to_string();
+    for (rule, count) in [
+        ("Console Login Without MFA", 1),
+        ("Administrator Policy Attached", 2),
+        ("Identity Provider Created Or Changed", 1),
+        ("Trail Stopped Or Deleted", 2),
+        ("Trail Records Other Events", 2),
+        ("Flow Logs Deleted", 1),
+        ("Bucket Expires Within Days", 1),
+        ("Security Group Opens Sensitive Port", 1),
+        ("Image Or Snapshot Shared", 2),
+        ("Database Snapshot Shared", 1),
+        ("Function Open To Everyone", 1),
+        ("Command Run On Instances", 1),
+        ("Refused To Read Secret", 29),
+        ("Account Leaves Organization", 0),
+        ("Refused Change To Identities", 1),
+        ("Root User Changed Something", 0),
+    ] {
+        let found = all.rules.iter().find(|found| found.name == rule).unwrap();
+        let condition = all.expand(&found.text["condition"]);
+        let ids = hosts.sysdig(&trail, "", &["-p", "%ct.id", &condition]);
+        assert_eq!(ids.len(), count, "{rule}");
+    }
+}
+
+/// What the official rules ask of the fields, less what they look up in the json plugin: `=` and `!=` with a text in
+/// quotes, `exists`, `in`, `not`, `and`, `or`. Told from the records themselves.
+#[test]
+fn conditions_of_the_official_rules_fire_on_the_same_events() {
+    let (Some(hosts), Some(samples)) =
+        (Hosts::new("official"), shared::folder("cloudtrail-samples"))
+    else {
+        return;
+    };
+    let mut records: Vec<Value> = vec![];
+    for folder in ["trail", "records"] {
+        for file in shared::files(&samples.join(folder)) {
+            let log: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+            records.extend(log["Records"].as_array().unwrap().iter().cloned());
+        }
+    }
+    let identity = |record: &Value, kind: &str| record["userIdentity"]["type"] == kind;
+    let [trail, others] =
+        ["trail", "records"].map(|folder| samples.join(folder).display().to_string());
+    let count = |condition: &str| {
+        [&trail, &others]
+            .map(|folder| {
+                hosts
+                    .sysdig(folder, "", &["-p", "*%ct.id", condition])
+                    .len()
+            })
+            .iter()
+            .sum::<usize>()
+    };
+    let mut seen = 0;
+    let mut check = |condition: &str, expected: &dyn Fn(&Value) -> bool| {
+        let expected = records.iter().filter(|record| expected(record)).count();
+        assert_eq!(count(condition), expected, "{condition}");
+        seen += expected;
+    };
+    check("evt.num > 0", &|_| true);
+    for name in [
+        "CreateUser",
+        "CreateGroup",
+        "DeleteGroup",
+        "CreateFunction20150331",
+        "UpdateFunctionCode20150331v2",
+        "UpdateFunctionConfiguration20150331v2",
+        "RunInstances",
+        "DeleteBucketEncryption",
+        "PutBucketPublicAccessBlock",
+        "ListBuckets",
+        "PutBucketAcl",
+        "PutBucketPolicy",
+        "CreateTrail",
+        "StopLogging",
+    ] {
+        check(
+            &format!("ct.name=\"{name}\" and not ct.error exists"),
+            &|record| record["eventName"] == name && record["errorCode"].is_null(),
+        );
+    }
+    let login =
+        |record: &Value| record["eventName"] == "ConsoleLogin" && record["errorCode"].is_null();
+    for (test, expected) in [
+        (
+            "ct.user.identitytype=\"AssumedRole\"",
+            &(|record: &Value| identity(record, "AssumedRole")) as &dyn Fn(&Value) -> bool,
+        ),
+        // Where there is none, `!=` is false.
+        ("ct.user.identitytype!=\"AssumedRole\"", &|record| {
+            record["userIdentity"]["type"].is_string() && !identity(record, "AssumedRole")
+        }),
+        (
+            "ct.user.identitytype!=\"AssumedRole\" and ct.user.identitytype=\"Root\"",
+            &|record| identity(record, "Root"),
+        ),
+    ] {
+        check(
+            &format!("ct.name=\"ConsoleLogin\" and not ct.error exists and {test}"),
+            &|record| login(record) && expected(record),
+        );
+    }
+    check(
+        "ct.name=\"DeactivateMFADevice\" and not ct.error exists and ct.user.identitytype=\"Root\" and ct.request.username=\"AWS ROOT USER\"",
+        &|record| {
+            record["eventName"] == "DeactivateMFADevice"
+                && record["errorCode"].is_null()
+                && identity(record, "Root")
+                && record["requestParameters"]["userName"] == "AWS ROOT USER"
+        },
+    );
+    check(
+        "ct.src=\"ecs.amazonaws.com\" and ct.name=\"CreateService\" and not ct.error exists",
+        &|record| {
+            record["eventSource"] == "ecs.amazonaws.com"
+                && record["eventName"] == "CreateService"
+                && record["errorCode"].is_null()
+        },
+    );
+    check(
+        "ct.src=\"ecs.amazonaws.com\" and (ct.name=\"RunTask\" or ct.name=\"StartTask\") and not ct.error exists",
+        &|record| {
+            record["eventSource"] == "ecs.amazonaws.com"
+                && (record["eventName"] == "RunTask" || record["eventName"] == "StartTask")
+                && record["errorCode"].is_null()
+        },
+    );
+    check(
+        "ct.name=\"RunInstances\" and not ct.error exists and not ct.region in (us-east-1, us-west-2)",
+        &|record| {
+            record["eventName"] == "RunInstances"
+                && record["errorCode"].is_null()
+                && record["awsRegion"] != "us-east-1"
+                && record["awsRegion"] != "us-west-2"
+        },
+    );
+    assert!(
+        seen > records.len() + 50,
+        "the samples have hardly any of these events"
+    );
+}
+
+/// Every configuration is one that Falco reads: the plugin by its name, settings as one JSON string.
+#[test]
+fn configurations_are_for_this_plugin() {
+    let mut seen = vec![];
+    for file in fs::read_dir(falco("")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name == "cloudtrail_rules.yaml" {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let yaml = &Yaml::load_from_str(&text).unwrap()[0];
+        let plugin = &yaml["plugins"][0];
+        assert_eq!(plugin["name"].as_str(), Some("cloudtrail"), "{name}");
+        assert_eq!(
+            plugin["library_path"].as_str(),
+            Some("libcloudtrail.so"),
+            "{name}"
+        );
+        assert_eq!(
+            yaml["load_plugins"][0].as_str(),
+            Some("cloudtrail"),
+            "{name}"
+        );
+        assert!(plugin["open_params"].as_str().is_some(), "{name}");
+        let config = plugin["init_config"].as_str().unwrap();
+        assert!(
+            config.is_empty() || serde_json::from_str::<Value>(config).unwrap().is_object(),
+            "{name}"
+        );
+        seen.push(name);
+    }
+    seen.sort();
+    assert_eq!(seen, ["folder.yaml", "follow.yaml", "s3.yaml", "sqs.yaml"]);
+}
