@@ -145,7 +145,7 @@ impl Drop for Pipeline {
     fn drop(&mut self) {
         if let (Some(runtime), Some(closing)) = (&self.runtime, self.closing.take()) {
             // On a thread of ours: the host's may be ended by a SIGPIPE.
-            let closing = runtime.spawn(timeout(CLOSING, closing));
+            let closing = runtime.spawn(async move { timeout(CLOSING, closing).await });
             _ = runtime.block_on(closing);
         }
         // Decoders that wait to hand something over see that nobody wants it.
