@@ -302,12 +302,12 @@ fn what_is_denied_or_damaged_is_named_and_left() {
 
 #[test]
 fn a_slow_host_keeps_its_messages() {
-    let world = World::new(Duration::from_secs(2), json!({}));
+    let world = World::new(Duration::from_secs(4), json!({}));
     let files = files(5, 1, 700);
     world.deliver(&files);
     let mut instance = world.open();
     let mut events = world.read_until(&mut instance, |events| !events.is_empty());
-    for _ in 0..6 {
+    for _ in 0..10 {
         thread::sleep(Duration::from_secs(1));
         assert_eq!(world.counts().visible, 0);
     }
