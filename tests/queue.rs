@@ -235,6 +235,20 @@ fn closing_acknowledges_nothing_that_is_not_consumed() {
 }
 
 #[test]
+fn closing_deletes_what_is_consumed() {
+    let world = World::new(LONG, json!({}));
+    for file in files(23, 10, 5) {
+        world.deliver(&[file]);
+        let mut instance = world.open();
+        world.read_until(&mut instance, |events| events.len() == 5);
+        // It comes back once, and closes before deletions are due.
+        instance.next_batch();
+    }
+    // How many of them depends on how fast the queue answers.
+    assert!(world.counts().deleted > 0);
+}
+
+#[test]
 fn a_message_with_several_files_goes_with_the_last_of_them() {
     let world = World::new(Duration::from_secs(2), json!({}));
     let files = files(3, 3, 4);
