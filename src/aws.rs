@@ -348,7 +348,10 @@ pub(crate) const KEEPING: &str = "keeping messages of the queue from others";
 /// The permission that is missing, as far as can be told.
 fn denied(doing: &str, message: &str) -> String {
     let lower = message.to_ascii_lowercase();
-    if lower.contains("kms:") || lower.contains("kms key") || lower.contains("kms.access") {
+    if ["kms:", "kms key", "kms.access", "kmsaccess"]
+        .iter()
+        .any(|word| lower.contains(word))
+    {
         let what = if doing.contains("queue") {
             "queue is"
         } else {

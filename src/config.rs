@@ -40,10 +40,11 @@ pub struct Config {
     /// The largest number of log files that are downloaded at the same time. (Default: 256)
     #[schemars(title = "Concurrent downloads", range(min = 1, max = 1024))]
     pub s3_download_concurrency: u32,
-    /// Delete each message of the SQS queue once its log files are read. (Default: true)
+    /// Delete each message of the SQS queue once the events of its log files are read. Otherwise messages stay in the
+    /// queue and come again in the next capture. (Default: true)
     #[schemars(title = "Delete SQS messages")]
     pub sqs_delete: bool,
-    /// The account that owns the SQS queue, where it is another one than yours.
+    /// The account that owns the SQS queue, where it is another one than yours and only the queue's name is given.
     #[schemars(title = "SQS queue owner account")]
     pub sqs_owner_account: String,
     /// No effect: which service a queue's messages come from is seen by itself. Kept for settings of the official
@@ -80,7 +81,7 @@ pub struct Aws {
     /// The external ID that the role asks for, if any.
     #[schemars(title = "External ID")]
     pub external_id: String,
-    /// The URL of an S3-compatible store, such as https://minio.example.com:9000. Empty: AWS.
+    /// The URL of an S3-compatible store, such as https://minio.example.com:9000; SQS is asked there as well. Empty: AWS.
     #[schemars(title = "Endpoint URL")]
     pub endpoint: String,
     /// Pay for requests to a bucket whose owner wants that of its readers. (Default: false)

@@ -158,7 +158,7 @@ fn queue_location(name: &str, params: &str) -> Result<Location> {
     }))
 }
 
-/// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html>
 fn is_queue(name: &str) -> bool {
     let name = name.strip_suffix(".fifo").unwrap_or(name);
     (1..=80).contains(&name.len())

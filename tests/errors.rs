@@ -54,11 +54,11 @@ fn open_params_that_name_nothing() {
         ("gs://bucket/logs", &["gs://"]),
         ("https://example.com/logs", &["https://example.com/logs"]),
         (
-            "arn:aws:sqs:us-east-1:123456789012:queue",
-            &["arn:aws:sqs:us-east-1:123456789012:queue"],
+            "arn:aws:sns:us-east-1:123456789012:topic",
+            &["arn:aws:sns:us-east-1:123456789012:topic"],
         ),
         ("arn:aws:s3", &["arn:aws:s3"]),
-        ("sqs://queue", &["sqs://queue", "not there yet"]),
+        ("sqs://", &["sqs://", "the queue's name is missing"]),
         ("file://", &["file://"]),
     ] {
         assert_names(&open_error(params), words);

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::message::Created;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, count};
 
 /// So many messages are received ahead of the host: enough to keep downloads busy, and others on the queue get theirs.
 const MOST: usize = 256;
@@ -94,6 +94,18 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         self.in_flight.leave(self.file);
+    }
+}
+
+impl State {
+    /// Let go of a message, which may come again: none of its log files counts for it any more.
+    fn forget(&mut self, message: u64) {
+        if let Some(held) = self.messages.remove(&message) {
+            self.kept -= usize::from(held.waiting == 0);
+        }
+        for waiting in self.files.values_mut() {
+            waiting.retain(|other| *other != message);
+        }
     }
 }
 
@@ -212,7 +224,7 @@ impl InFlight {
     fn leave(&self, file: u64) {
         let mut state = self.state();
         for message in state.files.remove(&file).unwrap_or_default() {
-            state.messages.remove(&message);
+            state.forget(message);
         }
         drop(state);
         self.settled.notify_one();
@@ -254,8 +266,8 @@ impl InFlight {
     }
 
     /// So many of them are deleted, or will come again.
-    pub fn deleted(&self, count: usize) {
-        self.state().deleting -= count;
+    pub fn deleted(&self, messages: usize) {
+        self.state().deleting -= messages;
         self.settled.notify_one();
         self.progress.notify_one();
     }
@@ -277,8 +289,9 @@ impl InFlight {
     pub fn due(&self) -> Vec<Due> {
         let now = Instant::now();
         let mut due = Vec::new();
-        let mut over = 0;
-        for (message, held) in &mut self.state().messages {
+        let mut over = Vec::new();
+        let mut state = self.state();
+        for (message, held) in &mut state.messages {
             if held.due.is_none_or(|due| due > now) {
                 continue;
             }
@@ -288,8 +301,7 @@ impl InFlight {
                 .saturating_sub(Duration::from_secs(1));
             let visibility = self.visibility.min(Duration::from_secs(left.as_secs()));
             if visibility < Duration::from_secs(1) {
-                held.due = None;
-                over += 1;
+                over.push(*message);
                 continue;
             }
             // Should this one fail, there is time for more.
@@ -300,22 +312,33 @@ impl InFlight {
                 visibility,
             });
         }
-        if over > 0 {
+        for message in &over {
+            state.forget(*message);
+        }
+        drop(state);
+        if !over.is_empty() {
             self.ledger.warn(format!(
-                "{} in flight for 12 hours, which SQS allows at most: others may receive them now",
-                crate::ledger::count(over, "message")
+                "{} of the queue in flight for 12 hours, which SQS allows at most: others may receive what is not consumed",
+                count(over.len() as u64, "message")
             ));
+            self.settled.notify_one();
         }
         due
     }
 
     /// A message's visibility was extended, or can't be.
     pub fn extended(&self, due: &Due, done: bool) {
-        if let Some(held) = self.state().messages.get_mut(&due.message)
-            // It may have come again meanwhile.
-            && held.handle == due.handle
-        {
-            held.due = done.then(|| Instant::now() + self.visibility / 2);
+        let mut state = self.state();
+        // It may be settled, or have come again meanwhile.
+        let Some(held) = state.messages.get_mut(&due.message) else {
+            return;
+        };
+        if held.handle != due.handle {
+            return;
+        }
+        held.due = done.then(|| Instant::now() + self.visibility / 2);
+        if !done && held.waiting == 0 {
+            state.forget(due.message);
         }
     }
 }
@@ -376,6 +399,19 @@ mod tests {
         // b is known.
         let [a] = queue.receive("1", &["a", "b"]).try_into().ok().unwrap();
         assert_eq!(queue.ledger.duplicates.get(), 1);
+        a.consume();
+        assert_eq!(queue.to_delete(), ["1's handle"]);
+    }
+
+    #[test]
+    fn a_message_that_was_left_starts_anew() {
+        let queue = in_flight(true);
+        let [a, b] = queue.receive("1", &["a", "b"]).try_into().ok().unwrap();
+        drop(a);
+        // It comes again while b is still under way.
+        let [a] = queue.receive("1", &["a", "b"]).try_into().ok().unwrap();
+        b.consume();
+        assert!(queue.to_delete().is_empty());
         a.consume();
         assert_eq!(queue.to_delete(), ["1's handle"]);
     }
@@ -459,6 +495,10 @@ mod tests {
         assert!(last > LONGEST - Duration::from_secs(30));
         let notes = queue.ledger.take_notes();
         assert_eq!(notes.len(), 1);
-        drop(parts);
+        assert!(queue.state().messages.is_empty());
+        // What it named is known when it comes again.
+        parts.into_iter().for_each(Part::consume);
+        assert!(queue.receive("1", &["a"]).is_empty());
+        assert_eq!(queue.to_delete(), ["1's handle"]);
     }
 }

@@ -10,7 +10,7 @@ mod requests;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use anyhow::{Error, Result};
+use anyhow::{Context, Error, Result};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use tokio::task::{JoinError, JoinSet};
@@ -283,7 +283,10 @@ async fn delete(queue: Arc<Queue>, in_flight: Arc<InFlight>) -> Result<()> {
     loop {
         let handles = in_flight.deletions().await;
         let count = handles.len();
-        queue.delete(handles).await?;
+        queue
+            .delete(handles)
+            .await
+            .context("messages can't be deleted; sqsDelete set to false leaves them")?;
         in_flight.deleted(count);
     }
 }

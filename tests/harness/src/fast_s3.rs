@@ -1,4 +1,5 @@
-//! A fast S3 on 127.0.0.1, for timings: it reads only, checks no signatures, and has one bucket of any name.
+//! A fast S3 on 127.0.0.1, for timings: it reads only, checks no signatures, and has one bucket of any name. SQS is
+//! there too.
 
 use std::{
     collections::HashMap,
@@ -17,13 +18,16 @@ use http::{
     HeaderMap, Method, Request, Response, StatusCode,
     header::{CONTENT_RANGE, ETAG, RANGE},
 };
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use tokio::{net::TcpListener, runtime::Runtime};
 
-use crate::aws::{REGION, runtime};
+use crate::{
+    aws::{REGION, runtime},
+    sqs::Queues,
+};
 
 /// Keys of a page of a listing.
 const PAGE: usize = 1000;
@@ -61,6 +65,7 @@ struct State {
     objects: Box<dyn Objects>,
     delay: Duration,
     counts: Counts,
+    queues: Queues,
 }
 
 impl FastS3 {
@@ -70,6 +75,7 @@ impl FastS3 {
             objects: Box::new(objects),
             delay,
             counts: Counts::default(),
+            queues: Queues::default(),
         });
         let runtime = runtime();
         let listener = runtime
@@ -87,6 +93,11 @@ impl FastS3 {
     /// `http://127.0.0.1:PORT`
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// SQS.
+    pub fn queues(&self) -> &Queues {
+        &self.state.queues
     }
 
     /// What was asked for so far.
@@ -121,6 +132,25 @@ async fn answer(
     state: Arc<State>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let action = head
+        .headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok());
+    if let Some(action) = action.and_then(|target| target.strip_prefix("AmazonSQS.")) {
+        // One that breaks off is no JSON.
+        let body = body
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
+        return Ok(state
+            .queues
+            .answer("localhost", action, &body)
+            .await
+            .map(Full::new));
+    }
+    let request = Request::from_parts(head, ());
     let counts = &state.counts;
     counts
         .peak
