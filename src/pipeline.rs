@@ -120,8 +120,15 @@ impl Pipeline {
         for _ in 0..cores() {
             let (turn, handle) = (Arc::clone(&turn), runtime.handle().clone());
             runtime.spawn_blocking(move || {
-                while let Some(job) = handle.block_on(async { turn.lock().await.next().await }) {
+                loop {
+                    let mut mine = handle.block_on(Arc::clone(&turn).lock_owned());
+                    let Some(job) = handle.block_on(mine.next()) else {
+                        return;
+                    };
+                    // Where the host is behind, one decodes alone and leaves it the other cores.
+                    let alone = mine.is_ahead().then_some(mine);
                     job.run();
+                    drop(alone);
                 }
             });
         }
@@ -284,6 +291,11 @@ struct Job {
 }
 
 impl Turn {
+    /// Is most of the budget used?
+    fn is_ahead(&self) -> bool {
+        self.budget.available_permits() < DECODED / UNIT / 2
+    }
+
     /// The next log file, once it is fetched and the budget allows. None where there is none, or nobody listens.
     async fn next(&mut self) -> Option<Job> {
         let Some(Fetching {

@@ -195,9 +195,10 @@ impl Download {
                             self.offset
                         ));
                     }
-                    // All of it, from a store that knows no ranges.
-                    self.ranged &= output.content_range.is_some();
-                    if self.end == 0 || self.offset == 0 && !self.ranged {
+                    // A store that knows no ranges gives all of it.
+                    let whole = self.ranged && output.content_range.is_none();
+                    self.ranged &= !whole;
+                    if self.end == 0 || whole {
                         let size = output.content_length.unwrap_or(0);
                         self.end = u64::try_from(size).unwrap_or(0);
                     }
