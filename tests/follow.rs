@@ -260,11 +260,11 @@ fn new_accounts_regions_and_kinds_are_found() {
         world.aws.put("logs", &key, &body);
     }
     wanted.extend(trail::ids(&[insight, of_organization]));
-    seen.extend(world.read(&mut instance, 7, ""));
+    seen.extend(world.read(&mut instance, 7, &folder(ACCOUNT, REGION)));
     assert_eq!(sorted(seen), sorted(wanted));
     // And are followed.
     let more = world.deliver_to("111122223333", "us-east-1", "20230305T1205Z");
-    assert_eq!(world.read(&mut instance, 2, ""), more);
+    assert_eq!(world.read(&mut instance, 2, &folder(ACCOUNT, REGION)), more);
 }
 
 #[test]
@@ -453,36 +453,34 @@ fn nothing_there_is_no_error() {
 
 #[test]
 fn what_may_pass_is_waited_for() {
-    let world = World::new(json!({}));
-    let mut wanted = world.deliver("20240305T1200Z");
-    let mut instance = world.open("s3://logs");
-    let mut seen = world.read(&mut instance, 2, "");
-    // More than a bucket that is read once would try.
-    for fault in [Fault::slow_down(), Fault::Reset] {
-        let lists = world.lists().len();
+    // More often than a bucket that is read once would be asked.
+    let times = 24;
+    let wait = |op: Op, fault: Fault, words: &str| {
+        let world = World::new(json!({}));
+        let mut wanted = world.deliver("20240305T1200Z");
+        let mut instance = world.open("s3://logs");
+        let mut seen = world.read(&mut instance, 2, "");
+        let asked = world.aws.log_of(op).len();
         world
             .aws
-            .fault_times(45, |request| request.op == Op::ListObjects, fault.clone());
-        world.aws.fault_times(
-            45,
-            |request| request.op == Op::GetObject,
-            Fault::error(500, "InternalError", "We encountered an internal error."),
-        );
+            .fault_times(times, move |request| request.op == op, fault);
         wanted.extend(world.deliver("20240305T1205Z"));
         seen.extend(world.read(&mut instance, 2, ""));
-        assert!(world.lists().len() >= lists + 45, "{fault:?}");
-    }
-    assert_eq!(seen, wanted);
-    let log = world.log();
-    for words in [
-        "listing s3://logs/ with",
-        "(SlowDown)",
-        "We encountered an internal error. (InternalError)",
-        "it is tried again and again",
-    ] {
-        assert!(log.contains(words), "{words}: {log}");
-    }
-    assert_eq!(world.plugin.metrics().unwrap()["files_failed"], 0);
+        assert_eq!(seen, wanted);
+        assert!(world.aws.log_of(op).len() > asked + times);
+        let log = world.log();
+        assert!(
+            log.contains(words) && log.contains("it is tried again and again"),
+            "{log}"
+        );
+        assert_eq!(world.plugin.metrics().unwrap()["files_failed"], 0);
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| wait(Op::ListObjects, Fault::slow_down(), "(SlowDown)"));
+        scope.spawn(|| wait(Op::ListObjects, Fault::Reset, "can't reach it"));
+        let internal = Fault::error(500, "InternalError", "We encountered an internal error.");
+        scope.spawn(|| wait(Op::GetObject, internal, "(InternalError)"));
+    });
 }
 
 #[test]
@@ -558,57 +556,72 @@ fn a_close_does_not_wait_for_the_next_look() {
 
 #[test]
 fn random_deliveries() {
-    for seed in 0..6 {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let world = World::new(json!({"s3DownloadConcurrency": random.u32(1..8)}));
-        world.aws.page(random.i32(2..20));
-        let accounts = ["111122223333", "444455556666", "777788889999"];
-        let regions = ["eu-west-1", "us-east-1"];
-        // In the order of their times, over a year's end, each with a delay of its own.
-        let mut time = parse_time("20241231T2200Z");
-        let mut files: Vec<(Timestamp, String, LogFile)> = vec![];
-        for n in 0..150 {
-            time += SignedDuration::from_secs(random.i64(0..180));
-            let (account, region) = (accounts[random.usize(..3)], regions[random.usize(..2)]);
-            let late = SignedDuration::from_mins(random.i64(0..50));
-            let mut file = world
-                .maker
-                .borrow_mut()
-                .file(account, region, &format_time(time), 1);
-            if random.u8(..8) == 0 {
-                file.kind = "CloudTrail-Insight".into();
-            }
-            let key = match random.u8(..12) {
-                0 => format!("flat/{}.json.gz", random.u32(..)),
-                1 => format!("p{n}.json"),
-                2 => file.org_key("", "o-abcdefghij"),
-                _ => file.key(""),
-            };
-            files.push((time + late, key, file));
+    // They mostly wait.
+    thread::scope(|scope| {
+        for seed in 0..6 {
+            scope.spawn(move || random_delivery(seed));
         }
-        files.sort_by_key(|(delivered, ..)| *delivered);
-        let wanted: BTreeSet<String> = files
-            .iter()
-            .flat_map(|(_, _, file)| trail::ids(std::slice::from_ref(file)))
-            .collect();
-        let there = files.len() / 3;
-        for (_, key, file) in files.drain(..there) {
-            world.aws.put("logs", &key, &file.gz());
+    });
+}
+
+fn random_delivery(seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let world = World::new(json!({"s3DownloadConcurrency": random.u32(1..8)}));
+    world.aws.page(random.i32(2..20));
+    let accounts = ["111122223333", "444455556666", "777788889999"];
+    let regions = ["eu-west-1", "us-east-1"];
+    // In the order of their times, over a year's end, each with a delay of its own.
+    let mut time = parse_time("20241231T2200Z");
+    let mut files: Vec<(Timestamp, String, LogFile)> = vec![];
+    for n in 0..150 {
+        time += SignedDuration::from_secs(random.i64(0..180));
+        let (account, region) = (accounts[random.usize(..3)], regions[random.usize(..2)]);
+        let late = SignedDuration::from_mins(random.i64(0..50));
+        let mut file = world
+            .maker
+            .borrow_mut()
+            .file(account, region, &format_time(time), 1);
+        if random.u8(..8) == 0 {
+            file.kind = "CloudTrail-Insight".into();
         }
-        let mut instance = world.open("s3://logs");
-        let seen = thread::scope(|scope| {
-            let aws = &world.aws;
-            scope.spawn(move || {
-                for (_, key, file) in files {
-                    thread::sleep(Duration::from_millis(random.u64(..80)));
-                    aws.put("logs", &key, &file.gz());
-                }
-            });
-            world.read(&mut instance, wanted.len(), "")
-        });
-        assert_eq!(seen.len(), wanted.len(), "seed {seed}");
-        assert_eq!(BTreeSet::from_iter(seen), wanted, "seed {seed}");
+        let key = match random.u8(..12) {
+            0 => format!("flat/{}.json.gz", random.u32(..)),
+            1 => format!("p{n}.json"),
+            2 => file.org_key("", "o-abcdefghij"),
+            _ => file.key(""),
+        };
+        files.push((time + late, key, file));
     }
+    files.sort_by_key(|(delivered, ..)| *delivered);
+    let wanted: BTreeSet<String> = files
+        .iter()
+        .flat_map(|(_, _, file)| trail::ids(std::slice::from_ref(file)))
+        .collect();
+    let there = files.len() / 3;
+    for (_, key, file) in files.drain(..there) {
+        world.aws.put("logs", &key, &file.gz());
+    }
+    let mut instance = world.open("s3://logs");
+    let mut seen = thread::scope(|scope| {
+        let aws = &world.aws;
+        scope.spawn(move || {
+            for (_, key, file) in files {
+                thread::sleep(Duration::from_millis(random.u64(..80)));
+                aws.put("logs", &key, &file.gz());
+            }
+        });
+        world.read(
+            &mut instance,
+            wanted.len(),
+            &folder(accounts[0], regions[0]),
+        )
+    });
+    // Another look at everything.
+    let looks = world.looks("");
+    let more = instance.read_while(LIMIT, |_| world.looks("") < looks + 2);
+    seen.extend(ids(&more.events));
+    assert_eq!(seen.len(), wanted.len(), "seed {seed}");
+    assert_eq!(BTreeSet::from_iter(seen), wanted, "seed {seed}");
 }
 
 #[test]

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use harness::aws::{Aws, Fault, Op};
 use harness::host::plugin_path;
@@ -384,6 +386,8 @@ fn the_capture_dialog() {
             ["--cloudtrail-s3interval", "Time interval", "string", ""],
             ["--cloudtrail-s3intervalof", "Interval of", "selector", "delivery"],
             ["--cloudtrail-s3accountlist", "Account IDs", "string", ""],
+            ["--cloudtrail-s3follow", "Follow the bucket", "boolean", "false"],
+            ["--cloudtrail-s3pollinterval", "Seconds between listings", "integer", "30"],
             ["--cloudtrail-includeinsights", "Include Insights events", "boolean", "true"],
             ["--cloudtrail-s3downloadconcurrency", "Concurrent downloads", "integer", "256"],
             ["--cloudtrail-sqsdelete", "Delete SQS messages", "boolean", "true"],
@@ -620,7 +624,7 @@ fn the_configurations_for_falco_work() {
     let (aws, url) = known_bucket();
     let trail = hosts.known_trail();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-config/falco");
-    // The others have no end.
+    // follow.yaml has a test of its own; that for a queue has no end.
     for example in ["s3.yaml", "folder.yaml"] {
         let example = examples.join(example);
         let yaml = fs::read_to_string(&example).unwrap();
@@ -651,4 +655,74 @@ fn the_configurations_for_falco_work() {
         ]);
         assert_eq!(lines(&shown), IDS, "{}", example.display());
     }
+}
+
+/// sysdig shows a log file that is delivered after it began, with plugin-config/falco/follow.yaml.
+#[test]
+fn sysdig_follows_a_bucket() {
+    let Some(hosts) = Hosts::new("follow") else {
+        return;
+    };
+    let (aws, url) = known_bucket();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-config/falco/follow.yaml");
+    let yaml = fs::read_to_string(example).unwrap();
+    let more = format!(
+        r#""s3Interval":"2024-03-06T00:00:00Z","s3PollInterval":1,"aws":{{"endpoint":"{}"}}"#,
+        aws.endpoint()
+    );
+    let mut here = yaml;
+    for (there, new) in [
+        (
+            "library_path: libcloudtrail.so",
+            &*format!("library_path: {}", hosts.plugin.display()),
+        ),
+        ("s3://my-bucket/AWSLogs/", url),
+        (r#""s3Interval":"1h""#, &more),
+    ] {
+        assert!(here.contains(there), "{here}");
+        here = here.replace(there, new);
+    }
+    let file = hosts.folder.join("falco.yaml");
+    fs::write(&file, here).unwrap();
+    let file = file.display().to_string();
+    // It stops by itself after the event that it waits for.
+    let arguments = [
+        "sysdig",
+        "--plugin-config-file",
+        &file,
+        "-n",
+        "10",
+        "-p",
+        "%ct.id",
+    ];
+    let sysdig = hosts
+        .command(&arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let looks = || {
+        let asked = aws.log_of(Op::ListObjects).into_iter();
+        asked
+            .filter(|request| request.query.contains_key("start-after"))
+            .count()
+    };
+    // All that was there is read once there was a look for more.
+    let waited = (0..6000).any(|_| {
+        thread::sleep(Duration::from_millis(10));
+        looks() > 3
+    });
+    assert!(waited, "it does not look again");
+    let record = r#"{"eventID":"later","eventTime":"2024-03-06T00:11:00Z","eventName":"Decrypt","eventSource":"kms.amazonaws.com","awsRegion":"us-east-1","eventType":"AwsApiCall"}"#;
+    let name = "123456789012_CloudTrail_us-east-1_20240306T0015Z_Lh3nQ8dVfYpXr2Ka.json.gz";
+    aws.put(
+        "logs",
+        &format!("{DAY}/{name}"),
+        &gzip(&log_text(&[record])),
+    );
+    let output = sysdig.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut wanted = IDS.to_vec();
+    wanted.push("later");
+    assert_eq!(lines(&text(&output.stdout)), wanted);
 }

@@ -68,6 +68,7 @@ pub(super) struct Listings {
 
 /// Start to look below what the user named, whose first page may be known.
 pub(super) fn start(bucket: Arc<Bucket>, first: Option<Page>) -> Listings {
+    let again = bucket.looks_again();
     let (branches, found) = mpsc::channel(AHEAD);
     let walker = Arc::new(Walker {
         bucket,
@@ -83,7 +84,8 @@ pub(super) fn start(bucket: Arc<Bucket>, first: Option<Page>) -> Listings {
         branches: found,
         walk: Some(walk),
         ahead: Vec::new(),
-        groups: 0,
+        // Said once, not at each look.
+        groups: usize::from(again),
     }
 }
 
@@ -94,7 +96,7 @@ pub(super) fn known(bucket: &Bucket, listings: Vec<Listing>) -> Listings {
         branches: mpsc::channel(1).1,
         walk: None,
         ahead: listings,
-        groups: 0,
+        groups: 1,
     }
 }
 

@@ -279,3 +279,113 @@ fn stem(folder: &str) -> String {
         .rev()
         .fold(String::new(), |stem, folder| stem + folder + "_")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOLDER: &str = "p/AWSLogs/111122223333/CloudTrail/us-east-1/";
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// Put a minute after the time in its name.
+    fn object(time: Timestamp, unique: &str) -> Object {
+        let name = time.strftime("%Y%m%dT%H%MZ");
+        Object {
+            key: format!(
+                "{FOLDER}{}{}{name}_{unique}.json.gz",
+                day(time),
+                stem(FOLDER)
+            ),
+            time: Some(time + SignedDuration::from_mins(1)),
+            ..Object::default()
+        }
+    }
+
+    #[test]
+    fn memory_stays_small_and_forgets_nothing_that_may_come_again() {
+        let follow = Follow::new(Duration::from_secs(30));
+        let mut memory = follow.memory();
+        assert_eq!(memory.region(FOLDER, FOLDER), None);
+        let mut now = time("2024-12-31T20:00:00Z");
+        memory.looked = now.as_second();
+        memory.look.began.1 = now;
+        let mut last_hour = Vec::new();
+        // A log file each second, over most of a day; a look each minute.
+        for minute in 0..1_000 {
+            now += SignedDuration::from_mins(1);
+            for n in 0..60 {
+                let object = object(now, &format!("{minute}x{n}"));
+                assert!(memory.is_new(&object));
+                assert!(!memory.is_new(&object));
+                last_hour.push(object);
+            }
+            if last_hour.len() > 60 * 60 {
+                last_hour.drain(..60);
+            }
+            memory.end_look();
+            memory.begin_look(minute % 10 == 0);
+            memory.look.began.1 = now;
+        }
+        let start = memory.region(FOLDER, FOLDER).unwrap();
+        assert!(last_hour.iter().all(|object| object.key > start));
+        assert!(last_hour.iter().all(|object| !memory.is_new(object)));
+        assert!(memory.seen.len() < 3 * 60 * 60, "{}", memory.seen.len());
+        // What was put long before was there already.
+        assert!(!memory.is_new(&object(time("2024-12-31T20:01:00Z"), "0x0")));
+    }
+
+    #[test]
+    fn a_listing_starts_an_hour_before_the_newest() {
+        let follow = Follow::new(Duration::from_secs(30));
+        let mut memory = follow.memory();
+        memory.region(FOLDER, FOLDER);
+        memory.end_look();
+        assert_eq!(memory.region(FOLDER, FOLDER), None);
+        for (newest, expected) in [
+            (
+                "2024-02-29T23:30:00Z",
+                "2024/02/29/111122223333_CloudTrail_us-east-1_20240229T2230",
+            ),
+            (
+                "2024-03-01T00:30:00Z",
+                "2024/02/29/111122223333_CloudTrail_us-east-1_20240229T2330",
+            ),
+            (
+                "2025-01-01T00:00:00Z",
+                "2024/12/31/111122223333_CloudTrail_us-east-1_20241231T2300",
+            ),
+        ] {
+            memory.is_new(&object(time(newest), "x"));
+            let start = memory.region(FOLDER, FOLDER);
+            assert_eq!(start, Some(format!("{FOLDER}{expected}")));
+        }
+        // A name from the future does not hide what comes before.
+        memory.is_new(&object(time("2999-01-01T00:00:00Z"), "x"));
+        let start = memory.region(FOLDER, FOLDER).unwrap();
+        assert!(start < object(Timestamp::now(), "x").key, "{start}");
+        // Other names may sort before those in the same day.
+        memory.looked = time("2025-01-01T09:00:00Z").as_second();
+        memory.is_new(&Object {
+            key: format!("{FOLDER}2025/01/01/a_20250101T0800Z.json.gz"),
+            ..Object::default()
+        });
+        let start = memory.region(FOLDER, FOLDER);
+        assert_eq!(start, Some(format!("{FOLDER}2025/01/01/")));
+    }
+
+    #[test]
+    fn an_interval_is_over_some_minutes_after_its_end() {
+        let end = Some(time("2024-03-05T12:00:00Z"));
+        for (began, expected) in [
+            ("2024-03-05T11:00:00Z", false),
+            ("2024-03-05T12:10:00Z", false),
+            ("2024-03-05T12:10:01Z", true),
+        ] {
+            assert_eq!(is_over(end, time(began)), expected, "{began}");
+        }
+        assert!(!is_over(None, Timestamp::now()));
+    }
+}
