@@ -657,6 +657,34 @@ fn the_configurations_for_falco_work() {
     }
 }
 
+/// A log file that is delivered late: one event.
+const LATER: &str = r#"{"eventID":"later","eventTime":"2024-03-06T00:11:00Z","eventName":"Decrypt","eventSource":"kms.amazonaws.com","awsRegion":"us-east-1","eventType":"AwsApiCall"}"#;
+
+/// Deliver it once all that was there is read and there were looks for more.
+fn deliver_later(aws: &Aws) {
+    let looks = || {
+        let asked = aws.log_of(Op::ListObjects).into_iter();
+        asked
+            .filter(|request| request.query.contains_key("start-after"))
+            .count()
+    };
+    assert!(within_a_minute(|| looks() > 3), "it does not look again");
+    let name = "123456789012_CloudTrail_us-east-1_20240306T0015Z_Lh3nQ8dVfYpXr2Ka.json.gz";
+    aws.put("logs", &format!("{DAY}/{name}"), &gzip(&log_text(&[LATER])));
+}
+
+fn within_a_minute(mut done: impl FnMut() -> bool) -> bool {
+    (0..1200).any(|_| {
+        thread::sleep(Duration::from_millis(50));
+        done()
+    })
+}
+
+/// The known records, and the one that comes later.
+fn ids_with_later() -> Vec<&'static str> {
+    [&IDS[..], &["later"]].concat()
+}
+
 /// sysdig shows a log file that is delivered after it began, with plugin-config/falco/follow.yaml.
 #[test]
 fn sysdig_follows_a_bucket() {
@@ -665,25 +693,22 @@ fn sysdig_follows_a_bucket() {
     };
     let (aws, url) = known_bucket();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-config/falco/follow.yaml");
-    let yaml = fs::read_to_string(example).unwrap();
-    let more = format!(
+    let mut yaml = fs::read_to_string(example).unwrap();
+    let library = format!("library_path: {}", hosts.plugin.display());
+    let interval = format!(
         r#""s3Interval":"2024-03-06T00:00:00Z","s3PollInterval":1,"aws":{{"endpoint":"{}"}}"#,
         aws.endpoint()
     );
-    let mut here = yaml;
-    for (there, new) in [
-        (
-            "library_path: libcloudtrail.so",
-            &*format!("library_path: {}", hosts.plugin.display()),
-        ),
+    for (there, here) in [
+        ("library_path: libcloudtrail.so", &*library),
         ("s3://my-bucket/AWSLogs/", url),
-        (r#""s3Interval":"1h""#, &more),
+        (r#""s3Interval":"1h""#, &interval),
     ] {
-        assert!(here.contains(there), "{here}");
-        here = here.replace(there, new);
+        assert!(yaml.contains(there), "{yaml}");
+        yaml = yaml.replace(there, here);
     }
     let file = hosts.folder.join("falco.yaml");
-    fs::write(&file, here).unwrap();
+    fs::write(&file, yaml).unwrap();
     let file = file.display().to_string();
     // It stops by itself after the event that it waits for.
     let arguments = [
@@ -701,28 +726,50 @@ fn sysdig_follows_a_bucket() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let looks = || {
-        let asked = aws.log_of(Op::ListObjects).into_iter();
-        asked
-            .filter(|request| request.query.contains_key("start-after"))
-            .count()
-    };
-    // All that was there is read once there was a look for more.
-    let waited = (0..6000).any(|_| {
-        thread::sleep(Duration::from_millis(10));
-        looks() > 3
-    });
-    assert!(waited, "it does not look again");
-    let record = r#"{"eventID":"later","eventTime":"2024-03-06T00:11:00Z","eventName":"Decrypt","eventSource":"kms.amazonaws.com","awsRegion":"us-east-1","eventType":"AwsApiCall"}"#;
-    let name = "123456789012_CloudTrail_us-east-1_20240306T0015Z_Lh3nQ8dVfYpXr2Ka.json.gz";
-    aws.put(
-        "logs",
-        &format!("{DAY}/{name}"),
-        &gzip(&log_text(&[record])),
-    );
+    deliver_later(&aws);
     let output = sysdig.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let mut wanted = IDS.to_vec();
-    wanted.push("later");
-    assert_eq!(lines(&text(&output.stdout)), wanted);
+    assert_eq!(lines(&text(&output.stdout)), ids_with_later());
+}
+
+/// A live capture as Stratoshark runs it, which ends with a signal.
+#[test]
+fn falcodump_follows_a_bucket() {
+    let Some(hosts) = Hosts::new("follow-live") else {
+        return;
+    };
+    let (aws, url) = known_bucket();
+    let arguments = [
+        "falcodump",
+        "--capture",
+        "--extcap-interface",
+        "cloudtrail",
+        "--fifo",
+        "live.scap",
+        "--plugin-source",
+        url,
+        "--include-capture-processes",
+        "true",
+        "--cloudtrail-s3follow",
+        "true",
+        "--cloudtrail-s3pollinterval",
+        "1",
+        "--cloudtrail-aws-endpoint",
+        &aws.endpoint(),
+    ];
+    let mut falcodump = hosts.command(&arguments).spawn().unwrap();
+    deliver_later(&aws);
+    let shown = || {
+        let arguments = ["strato", "-r", "live.scap", "-T", "fields", "-e", "ct.id"];
+        // What is being written ends in the middle.
+        lines(&text(&hosts.output(&arguments).stdout))
+    };
+    let all = within_a_minute(|| shown().len() == 10);
+    let stopped = std::process::Command::new("kill")
+        .arg(falcodump.id().to_string())
+        .status();
+    assert!(stopped.unwrap().success());
+    falcodump.wait().unwrap();
+    assert!(all, "{:?}", shown());
+    assert_eq!(shown(), ids_with_later());
 }

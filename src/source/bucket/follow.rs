@@ -1,9 +1,9 @@
 //! Following a bucket: when to look again, and which of the objects found then are new.
 //!
 //! An object is new if it was put (its LastModified) since the last look at everything began and was not seen yet.
-//! [`LATENESS`] is taken off for clocks that differ and stores that show objects late, so that what has to be
-//! remembered are hashes of the keys put in about an hour. Where keys follow CloudTrail's layout, the same time before the newest
-//! log file seen is where a region's listing starts: a look is one request for each region, and finds what comes late.
+//! [`LOOK_BACK`] is taken off, so that what has to be remembered are hashes of the keys put in about an hour. Where keys
+//! follow CloudTrail's layout, a region's listing starts at the same time before its newest log file: a look is one
+//! request for each region, and finds what comes late.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -18,8 +18,12 @@ use tokio::time::{Instant, sleep_until};
 use super::discover::{self, Listing, Listings, region_folder};
 use super::page::Object;
 use super::{Bucket, Query};
-use crate::trail::{self, LATENESS};
+use crate::trail;
 
+/// How far a look goes back behind what was seen. A log file is named by the minute in which CloudTrail delivers it, and
+/// is in the bucket within minutes; replication to another bucket takes a quarter of an hour. Clocks differ by as much
+/// at most, or S3 refuses the request.
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(1);
 /// Accounts, kinds and regions are looked for at each look if that takes no more requests than these, or else ...
 const FEW: u32 = 10;
 /// ... so often: at one look of so many, or sooner, after this time.
@@ -205,7 +209,7 @@ impl Memory {
     /// Objects put before are known.
     fn window(&self) -> i64 {
         let newest = self.newest.unwrap_or(self.looked);
-        self.looked.min(newest) - LATENESS.as_secs()
+        self.looked.min(newest) - LOOK_BACK.as_secs()
     }
 
     /// Take note of an object listed. False where it was seen before.
@@ -255,7 +259,7 @@ impl Memory {
         if !self.again {
             return None;
         }
-        let start = region.newest?.min(self.looked) - LATENESS.as_secs();
+        let start = region.newest?.min(self.looked) - LOOK_BACK.as_secs();
         let start = Timestamp::from_second(start).ok()?;
         let name = match region.irregular {
             true => String::new(),
