@@ -34,6 +34,13 @@ pub struct Config {
     /// Read only these accounts of an organization or shared bucket: account IDs separated by commas. Empty reads all.
     #[schemars(title = "Account IDs")]
     pub s3_account_list: String,
+    /// Go on after what is there: read log files as CloudTrail delivers them, without a queue. The bucket is listed
+    /// again and again for that. (Default: false)
+    #[schemars(title = "Follow the bucket")]
+    pub s3_follow: bool,
+    /// How often a bucket that is followed is listed, in seconds. (Default: 30)
+    #[schemars(title = "Seconds between listings", range(min = 1, max = 3600))]
+    pub s3_poll_interval: u32,
     /// Show Insights events, which CloudTrail writes when the rate of calls or errors is unusual. (Default: true)
     #[schemars(title = "Include Insights events")]
     pub include_insights: bool,
@@ -111,6 +118,8 @@ impl Default for Config {
             s3_interval: String::new(),
             s3_interval_of: "delivery".to_owned(),
             s3_account_list: String::new(),
+            s3_follow: false,
+            s3_poll_interval: 30,
             include_insights: true,
             s3_download_concurrency: 256,
             sqs_delete: true,
@@ -145,6 +154,11 @@ impl Config {
             (1..=1024).contains(&self.s3_download_concurrency),
             "s3DownloadConcurrency: {} is out of range: give 1 to 1024",
             self.s3_download_concurrency
+        );
+        ensure!(
+            (1..=3600).contains(&self.s3_poll_interval),
+            "s3PollInterval: {} is out of range: give 1 to 3600 seconds",
+            self.s3_poll_interval
         );
         let owner = self.sqs_owner_account.trim();
         ensure!(
@@ -254,6 +268,15 @@ mod tests {
                 r#"{"s3DownloadConcurrency":-1}"#,
                 "s3DownloadConcurrency: invalid value",
             ),
+            (
+                r#"{"s3PollInterval":0}"#,
+                "s3PollInterval: 0 is out of range",
+            ),
+            (
+                r#"{"s3PollInterval":"30s"}"#,
+                "s3PollInterval: invalid type",
+            ),
+            (r#"{"s3Follow":"yes"}"#, "s3Follow: invalid type"),
             (
                 r#"{"aws":{"region":1}}"#,
                 "aws.region: invalid type: integer `1`, expected a string",

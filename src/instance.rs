@@ -196,11 +196,26 @@ impl Instance {
             return anyhow!(text);
         }
         self.log.warn(&ledger.summary());
-        process::say(&for_host(&format!(
-            "{}; the first: {problem}",
-            ledger.summary()
-        )));
+        say_losses(&ledger, &problem);
         Error::new(FailureReason::Eof)
+    }
+}
+
+/// The one line about what was lost, for those who see no log.
+fn say_losses(ledger: &Ledger, problem: &str) {
+    let summary = ledger.summary();
+    process::say(&for_host(&format!("{summary}; the first: {problem}")));
+}
+
+impl Drop for Instance {
+    /// A live capture has no other end than its close.
+    fn drop(&mut self) {
+        if let (None, Some(problem)) = (&self.end, &self.first_problem) {
+            _ = process::guard("closing", || {
+                say_losses(&self.ledger, problem);
+                Ok(())
+            });
+        }
     }
 }
 

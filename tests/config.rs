@@ -250,6 +250,8 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
         "s3DownloadConcurrency",
         "s3Interval",
         "s3IntervalOf",
+        "s3Follow",
+        "s3PollInterval",
         "sqsDelete",
         "useAsync",
         "useS3SNS",

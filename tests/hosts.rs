@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use harness::aws::{Aws, Fault, Op};
 use harness::host::plugin_path;
@@ -384,6 +386,8 @@ fn the_capture_dialog() {
             ["--cloudtrail-s3interval", "Time interval", "string", ""],
             ["--cloudtrail-s3intervalof", "Interval of", "selector", "delivery"],
             ["--cloudtrail-s3accountlist", "Account IDs", "string", ""],
+            ["--cloudtrail-s3follow", "Follow the bucket", "boolean", "false"],
+            ["--cloudtrail-s3pollinterval", "Seconds between listings", "integer", "30"],
             ["--cloudtrail-includeinsights", "Include Insights events", "boolean", "true"],
             ["--cloudtrail-s3downloadconcurrency", "Concurrent downloads", "integer", "256"],
             ["--cloudtrail-sqsdelete", "Delete SQS messages", "boolean", "true"],
@@ -620,7 +624,7 @@ fn the_configurations_for_falco_work() {
     let (aws, url) = known_bucket();
     let trail = hosts.known_trail();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-config/falco");
-    // The others have no end.
+    // follow.yaml has a test of its own; that for a queue has no end.
     for example in ["s3.yaml", "folder.yaml"] {
         let example = examples.join(example);
         let yaml = fs::read_to_string(&example).unwrap();
@@ -651,4 +655,121 @@ fn the_configurations_for_falco_work() {
         ]);
         assert_eq!(lines(&shown), IDS, "{}", example.display());
     }
+}
+
+/// A log file that is delivered late: one event.
+const LATER: &str = r#"{"eventID":"later","eventTime":"2024-03-06T00:11:00Z","eventName":"Decrypt","eventSource":"kms.amazonaws.com","awsRegion":"us-east-1","eventType":"AwsApiCall"}"#;
+
+/// Deliver it once all that was there is read and there were looks for more.
+fn deliver_later(aws: &Aws) {
+    let looks = || {
+        let asked = aws.log_of(Op::ListObjects).into_iter();
+        asked
+            .filter(|request| request.query.contains_key("start-after"))
+            .count()
+    };
+    assert!(within_a_minute(|| looks() > 3), "it does not look again");
+    let name = "123456789012_CloudTrail_us-east-1_20240306T0015Z_Lh3nQ8dVfYpXr2Ka.json.gz";
+    aws.put("logs", &format!("{DAY}/{name}"), &gzip(&log_text(&[LATER])));
+}
+
+fn within_a_minute(mut done: impl FnMut() -> bool) -> bool {
+    (0..1200).any(|_| {
+        thread::sleep(Duration::from_millis(50));
+        done()
+    })
+}
+
+/// The known records, and the one that comes later.
+fn ids_with_later() -> Vec<&'static str> {
+    [&IDS[..], &["later"]].concat()
+}
+
+/// sysdig shows a log file that is delivered after it began, with plugin-config/falco/follow.yaml.
+#[test]
+fn sysdig_follows_a_bucket() {
+    let Some(hosts) = Hosts::new("follow") else {
+        return;
+    };
+    let (aws, url) = known_bucket();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-config/falco/follow.yaml");
+    let mut yaml = fs::read_to_string(example).unwrap();
+    let library = format!("library_path: {}", hosts.plugin.display());
+    let interval = format!(
+        r#""s3Interval":"2024-03-06T00:00:00Z","s3PollInterval":1,"aws":{{"endpoint":"{}"}}"#,
+        aws.endpoint()
+    );
+    for (there, here) in [
+        ("library_path: libcloudtrail.so", &*library),
+        ("s3://my-bucket/AWSLogs/", url),
+        (r#""s3Interval":"1h""#, &interval),
+    ] {
+        assert!(yaml.contains(there), "{yaml}");
+        yaml = yaml.replace(there, here);
+    }
+    let file = hosts.folder.join("falco.yaml");
+    fs::write(&file, yaml).unwrap();
+    let file = file.display().to_string();
+    // It stops by itself after the event that it waits for.
+    let arguments = [
+        "sysdig",
+        "--plugin-config-file",
+        &file,
+        "-n",
+        "10",
+        "-p",
+        "%ct.id",
+    ];
+    let sysdig = hosts
+        .command(&arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    deliver_later(&aws);
+    let output = sysdig.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(lines(&text(&output.stdout)), ids_with_later());
+}
+
+/// A live capture as Stratoshark runs it, which ends with a signal.
+#[test]
+fn falcodump_follows_a_bucket() {
+    let Some(hosts) = Hosts::new("follow-live") else {
+        return;
+    };
+    let (aws, url) = known_bucket();
+    let arguments = [
+        "falcodump",
+        "--capture",
+        "--extcap-interface",
+        "cloudtrail",
+        "--fifo",
+        "live.scap",
+        "--plugin-source",
+        url,
+        "--include-capture-processes",
+        "true",
+        "--cloudtrail-s3follow",
+        "true",
+        "--cloudtrail-s3pollinterval",
+        "1",
+        "--cloudtrail-aws-endpoint",
+        &aws.endpoint(),
+    ];
+    let mut falcodump = hosts.command(&arguments).spawn().unwrap();
+    deliver_later(&aws);
+    let shown = || {
+        let arguments = ["strato", "-r", "live.scap", "-T", "fields", "-e", "ct.id"];
+        // What is being written ends in the middle.
+        lines(&text(&hosts.output(&arguments).stdout))
+    };
+    let all = within_a_minute(|| shown().len() == 10);
+    let stopped = std::process::Command::new("kill")
+        .arg(falcodump.id().to_string())
+        .status();
+    assert!(stopped.unwrap().success());
+    falcodump.wait().unwrap();
+    assert!(all, "{:?}", shown());
+    assert_eq!(shown(), ids_with_later());
 }

@@ -86,6 +86,14 @@ pub(crate) async fn open(
         },
         accounts: Accounts::parse(&config.s3_account_list)?,
     };
+    if config.s3_follow && !matches!(location, Location::Bucket(_)) {
+        ledger.note(match location {
+            Location::Queue(_) => {
+                "s3Follow has no effect on a queue, which is followed anyway".to_owned()
+            }
+            _ => "s3Follow has no effect on a folder or file: it is read once".to_owned(),
+        });
+    }
     Ok(match location {
         Location::Path(path) => Box::new(directory::open(path, wanted, ledger).await?),
         Location::Bucket(location) => {

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use futures_util::future::{BoxFuture, try_join_all};
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::follow;
 use super::page::{Objects, Page};
 use super::{Bucket, Query};
 use crate::ledger::Ledger;
@@ -66,8 +66,9 @@ pub(super) struct Listings {
     groups: usize,
 }
 
-/// Start to look below what the user named, whose first page is known.
-pub(super) fn start(bucket: Arc<Bucket>, first: Page) -> Listings {
+/// Start to look below what the user named, whose first page may be known.
+pub(super) fn start(bucket: Arc<Bucket>, first: Option<Page>) -> Listings {
+    let again = bucket.looks_again();
     let (branches, found) = mpsc::channel(AHEAD);
     let walker = Arc::new(Walker {
         bucket,
@@ -77,13 +78,25 @@ pub(super) fn start(bucket: Arc<Bucket>, first: Page) -> Listings {
     let ledger = Arc::clone(&walker.bucket.ledger);
     let prefix = walker.bucket.location.prefix.clone();
     let level = level(&prefix);
-    let walk = tokio::spawn(async move { walker.walk(prefix, level, Some(first)).await });
+    let walk = tokio::spawn(async move { walker.walk(prefix, level, first).await });
     Listings {
         ledger,
         branches: found,
         walk: Some(walk),
         ahead: Vec::new(),
-        groups: 0,
+        // Said once, not at each look.
+        groups: usize::from(again),
+    }
+}
+
+/// Listings that are known.
+pub(super) fn known(bucket: &Bucket, listings: Vec<Listing>) -> Listings {
+    Listings {
+        ledger: Arc::clone(&bucket.ledger),
+        branches: mpsc::channel(1).1,
+        walk: None,
+        ahead: listings,
+        groups: 1,
     }
 }
 
@@ -309,7 +322,10 @@ fn listings(
                     let child = below(level, folder_name(&folder));
                     if level == Level::Account && child != Level::Kind {
                         // Digests, AWS Config, flow logs and the like.
-                        bucket.ledger.passed_over.add(1);
+                        bucket
+                            .ledger
+                            .passed_over
+                            .add(u64::from(!bucket.looks_again()));
                         return None;
                     }
                     Some(listings(bucket, folder, child, None))
@@ -325,7 +341,7 @@ fn listings(
 }
 
 /// The listing of a region, or of whatever else holds files, as far as the interval goes.
-fn files(bucket: &Bucket, prefix: String) -> Listing {
+pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
     // The region's folder, above the days; without one there is no order to rely on.
     let Some(region) = region_folder(&prefix).map(str::to_owned) else {
         return Listing {
@@ -334,12 +350,13 @@ fn files(bucket: &Bucket, prefix: String) -> Listing {
         };
     };
     let Interval { start, end } = bucket.wanted.interval;
-    let day = |time: Timestamp| {
-        let day = time.to_zoned(TimeZone::UTC).strftime("%Y/%m/%d/");
-        format!("{region}{day}")
-    };
+    let day = |time: Timestamp| format!("{region}{}", follow::day(time));
+    let seen = bucket
+        .follow
+        .as_ref()
+        .and_then(|follow| follow.memory().region(&region, &prefix));
     let after_end = end.and_then(|end| end.checked_add(SignedDuration::from_hours(24)).ok());
-    let start_after = start.map(day).filter(|start| *start > prefix);
+    let start_after = start.map(day).max(seen).filter(|start| *start > prefix);
     // What all its days begin with, so that no page holds many keys of others.
     let days = match (start.map(day), end.map(day)) {
         (Some(first), Some(last)) => {
@@ -360,7 +377,7 @@ fn files(bucket: &Bucket, prefix: String) -> Listing {
 }
 
 /// The part of a prefix up to the region's folder, if it follows the layout so far.
-fn region_folder(prefix: &str) -> Option<&str> {
+pub(super) fn region_folder(prefix: &str) -> Option<&str> {
     let mut level = Level::Above(0);
     let mut end = 0;
     for part in prefix.split_inclusive('/') {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::discover::{Listing, behind};
+use super::follow::Follow;
 use super::page::{Object, Objects, Page};
 use super::{Bucket, Query};
 use crate::trail;
@@ -188,10 +189,17 @@ impl Bucket {
     /// does not `belong` to the listing.
     pub(super) fn wanted(&self, objects: Objects, belongs: impl Fn(&str) -> bool) -> Objects {
         let mut wanted = objects.none();
+        let mut memory = self.follow.as_ref().map(Follow::memory);
         for mut object in objects {
             let key = &*object.key;
             // The console makes an empty object for each folder.
             if key.ends_with('/') && object.size == 0 || !belongs(key) {
+                continue;
+            }
+            if memory
+                .as_mut()
+                .is_some_and(|memory| !memory.is_new(&object))
+            {
                 continue;
             }
             // What is named by itself is read whatever it is called.

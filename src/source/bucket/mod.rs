@@ -2,14 +2,17 @@
 //!
 //! Accounts, kinds and regions are found with delimiter listings, side by side ([`discover`]); each region then has
 //! one listing of its own, whose keys sort by time, and these are merged ([`merge`]). No list of all keys is held.
+//! With s3Follow all this is done again and again, for what is new ([`follow`]).
 
 mod discover;
+mod follow;
 mod merge;
 pub(super) mod object;
 pub(super) mod page;
 pub(super) mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
 use aws_sdk_s3::types::EncodingType;
@@ -27,12 +30,16 @@ use crate::ledger::{Ledger, count};
 use crate::location::BucketLocation;
 use crate::trail;
 use discover::Listings;
+use follow::Follow;
 use merge::Merge;
 use page::{Object, Page, TakePage};
 use store::{Session, Store, TRIES, backoff};
 
 /// Listing requests in flight.
 const CONCURRENT_LISTS: usize = 96;
+
+/// Tries of a download where the bucket is followed, about an hour: nobody would read that log file again.
+const FOLLOW_TRIES: u32 = 300;
 
 /// What all listings of a bucket need.
 struct Bucket {
@@ -41,6 +48,8 @@ struct Bucket {
     wanted: Wanted,
     ledger: Arc<Ledger>,
     lists: Semaphore,
+    /// None where what is there is read once.
+    follow: Option<Follow>,
 }
 
 /// What to list.
@@ -85,45 +94,56 @@ pub(super) async fn open(
         delimiter: true,
         ..Query::default()
     };
-    let mut followed = false;
+    let follow = config.s3_follow && !follow::is_over(wanted.interval.end, Timestamp::now());
+    let mut redirected = false;
     let (bucket, page) = loop {
-        let store = Store::new(
+        let mut store = Store::new(
             Arc::clone(&login),
             location.bucket.clone(),
             region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
             &config.aws,
             Arc::clone(&ledger),
         );
+        if follow {
+            store.tries = FOLLOW_TRIES;
+        }
         let bucket = Bucket {
             store: Arc::new(store),
             location: location.clone(),
             wanted: wanted.clone(),
             ledger: Arc::clone(&ledger),
             lists: Semaphore::new(CONCURRENT_LISTS),
+            follow: follow
+                .then(|| Follow::new(Duration::from_secs(config.s3_poll_interval.into()))),
         };
         match bucket.try_list(&bucket.store.session(), &first).await {
             Ok(page) => break (bucket, page),
             Err(error) => {
                 // In another region than configured: S3 says which.
                 let told = aws::told_region(&error)
-                    .filter(|told| Some(told) != region.as_ref() && !followed);
+                    .filter(|told| Some(told) != region.as_ref() && !redirected);
                 if told.is_none() {
                     return Err(bucket.listing_failed(&access, &error, &first.prefix));
                 }
                 region = told;
-                followed = true;
+                redirected = true;
             }
         }
     };
     if page.objects.is_empty() && page.folders.is_empty() && page.next.is_none() {
         let url = location.url(&location.prefix);
-        bail!(
-            "there is nothing under {url}: check the prefix, which is case-sensitive (with {})",
-            access.who()
-        );
+        if !follow {
+            bail!(
+                "there is nothing under {url}: check the prefix, which is case-sensitive (with {})",
+                access.who()
+            );
+        }
+        ledger.warn(format!(
+            "there is nothing under {url} yet: log files are waited for; check the prefix, which is case-sensitive"
+        ));
     }
     let bucket = Arc::new(bucket);
-    let listings = discover::start(Arc::clone(&bucket), page);
+    let listings = discover::start(Arc::clone(&bucket), Some(page));
     Ok(BucketSource {
         bucket,
         listings: Some(listings),
@@ -153,10 +173,20 @@ impl Source for BucketSource {
                 };
                 let Some(merge) = merge else {
                     self.merge = None;
-                    return self.end();
+                    match &self.bucket.follow {
+                        None => return self.end(),
+                        Some(follow) => match follow.look(&self.bucket).await {
+                            Some(listings) => self.listings = Some(listings),
+                            None => return Ok(None),
+                        },
+                    }
+                    continue;
                 };
                 self.listings = Some(listings);
-                self.note_span(merge.first());
+                // What is followed has no end to be on the way to.
+                if self.bucket.follow.is_none() {
+                    self.note_span(merge.first());
+                }
                 self.merge = Some(merge);
             }
         })
@@ -255,6 +285,9 @@ impl Bucket {
     async fn list(&self, query: &Query) -> Result<Page> {
         let mut tries = 0;
         let mut renewed = false;
+        if let Some(follow) = &self.follow {
+            follow.asked(query);
+        }
         loop {
             let session = self.store.session();
             match self.try_list(&session, query).await {
@@ -263,16 +296,32 @@ impl Bucket {
                     renewed = true;
                     self.store.renew(&session).await?;
                 }
-                Err(error) if tries < TRIES && aws::is_transient(&error) => {
+                Err(error)
+                    if aws::is_transient(&error) && (tries < TRIES || self.follow.is_some()) =>
+                {
+                    if tries >= TRIES && self.follow.as_ref().is_some_and(Follow::is_first_trouble)
+                    {
+                        let error = self.listing_failed(&session.access, &error, &query.prefix);
+                        self.ledger
+                            .warn(format!("{error:#}; it is tried again and again"));
+                    }
                     self.ledger.retries.add(1);
                     sleep(backoff(tries)).await;
                     tries += 1;
+                    renewed = false;
                 }
                 Err(error) => {
                     return Err(self.listing_failed(&session.access, &error, &query.prefix));
                 }
             }
         }
+    }
+
+    /// Is this a look after the first?
+    fn looks_again(&self) -> bool {
+        self.follow
+            .as_ref()
+            .is_some_and(|follow| follow.memory().looks_again())
     }
 
     fn listing_failed(&self, access: &Access, error: &aws::ListError, prefix: &str) -> Error {

@@ -1,6 +1,7 @@
 //! One object's bytes, whatever happens on the way.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Result, anyhow, bail};
 use aws_sdk_s3::primitives::ByteStream;
@@ -151,21 +152,21 @@ impl Download {
                     return Ok(Some(piece));
                 }
                 // A body that ends too early, by a proxy's doing say: what is missing is asked for.
-                Ok(None) if self.offset < self.end && self.tries < TRIES => {
+                Ok(None) if self.offset < self.end && self.tries < self.store.tries => {
                     self.body = None;
-                    self.wait().await;
+                    self.wait("its download breaks off").await;
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
                     self.body = None;
-                    if self.tries >= TRIES {
+                    if self.tries >= self.store.tries {
                         bail!(
                             "its download broke off at byte {}: {}",
                             self.offset,
                             aws::chain(&error)
                         );
                     }
-                    self.wait().await;
+                    self.wait(&aws::chain(&error)).await;
                 }
             }
         }
@@ -202,6 +203,7 @@ impl Download {
                         let size = output.content_length.unwrap_or(0);
                         self.end = u64::try_from(size).unwrap_or(0);
                     }
+                    store.troubled.store(false, Ordering::Relaxed);
                     self.etag = output.e_tag;
                     self.body = Some(output.body);
                     return Ok(());
@@ -223,7 +225,11 @@ impl Download {
                 {
                     self.moved = true;
                 }
-                Err(error) if self.tries < TRIES && aws::is_transient(&error) => self.wait().await,
+                Err(error) if self.tries < store.tries && aws::is_transient(&error) => {
+                    let why = session.access.explain(&error, "reading it");
+                    self.wait(&format!("{why:#}")).await;
+                    self.renewed = false;
+                }
                 Err(error) => {
                     let explained = session.access.explain(&error, "reading it");
                     // Every other file would say the same.
@@ -240,8 +246,15 @@ impl Download {
         }
     }
 
-    async fn wait(&mut self) {
-        self.store.ledger.retries.add(1);
+    async fn wait(&mut self, why: &str) {
+        let store = &self.store;
+        store.ledger.retries.add(1);
+        if self.tries >= TRIES && !store.troubled.swap(true, Ordering::Relaxed) {
+            let key = &self.key;
+            store
+                .ledger
+                .warn(format!("{key}: {why}; it is tried again and again"));
+        }
         sleep(backoff(self.tries)).await;
         self.tries += 1;
     }

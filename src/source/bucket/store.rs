@@ -1,5 +1,6 @@
 //! One bucket as its requests need it: a client for its region with the credentials of the day.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,10 @@ pub(in crate::source) struct Store {
     /// Who pays, if not the owner.
     pub payer: Option<RequestPayer>,
     pub ledger: Arc<Ledger>,
+    /// Tries of a download, as [`TRIES`].
+    pub tries: u32,
+    /// Downloads fail for reasons that may pass, and that was said.
+    pub troubled: AtomicBool,
     login: Arc<Login>,
     session: Mutex<Session>,
 }
@@ -60,6 +65,8 @@ impl Store {
             bucket,
             payer: config.request_payer.then_some(RequestPayer::Requester),
             ledger,
+            tries: TRIES,
+            troubled: AtomicBool::new(false),
             session: Mutex::new(Session::new(&login, region)),
             login,
         }

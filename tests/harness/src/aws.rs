@@ -17,7 +17,8 @@
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
-    fs, io,
+    fs,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     pin::Pin,
@@ -363,7 +364,10 @@ impl Aws {
     pub fn put(&self, bucket: &str, key: &str, body: &[u8]) {
         let path = self.bucket(bucket).join(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, body).unwrap();
+        // It appears with all its bytes at once.
+        let mut part = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
+        part.write_all(body).unwrap();
+        part.persist(path).unwrap();
     }
 
     /// Makes an empty bucket in a region.

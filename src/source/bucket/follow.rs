@@ -1,0 +1,395 @@
+//! Following a bucket: when to look again, and which of the objects found then are new.
+//!
+//! An object is new if it was put (its LastModified) since the last look at everything began and was not seen yet.
+//! [`LOOK_BACK`] is taken off, so that what has to be remembered are hashes of the keys put in about an hour. Where keys
+//! follow CloudTrail's layout, a region's listing starts at the same time before its newest log file: a look is one
+//! request for each region, and finds what comes late.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, sleep_until};
+
+use super::discover::{self, Listing, Listings, region_folder};
+use super::page::Object;
+use super::{Bucket, Query};
+use crate::trail;
+
+/// How far a look goes back behind what was seen. A log file is named by the minute in which CloudTrail delivers it, and
+/// is in the bucket within minutes; replication to another bucket takes a quarter of an hour. Clocks differ by as much
+/// at most, or S3 refuses the request.
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(1);
+/// Accounts, kinds and regions are looked for at each look if that takes no more requests than these, or else ...
+const FEW: u32 = 10;
+/// ... so often: at one look of so many, or sooner, after this time.
+const LOOKS: u64 = 10;
+/// See [`LOOKS`].
+const DISCOVERY: Duration = Duration::from_secs(300);
+/// How long after the end of an interval log files of its last minutes are waited for.
+const AFTER_END: SignedDuration = SignedDuration::from_mins(10);
+/// Keys remembered before those that are no longer needed are looked for.
+const SEEN: usize = 4096;
+
+/// A bucket that is followed.
+pub(super) struct Follow {
+    interval: Duration,
+    memory: Mutex<Memory>,
+    /// This look has met errors that may pass, and said so.
+    warned: AtomicBool,
+}
+
+/// What is known of the looks before.
+pub(super) struct Memory {
+    /// The look under way.
+    look: Look,
+    /// The first look, at what was there, is over.
+    again: bool,
+    /// When the last complete look at everything began, or else the first one; in seconds since the epoch.
+    looked: i64,
+    /// When the newest object was put.
+    newest: Option<i64>,
+    /// Objects put since [`Memory::window`], and some before: hashes of their keys, and when they were put.
+    seen: HashMap<u64, i64>,
+    hasher: RandomState,
+    /// How many may be in there before it is cleaned.
+    room: usize,
+    regions: BTreeMap<String, Region>,
+}
+
+/// One look at a bucket.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    began: (Instant, Timestamp),
+    /// At everything, not just at the regions known.
+    full: bool,
+    /// Looks since the last such one.
+    since_full: u64,
+    /// Requests of the last such one that do not list a region.
+    requests: u32,
+}
+
+/// A region of a kind of an account.
+#[derive(Debug, Default)]
+struct Region {
+    /// What to list of it.
+    prefix: String,
+    /// It was there at the last look at everything.
+    found: bool,
+    /// The newest time in a log file's name.
+    newest: Option<i64>,
+    /// Some names do not begin as CloudTrail's do: their order within a day says nothing.
+    irregular: bool,
+}
+
+impl Follow {
+    /// Follow, beginning now.
+    pub fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            memory: Mutex::new(Memory {
+                look: Look {
+                    began: (Instant::now(), Timestamp::now()),
+                    full: true,
+                    since_full: 0,
+                    requests: 0,
+                },
+                again: false,
+                looked: Timestamp::now().as_second(),
+                newest: None,
+                seen: HashMap::new(),
+                hasher: RandomState::new(),
+                room: SEEN,
+                regions: BTreeMap::new(),
+            }),
+            warned: AtomicBool::new(false),
+        }
+    }
+
+    /// The memory, for a page of a listing.
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Count a request.
+    pub fn asked(&self, query: &Query) {
+        if query.delimiter || region_folder(&query.prefix).is_none() {
+            self.memory().look.requests += 1;
+        }
+    }
+
+    /// Is this the first trouble of this look?
+    pub fn is_first_trouble(&self) -> bool {
+        !self.warned.swap(true, Ordering::Relaxed)
+    }
+
+    /// Wait until it is time for another look, and begin it. None where nothing can come any more.
+    pub async fn look(&self, bucket: &Arc<Bucket>) -> Option<Listings> {
+        let (first, last) = {
+            let mut memory = self.memory();
+            (!memory.again, memory.end_look())
+        };
+        if first {
+            bucket.ledger.note(format!(
+                "all that was there is listed; {} is looked at again every {} seconds",
+                bucket.location.url(&bucket.location.prefix),
+                self.interval.as_secs()
+            ));
+        }
+        if is_over(bucket.wanted.interval.end, last.began.1) {
+            return None;
+        }
+        sleep_until(last.began.0 + self.interval).await;
+        self.warned.store(false, Ordering::Relaxed);
+        let known = {
+            let mut memory = self.memory();
+            memory.begin_look(first || self.discovers(&last));
+            memory.known()
+        };
+        Some(match known {
+            None => discover::start(Arc::clone(bucket), None),
+            Some(regions) => {
+                let listing = |prefix| discover::files(bucket, prefix);
+                let listings: Vec<Listing> = regions.into_iter().map(listing).collect();
+                discover::known(bucket, listings)
+            }
+        })
+    }
+
+    /// Is everything to be looked at in the look after this one?
+    fn discovers(&self, last: &Look) -> bool {
+        let time = DISCOVERY.as_secs() / self.interval.as_secs().max(1);
+        last.requests <= FEW || last.since_full + 1 >= LOOKS.min(time)
+    }
+}
+
+/// Did a look that began then find all of an interval with this end?
+pub(super) fn is_over(end: Option<Timestamp>, began: Timestamp) -> bool {
+    end.is_some_and(|end| began > end.checked_add(AFTER_END).unwrap_or(Timestamp::MAX))
+}
+
+impl Memory {
+    /// Is this a look after the first?
+    pub fn looks_again(&self) -> bool {
+        self.again
+    }
+
+    fn end_look(&mut self) -> Look {
+        self.again = true;
+        if self.look.full {
+            self.looked = self.look.began.1.as_second();
+        }
+        self.look
+    }
+
+    fn begin_look(&mut self, full: bool) {
+        self.look = Look {
+            began: (Instant::now(), Timestamp::now()),
+            full,
+            since_full: if full { 0 } else { self.look.since_full + 1 },
+            requests: if full { 0 } else { self.look.requests },
+        };
+        if full {
+            for region in self.regions.values_mut() {
+                region.found = false;
+            }
+        }
+    }
+
+    /// What to list of the regions known, unless they are to be found anew.
+    fn known(&self) -> Option<Vec<String>> {
+        let found = || self.regions.values().filter(|region| region.found);
+        (!self.look.full).then(|| found().map(|region| region.prefix.clone()).collect())
+    }
+
+    /// Objects put before are known.
+    fn window(&self) -> i64 {
+        let newest = self.newest.unwrap_or(self.looked);
+        self.looked.min(newest) - LOOK_BACK.as_secs()
+    }
+
+    /// Take note of an object listed. False where it was seen before.
+    pub fn is_new(&mut self, object: &Object) -> bool {
+        self.note_time(&object.key);
+        // Without a time it is kept in mind for good.
+        let put = object.time.map_or(i64::MAX, Timestamp::as_second);
+        if object.time.is_some() {
+            self.newest = self.newest.max(Some(put));
+        }
+        let window = self.window();
+        if put < window {
+            return !self.again;
+        }
+        if self.seen.len() >= self.room {
+            self.seen.retain(|_, put| *put >= window);
+            self.room = (self.seen.len() * 2).max(SEEN);
+        }
+        let hash = self.hasher.hash_one(&object.key);
+        self.seen.insert(hash, put).is_none()
+    }
+
+    /// Take note of the time in a region's key.
+    fn note_time(&mut self, key: &str) {
+        let Some(folder) = region_folder(key) else {
+            return;
+        };
+        let (Some(region), Some(time)) = (self.regions.get_mut(folder), trail::delivery_time(key))
+        else {
+            return;
+        };
+        let Some(name) = key[folder.len()..].strip_prefix(&*day(time)) else {
+            return;
+        };
+        region.irregular |= !name.starts_with(&stem(folder));
+        region.newest = region.newest.max(Some(time.as_second()));
+    }
+
+    /// A region was found. Where its listing starts, if not at the beginning.
+    pub fn region(&mut self, folder: &str, prefix: &str) -> Option<String> {
+        if !self.regions.contains_key(folder) {
+            self.regions.insert(folder.to_owned(), Region::default());
+        }
+        let region = self.regions.get_mut(folder)?;
+        prefix.clone_into(&mut region.prefix);
+        region.found = true;
+        if !self.again {
+            return None;
+        }
+        let start = region.newest?.min(self.looked) - LOOK_BACK.as_secs();
+        let start = Timestamp::from_second(start).ok()?;
+        let name = match region.irregular {
+            true => String::new(),
+            false => stem(folder) + &start.strftime("%Y%m%dT%H%M").to_string(),
+        };
+        Some(format!("{folder}{}{name}", day(start)))
+    }
+}
+
+/// The folder of a day.
+pub(super) fn day(time: Timestamp) -> String {
+    let time = time.to_zoned(TimeZone::UTC);
+    time.strftime("%Y/%m/%d/").to_string()
+}
+
+/// What names of log files in a region's folder begin with: `ACCOUNT_KIND_REGION_`.
+fn stem(folder: &str) -> String {
+    let folders: Vec<&str> = folder.trim_end_matches('/').rsplit('/').take(3).collect();
+    folders
+        .iter()
+        .rev()
+        .fold(String::new(), |stem, folder| stem + folder + "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOLDER: &str = "p/AWSLogs/111122223333/CloudTrail/us-east-1/";
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// Put a minute after the time in its name.
+    fn object(time: Timestamp, unique: &str) -> Object {
+        let name = time.strftime("%Y%m%dT%H%MZ");
+        Object {
+            key: format!(
+                "{FOLDER}{}{}{name}_{unique}.json.gz",
+                day(time),
+                stem(FOLDER)
+            ),
+            time: Some(time + SignedDuration::from_mins(1)),
+            ..Object::default()
+        }
+    }
+
+    #[test]
+    fn memory_stays_small_and_forgets_nothing_that_may_come_again() {
+        let follow = Follow::new(Duration::from_secs(30));
+        let mut memory = follow.memory();
+        assert_eq!(memory.region(FOLDER, FOLDER), None);
+        let mut now = time("2024-12-31T20:00:00Z");
+        memory.looked = now.as_second();
+        memory.look.began.1 = now;
+        let mut last_hour = Vec::new();
+        // A log file each second, over most of a day; a look each minute.
+        for minute in 0..1_000 {
+            now += SignedDuration::from_mins(1);
+            for n in 0..60 {
+                let object = object(now, &format!("{minute}x{n}"));
+                assert!(memory.is_new(&object));
+                assert!(!memory.is_new(&object));
+                last_hour.push(object);
+            }
+            if last_hour.len() > 60 * 60 {
+                last_hour.drain(..60);
+            }
+            memory.end_look();
+            memory.begin_look(minute % 10 == 0);
+            memory.look.began.1 = now;
+        }
+        let start = memory.region(FOLDER, FOLDER).unwrap();
+        assert!(last_hour.iter().all(|object| object.key > start));
+        assert!(last_hour.iter().all(|object| !memory.is_new(object)));
+        assert!(memory.seen.len() < 3 * 60 * 60, "{}", memory.seen.len());
+        // What was put long before was there already.
+        assert!(!memory.is_new(&object(time("2024-12-31T20:01:00Z"), "0x0")));
+    }
+
+    #[test]
+    fn a_listing_starts_an_hour_before_the_newest() {
+        let follow = Follow::new(Duration::from_secs(30));
+        let mut memory = follow.memory();
+        memory.region(FOLDER, FOLDER);
+        memory.end_look();
+        assert_eq!(memory.region(FOLDER, FOLDER), None);
+        for (newest, expected) in [
+            (
+                "2024-02-29T23:30:00Z",
+                "2024/02/29/111122223333_CloudTrail_us-east-1_20240229T2230",
+            ),
+            (
+                "2024-03-01T00:30:00Z",
+                "2024/02/29/111122223333_CloudTrail_us-east-1_20240229T2330",
+            ),
+            (
+                "2025-01-01T00:00:00Z",
+                "2024/12/31/111122223333_CloudTrail_us-east-1_20241231T2300",
+            ),
+        ] {
+            memory.is_new(&object(time(newest), "x"));
+            let start = memory.region(FOLDER, FOLDER);
+            assert_eq!(start, Some(format!("{FOLDER}{expected}")));
+        }
+        // A name from the future does not hide what comes before.
+        memory.is_new(&object(time("2999-01-01T00:00:00Z"), "x"));
+        let start = memory.region(FOLDER, FOLDER).unwrap();
+        assert!(start < object(Timestamp::now(), "x").key, "{start}");
+        // Other names may sort before those in the same day.
+        memory.looked = time("2025-01-01T09:00:00Z").as_second();
+        memory.is_new(&Object {
+            key: format!("{FOLDER}2025/01/01/a_20250101T0800Z.json.gz"),
+            ..Object::default()
+        });
+        let start = memory.region(FOLDER, FOLDER);
+        assert_eq!(start, Some(format!("{FOLDER}2025/01/01/")));
+    }
+
+    #[test]
+    fn an_interval_is_over_some_minutes_after_its_end() {
+        let end = Some(time("2024-03-05T12:00:00Z"));
+        for (began, expected) in [
+            ("2024-03-05T11:00:00Z", false),
+            ("2024-03-05T12:10:00Z", false),
+            ("2024-03-05T12:10:01Z", true),
+        ] {
+            assert_eq!(is_over(end, time(began)), expected, "{began}");
+        }
+        assert!(!is_over(None, Timestamp::now()));
+    }
+}
