@@ -197,9 +197,10 @@ impl Download {
                     }
                     // All of it, from a store that knows no ranges.
                     self.ranged &= output.content_range.is_some();
-                    if self.end == 0 || self.offset == 0 && !self.ranged {
-                        let size = output.content_length.unwrap_or(0);
-                        self.end = u64::try_from(size).unwrap_or(0);
+                    if self.offset == 0 && !self.ranged {
+                        // An answer that states less than the listing is cut short, more likely than not.
+                        let stated = u64::try_from(output.content_length.unwrap_or(0)).unwrap_or(0);
+                        self.end = self.end.max(stated);
                     }
                     self.etag = output.e_tag;
                     self.body = Some(output.body);
@@ -207,6 +208,7 @@ impl Download {
                 }
                 // Nothing is left where all had arrived.
                 Err(error) if self.offset > 0 && aws::status(&error) == Some(416) => {
+                    self.end = self.offset;
                     self.body = Some(ByteStream::default());
                     return Ok(());
                 }
