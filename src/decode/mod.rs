@@ -307,17 +307,11 @@ impl Decode {
         let mut end = false;
         let mut failure = None;
         loop {
-            while data.len() < wanted && !end {
-                let at = data.len();
-                data.resize(wanted, 0);
-                match input.read(&mut data[at..]) {
-                    Ok(n) => {
-                        data.truncate(at + n);
-                        end = n == 0;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => data.truncate(at),
+            if !end {
+                let missing = wanted - data.len();
+                match Read::take(&mut *input, missing as u64).read_to_end(&mut data) {
+                    Ok(n) => end = n < missing,
                     Err(error) => {
-                        data.truncate(at);
                         failure = Some(read_failure(&error, gzip));
                         end = true;
                     }
