@@ -319,6 +319,10 @@ impl Access {
                 SdkError::TimeoutError(_) => {
                     anyhow!("{doing}: no answer in time{to}: {message}")
                 }
+                // Nothing was sent, or the answer makes no sense.
+                SdkError::ConstructionFailure(_) => {
+                    anyhow!("{doing}{to}: {}", error.source().map_or(message, chain))
+                }
                 _ => anyhow!("{doing}: can't reach it{to}: {message}"),
             },
             _ => said(""),
@@ -692,6 +696,7 @@ pub(crate) fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResp
                     Some(
                         "RequestTimeout"
                             | "SlowDown"
+                            | "TemporaryRedirect"
                             | "Throttling"
                             | "ThrottlingException"
                             | "RequestThrottled"

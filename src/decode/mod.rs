@@ -30,8 +30,10 @@ use split::Found;
 pub(crate) const WHOLE: usize = 32 << 20;
 /// The size of such a piece, inflated.
 const PIECE: usize = 4 << 20;
-/// A record of more bytes than this is named and left out.
-pub(crate) const LARGEST_RECORD: usize = 64 << 20;
+/// A record of more bytes than this, in a file that is decoded piece by piece, is named and left out.
+const LARGEST_RECORD: usize = 64 << 20;
+/// Bytes that are looked at again, in all, to find records behind broken ones in a file.
+const SEARCHED: usize = 512 << 20;
 
 /// Records of one log file, ready for the host.
 #[derive(Debug)]
@@ -129,8 +131,11 @@ impl Decode {
         match body {
             Body::Bytes(bytes) => self.whole(bytes, &mut outcome, take)?,
             Body::File(path) => {
+                let metadata = path.metadata().context("can't be opened")?;
+                // A pipe, say, which has taken its name since: opening it would wait for its other end.
+                ensure!(metadata.is_file(), "is no file any more");
+                let size = metadata.len();
                 let mut file = File::open(path).context("can't be opened")?;
-                let size = file.metadata().map_or(0, |metadata| metadata.len());
                 if size > WHOLE as u64 {
                     self.pieces(Counted::new(file), &mut outcome, take)?;
                 } else {
@@ -307,17 +312,11 @@ impl Decode {
         let mut end = false;
         let mut failure = None;
         loop {
-            while data.len() < wanted && !end {
-                let at = data.len();
-                data.resize(wanted, 0);
-                match input.read(&mut data[at..]) {
-                    Ok(n) => {
-                        data.truncate(at + n);
-                        end = n == 0;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => data.truncate(at),
+            if !end {
+                let missing = wanted - data.len();
+                match Read::take(&mut *input, missing as u64).read_to_end(&mut data) {
+                    Ok(n) => end = n < missing,
                     Err(error) => {
-                        data.truncate(at);
                         failure = Some(read_failure(&error, gzip));
                         end = true;
                     }
@@ -328,11 +327,10 @@ impl Decode {
             if used == 0 && !end {
                 if wanted < LARGEST_RECORD {
                     wanted *= 2;
-                    continue;
+                } else {
+                    splitter.skip();
                 }
-                outcome.problems.push(format!("has a record, or something else, of more than {} MB, which is left out with all behind it", LARGEST_RECORD >> 20));
-                outcome.damaged = true;
-                break;
+                continue;
             }
             let rest = data[used..].to_vec();
             let mut records = Vec::with_capacity(found.len());
@@ -344,7 +342,7 @@ impl Decode {
             if !self.give(piece, records, outcome, take) {
                 return Ok(());
             }
-            wanted = PIECE.max(data.len() * 2);
+            wanted = (data.len() * 2).clamp(PIECE, LARGEST_RECORD);
             if end {
                 break;
             }
@@ -421,14 +419,18 @@ fn inflate(bytes: &[u8], data: &mut Vec<u8>) -> Option<usize> {
     let mut inflater = Decompressor::new();
     let mut length = 0;
     let mut start = 0;
+    // A few false ends are to be expected in a large file, many in a hostile one.
+    let mut guesses = 64;
     while start < bytes.len() {
         let member = &bytes[start..];
         let next = memmem::find_iter(&member[1..], &[0x1f, 0x8b, 0x08]).map(|at| at + 1);
-        // A few false ones are to be expected in a large file, many in a hostile one.
-        let ends = next.take(64).chain([member.len()]);
-        let (end, inflated) = ends.into_iter().find_map(|end| {
-            let inflated = inflate_member(&mut inflater, &member[..end], data, length)?;
-            Some((end, inflated))
+        let (end, inflated) = next.chain([member.len()]).find_map(|end| {
+            if guesses == 0 {
+                return None;
+            }
+            let inflated = inflate_member(&mut inflater, &member[..end], data, length);
+            guesses -= usize::from(inflated.is_none());
+            Some((end, inflated?))
         })?;
         start += end;
         length += inflated;
@@ -620,9 +622,13 @@ impl<'d> Visitor<'d> for List<'_, 'd, '_> {
 }
 
 /// Finds records in JSON that comes in pieces and may be broken.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Splitter {
     place: Place,
+    /// In a value that is too large to hold.
+    skipping: Option<Skip>,
+    /// How much of [`SEARCHED`] is left.
+    searches: usize,
     /// Documents begun.
     documents: u64,
     /// A list of records was begun.
@@ -644,18 +650,51 @@ enum Place {
     List { in_object: bool },
 }
 
+impl Default for Splitter {
+    fn default() -> Self {
+        Self {
+            place: Place::default(),
+            skipping: None,
+            searches: SEARCHED,
+            documents: 0,
+            has_list: false,
+            unreadable: 0,
+            first_unreadable: None,
+            garbage: 0,
+        }
+    }
+}
+
 impl Splitter {
     /// Find records in `data`, which goes on where the last call's used bytes ended. Gives how many bytes are done
     /// with; all, if this is the `end`.
     fn run(&mut self, data: &[u8], end: bool, found: &mut Vec<Range<usize>>) -> usize {
         let mut at = 0;
+        if let Some(skip) = &mut self.skipping {
+            match skip.end(data) {
+                Some(length) => at = length,
+                None => return data.len(),
+            }
+            self.skipping = None;
+        }
         while let Some(next) = self.step(data, at, end, found) {
             at = next;
         }
         if end {
             return data.len();
         }
-        at
+        skip_space(data, at)
+    }
+
+    /// Pass over the value that comes next, which is too large to hold.
+    fn skip(&mut self) {
+        let is_record = matches!(self.place, Place::List { .. });
+        // Else a key and its value.
+        self.skipping = Some(Skip::new(if is_record { 1 } else { 2 }));
+        if is_record {
+            let why = format!("has more than {} MB", LARGEST_RECORD >> 20);
+            self.lose(why, 0);
+        }
     }
 
     /// Did the data end within a document?
@@ -744,8 +783,9 @@ impl Splitter {
                 Ok(_) => return Some(self.lose("is no object".to_owned(), at + length)),
                 // Its brackets may balance with those of others that it swallowed.
                 Err(error) => {
-                    let next = next_record(data, at + 1).unwrap_or(at + length);
-                    return Some(self.lose(format!("is broken: {error}"), next.min(at + length)));
+                    let next = self.next_record(data, at + 1..at + length);
+                    let next = next.unwrap_or(at + length);
+                    return Some(self.lose(format!("is broken: {error}"), next));
                 }
             }
         }
@@ -753,17 +793,125 @@ impl Splitter {
         if !end {
             return None;
         }
-        match next_record(data, at + 1) {
+        match self.next_record(data, at + 1..data.len()) {
             Some(next) => Some(self.lose("is broken: it has no end".to_owned(), next)),
             // The rest of a file that is cut short, which is named by itself.
             None => Some(data.len()),
         }
     }
 
+    /// The next object after a broken one that looks like a record: it parses and has an event time.
+    fn next_record(&mut self, data: &[u8], within: Range<usize>) -> Option<usize> {
+        let start = within.start;
+        // Objects within the broken record are tried as well, and may go on to the end of the data.
+        memchr::memchr_iter(b'{', &data[within])
+            .map(|at| start + at)
+            .map_while(|at| {
+                let end = value_end(data, at);
+                let length = end.unwrap_or(data.len()) - at;
+                self.searches = self.searches.checked_sub(length)?;
+                Some((at, end))
+            })
+            .find(|&(at, end)| {
+                end.is_some_and(|end| {
+                    let value = &data[at..end];
+                    record::head(value).time.is_some()
+                        && serde_json::from_slice::<IgnoredAny>(value).is_ok()
+                })
+            })
+            .map(|(at, _)| at)
+    }
+
     fn lose(&mut self, why: String, next: usize) -> usize {
         self.unreadable += 1;
         self.first_unreadable.get_or_insert(why);
         next
+    }
+}
+
+/// Finds the end of what is too large to hold, by its brackets and quotes alone.
+#[derive(Debug)]
+struct Skip {
+    /// Values to pass over: a key counts.
+    values: u8,
+    within: Within,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Within {
+    /// Before a value.
+    Nothing,
+    /// A number, say.
+    Scalar,
+    /// So many brackets.
+    Brackets { depth: u64 },
+    /// A string within so many brackets.
+    String { depth: u64, escaped: bool },
+}
+
+impl Skip {
+    fn new(values: u8) -> Self {
+        Self {
+            values,
+            within: Within::Nothing,
+        }
+    }
+
+    /// Where it ends, if it does in this piece.
+    fn end(&mut self, data: &[u8]) -> Option<usize> {
+        use Within::{Brackets, Nothing, Scalar, String};
+        let mut at = 0;
+        loop {
+            let byte = *data.get(at)?;
+            let next = match (self.within, byte) {
+                (
+                    String {
+                        depth,
+                        escaped: true,
+                    },
+                    _,
+                ) => String {
+                    depth,
+                    escaped: false,
+                },
+                (String { depth, .. }, b'"') => Brackets { depth },
+                (String { depth, .. }, b'\\') => String {
+                    depth,
+                    escaped: true,
+                },
+                (within @ String { .. }, _) => {
+                    at += memchr::memchr2(b'"', b'\\', &data[at..]).unwrap_or(data.len() - at);
+                    self.within = within;
+                    continue;
+                }
+                // What comes behind the value is left there.
+                (Nothing | Scalar, b',' | b']' | b'}') => return Some(at),
+                (Nothing, b':' | b' ' | b'\n' | b'\r' | b'\t') => Nothing,
+                (Scalar, b':' | b' ' | b'\n' | b'\r' | b'\t') => Brackets { depth: 0 },
+                (Nothing, b'"') => String {
+                    depth: 0,
+                    escaped: false,
+                },
+                (Brackets { depth }, b'"') => String {
+                    depth,
+                    escaped: false,
+                },
+                (Nothing, b'{' | b'[') => Brackets { depth: 1 },
+                (Nothing | Scalar, _) => Scalar,
+                (Brackets { depth }, b'{' | b'[') => Brackets { depth: depth + 1 },
+                (Brackets { depth }, b'}' | b']') => Brackets { depth: depth - 1 },
+                (within @ Brackets { .. }, _) => within,
+            };
+            at += 1;
+            self.within = next;
+            if next == (Brackets { depth: 0 }) {
+                self.values -= 1;
+                self.within = Nothing;
+                if self.values == 0 {
+                    return Some(at);
+                }
+            }
+        }
     }
 }
 
@@ -806,22 +954,6 @@ fn value_end(data: &[u8], at: usize) -> Option<usize> {
         }
     }
     None
-}
-
-/// The next object after a broken one that looks like a record: it parses and has an event time.
-fn next_record(data: &[u8], from: usize) -> Option<usize> {
-    // Objects within the broken record are tried as well, so their number is bounded.
-    memchr::memchr_iter(b'{', &data[from..])
-        .map(|at| from + at)
-        .take(100_000)
-        .find(|&at| {
-            value_end(data, at).is_some_and(|end| {
-                let value = &data[at..end];
-                end - at < LARGEST_RECORD
-                    && record::head(value).time.is_some()
-                    && serde_json::from_slice::<IgnoredAny>(value).is_ok()
-            })
-        })
 }
 
 #[cfg(test)]

@@ -197,11 +197,11 @@ impl Download {
                         ));
                     }
                     // A store that knows no ranges gives all of it.
-                    let whole = self.ranged && output.content_range.is_none();
-                    self.ranged &= !whole;
-                    if self.end == 0 || whole {
-                        let size = output.content_length.unwrap_or(0);
-                        self.end = u64::try_from(size).unwrap_or(0);
+                    self.ranged &= output.content_range.is_some();
+                    if self.offset == 0 && !self.ranged {
+                        // An answer that states less than the listing is cut short, more likely than not.
+                        let stated = u64::try_from(output.content_length.unwrap_or(0)).unwrap_or(0);
+                        self.end = self.end.max(stated);
                     }
                     store.troubled.store(false, Ordering::Relaxed);
                     self.etag = output.e_tag;
@@ -210,6 +210,7 @@ impl Download {
                 }
                 // Nothing is left where all had arrived.
                 Err(error) if self.offset > 0 && aws::status(&error) == Some(416) => {
+                    self.end = self.offset;
                     self.body = Some(ByteStream::default());
                     return Ok(());
                 }

@@ -403,6 +403,7 @@ fn clean<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
     let kept = [
         "PATH",
         "CLOUDTRAIL_PLUGIN",
+        "FAULT_RUNS",
         "LD_LIBRARY_PATH",
         "SYSTEMROOT",
         "TMPDIR",

@@ -40,6 +40,10 @@ pub trait Objects: Send + Sync + 'static {
     fn key(&self, index: usize) -> String;
     /// The body of one.
     fn body(&self, index: usize) -> Bytes;
+    /// The storage class of one.
+    fn class(&self, _index: usize) -> &str {
+        "STANDARD"
+    }
 }
 
 /// What was asked for so far.
@@ -168,7 +172,11 @@ async fn answer(
         error(StatusCode::NOT_IMPLEMENTED, "NotImplemented")
     } else if key.is_empty() {
         counts.lists.fetch_add(1, Relaxed);
-        let page = list(&*state.objects, &query(uri.query().unwrap_or_default()));
+        let page = list(
+            &*state.objects,
+            &query(uri.query().unwrap_or_default()),
+            PAGE,
+        );
         Response::new(Full::from(page))
     } else {
         counts.gets.fetch_add(1, Relaxed);
@@ -193,7 +201,7 @@ fn error(status: StatusCode, code: &str) -> Response<Full<Bytes>> {
     response
 }
 
-fn query(query: &str) -> HashMap<&str, String> {
+pub(crate) fn query(query: &str) -> HashMap<&str, String> {
     query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
@@ -202,7 +210,7 @@ fn query(query: &str) -> HashMap<&str, String> {
 }
 
 /// The first object whose key is not below.
-fn position(objects: &dyn Objects, key: &str) -> usize {
+pub(crate) fn position(objects: &dyn Objects, key: &str) -> usize {
     let (mut low, mut high) = (0, objects.count());
     while low < high {
         let middle = (low + high) / 2;
@@ -215,7 +223,8 @@ fn position(objects: &dyn Objects, key: &str) -> usize {
     low
 }
 
-fn get(body: Bytes, headers: &HeaderMap) -> Response<Full<Bytes>> {
+/// An object, or the part of it that was asked for.
+pub(crate) fn get(body: Bytes, headers: &HeaderMap) -> Response<Full<Bytes>> {
     let range = headers
         .get(RANGE)
         .and_then(|range| range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-'))
@@ -238,11 +247,11 @@ fn get(body: Bytes, headers: &HeaderMap) -> Response<Full<Bytes>> {
     response.unwrap()
 }
 
-/// A page, as ListObjectsV2 gives it.
-fn list(objects: &dyn Objects, query: &HashMap<&str, String>) -> String {
+/// A page of so many keys at most, as ListObjectsV2 gives it.
+pub(crate) fn list(objects: &dyn Objects, query: &HashMap<&str, String>, page: usize) -> String {
     let asked = |name| query.get(name).map_or("", String::as_str);
     let (prefix, delimiter) = (asked("prefix"), asked("delimiter"));
-    let most = asked("max-keys").parse().unwrap_or(PAGE).min(PAGE);
+    let most = asked("max-keys").parse().unwrap_or(page).min(page);
     // A token is where to go on.
     let mut index = asked("continuation-token").parse().unwrap_or_else(|_| {
         let after = match asked("start-after") {
@@ -275,11 +284,11 @@ fn list(objects: &dyn Objects, query: &HashMap<&str, String>) -> String {
                 index = position(objects, &format!("{folder}\u{10ffff}"));
             }
             None => {
-                let size = objects.body(index).len();
+                let (size, class) = (objects.body(index).len(), objects.class(index));
                 write!(
                     found,
                     "<Contents><Key>{key}</Key><LastModified>2024-03-06T00:00:00.000Z</LastModified>\
-                     <ETag>&quot;1&quot;</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+                     <ETag>&quot;1&quot;</ETag><Size>{size}</Size><StorageClass>{class}</StorageClass></Contents>"
                 )
                 .unwrap();
                 index += 1;
