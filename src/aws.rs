@@ -33,6 +33,7 @@ use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::config;
+use crate::location::presentable;
 use crate::process::panic_text;
 
 /// Where to ask for a bucket's region, one for each partition of AWS: a bucket's name is known in its own only.
@@ -264,7 +265,7 @@ impl Access {
         };
         let code = code(error);
         let to = self.endpoint.as_ref().map_or_else(String::new, |endpoint| {
-            format!(" (aws.endpoint is {endpoint})")
+            format!(" (aws.endpoint is {})", presentable(endpoint))
         });
         let service = if doing.contains("queue") { "SQS" } else { "S3" };
         match code.as_str() {
@@ -273,7 +274,7 @@ impl Access {
             "NoSuchBucket" => anyhow!(
                 "{doing}: there is no such bucket (NoSuchBucket): check its name{}",
                 match &self.endpoint {
-                    Some(endpoint) => format!(" and aws.endpoint, {endpoint}"),
+                    Some(endpoint) => format!(" and aws.endpoint, {}", presentable(endpoint)),
                     None => String::new(),
                 }
             ),

@@ -170,7 +170,8 @@ impl Config {
             endpoint.is_empty()
                 || endpoint.starts_with("http://")
                 || endpoint.starts_with("https://"),
-            "aws.endpoint: {endpoint:?} is no URL: it begins with https:// or http://"
+            "aws.endpoint: {:?} is no URL: it begins with https:// or http://",
+            crate::location::presentable(endpoint)
         );
         let role = self.aws.role_arn.trim();
         ensure!(

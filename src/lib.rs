@@ -14,6 +14,8 @@ mod decode;
 mod event;
 mod exports;
 pub mod fields;
+#[cfg(any(fuzzing, test))]
+pub mod fuzz;
 mod host_log;
 mod instance;
 mod ledger;

@@ -51,6 +51,29 @@ impl BucketLocation {
 const FORMS: &str =
     "give a folder or file, a bucket as s3://BUCKET/PREFIX, or a queue as sqs://NAME";
 
+/// A URL, or its host, as errors may show it: without a password, and without the query of a signed one.
+pub(crate) fn presentable(url: &str) -> String {
+    let (scheme, rest) = match url.find("://") {
+        Some(at) => url.split_at(at + 3),
+        None => ("", url),
+    };
+    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let host = match host.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => host.to_owned(),
+    };
+    let is_secret = |query: &str| {
+        let query = query.to_ascii_lowercase();
+        ["signature=", "x-amz-", "token=", "awsaccesskeyid="]
+            .iter()
+            .any(|name| query.contains(name))
+    };
+    match path.split_once('?') {
+        Some((path, query)) if is_secret(query) => format!("{scheme}{host}{path}?…"),
+        _ => format!("{scheme}{host}{path}"),
+    }
+}
+
 impl Location {
     /// Read what a user wrote. `endpoint` is that of the configuration, whose own https:// URLs are buckets and queues too.
     pub fn parse(params: &str, endpoint: &str) -> Result<Self> {
@@ -65,12 +88,13 @@ impl Location {
         else {
             return Ok(Self::Path(expand_home(params)));
         };
+        let shown = &presentable(params);
         match scheme.to_ascii_lowercase().as_str() {
-            "s3" => s3(rest, params),
-            "file" => file(rest, params),
-            "http" | "https" => web(scheme, rest, params, endpoint),
-            "sqs" => sqs(rest, params),
-            _ => bail!("{params}: {scheme}:// is not known here; {FORMS}"),
+            "s3" => s3(rest, shown),
+            "file" => file(rest, shown),
+            "http" | "https" => web(scheme, rest, shown, endpoint),
+            "sqs" => sqs(rest, shown),
+            _ => bail!("{shown}: {scheme}:// is not known here; {FORMS}"),
         }
     }
 }
@@ -119,7 +143,8 @@ fn bucket_location(
             && bucket
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
-        "{params}: {bucket:?} can't be a bucket's name, which has 3 to 63 letters, digits, dots and hyphens"
+        "{params}: {:?} can't be a bucket's name, which has 3 to 63 letters, digits, dots and hyphens",
+        presentable(bucket)
     );
     Ok(Location::Bucket(BucketLocation {
         bucket: bucket.to_owned(),

@@ -396,3 +396,100 @@ fn inflated_size(body: &Body) -> usize {
         Body::Stream(_) => WHOLE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Fetch;
+
+    /// Where a source panics.
+    #[derive(Clone, Copy, PartialEq)]
+    enum At {
+        Next,
+        Fetch,
+        Fetching,
+        Closing,
+    }
+
+    struct Poisoned {
+        at: At,
+        named: bool,
+    }
+
+    impl Source for Poisoned {
+        fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
+            assert!(self.at != At::Next, "poison");
+            let at = self.at;
+            let fetch: Fetch = Box::new(move || {
+                assert!(at != At::Fetch, "poison");
+                Box::pin(async move {
+                    assert!(at != At::Fetching, "poison");
+                    Ok(Body::Bytes(b"{\"Records\":[{}]}".to_vec()))
+                })
+            });
+            let file = LogFile {
+                name: "a".to_owned(),
+                size: 0,
+                delivered: None,
+                fetch,
+                receipt: None,
+            };
+            let first = !std::mem::replace(&mut self.named, true);
+            Box::pin(std::future::ready(Ok(first.then_some(file))))
+        }
+
+        fn closing(&self) -> BoxFuture<'static, ()> {
+            let at = self.at;
+            Box::pin(async move { assert!(at != At::Closing, "poison") })
+        }
+    }
+
+    /// What a pipeline gives: the outcome of its log files, and its end.
+    fn run(at: At) -> (Vec<Result<Outcome>>, Result<()>) {
+        let limits = Limits {
+            concurrency: 2,
+            include_insights: true,
+            events: Interval::default(),
+        };
+        let source = Box::new(Poisoned { at, named: false });
+        let mut pipeline = Pipeline::start(start_runtime().expect("threads"), source, limits);
+        let mut outcomes = Vec::new();
+        let wait = Duration::from_secs(60);
+        loop {
+            match pipeline.next_file(wait) {
+                Ok(Next::Item(mut file)) => loop {
+                    match pipeline.next_part(&mut file, wait) {
+                        Some(Part::Chunk(_)) => {}
+                        Some(Part::Done(outcome)) => break outcomes.push(outcome),
+                        None => panic!("it hangs"),
+                    }
+                },
+                Ok(Next::End) => return (outcomes, Ok(())),
+                Ok(Next::Wait) => panic!("it hangs"),
+                Err(error) => return (outcomes, Err(error)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_of_a_source_is_an_error_and_never_an_end() {
+        let (outcomes, end) = run(At::Next);
+        assert!(outcomes.is_empty());
+        assert_eq!(
+            end.expect_err("poison").to_string(),
+            "internal error: poison"
+        );
+        for at in [At::Fetch, At::Fetching] {
+            let (mut outcomes, end) = run(at);
+            assert!(end.is_ok());
+            let error = outcomes.pop().expect("a file").expect_err("poison");
+            assert_eq!(error.to_string(), "internal error: poison");
+        }
+    }
+
+    #[test]
+    fn a_panic_at_the_end_ends_no_host() {
+        let (outcomes, end) = run(At::Closing);
+        assert!(end.is_ok() && outcomes.len() == 1 && outcomes[0].is_ok());
+    }
+}

@@ -380,7 +380,7 @@ fn of_bucket(seed: u64) {
 fn what_goes_wrong_with_a_bucket_is_made_good_or_named() {
     alone(
         "what_goes_wrong_with_a_bucket_is_made_good_or_named",
-        || for_each_seed(0..300, of_bucket),
+        || for_each_seed(0..150, of_bucket),
     );
 }
 
@@ -494,7 +494,7 @@ fn with_an_end(seed: u64) {
 fn what_ends_a_capture_comes_behind_all_that_was_there_before() {
     alone(
         "what_ends_a_capture_comes_behind_all_that_was_there_before",
-        || for_each_seed(0..60, with_an_end),
+        || for_each_seed(0..40, with_an_end),
     );
 }
 
@@ -646,6 +646,6 @@ fn of_queue(seed: u64) {
 #[test]
 fn what_goes_wrong_with_a_queue_costs_no_event() {
     alone("what_goes_wrong_with_a_queue_costs_no_event", || {
-        for_each_seed(0..100, of_queue);
+        for_each_seed(0..50, of_queue);
     });
 }

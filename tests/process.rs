@@ -333,16 +333,34 @@ fn captures_can_be_opened_and_closed_many_times_with_work_in_flight() {
             aws.fault(|request| request.op == Op::GetObject, Fault::StallAfter(20));
             let folder = TempDir::new().unwrap();
             let config = config(&aws, &folder);
+            let trail = folder.path().join("trail");
+            let mut maker = Maker::new(1);
+            for file in maker.trail(&["123456789012"], &["us-east-1"], "20240305T1205Z", 9, 300) {
+                file.write(&trail);
+            }
+            let trail = trail.to_str().unwrap();
             let before = threads();
-            for round in 0..30 {
+            // 100 libraries, 1,000 captures.
+            for round in 0..100 {
                 let library = Library::load().unwrap();
                 let plugin = library.init(&config).unwrap();
-                let mut instance = plugin.open("s3://logs").unwrap();
-                if round % 2 == 0 {
-                    assert_eq!(instance.next_batch().status, Status::Timeout);
+                for capture in 0..10 {
+                    let params = if capture == 0 { "s3://logs" } else { trail };
+                    let mut instance = plugin.open(params).unwrap();
+                    // In the midst of things, or at once.
+                    if (round + capture) % 2 == 0 {
+                        let status = instance.next_batch().status;
+                        let wanted = if capture == 0 {
+                            Status::Timeout
+                        } else {
+                            Status::More
+                        };
+                        assert_eq!(status, wanted);
+                    }
                 }
             }
             wait_for_end_of_threads(&before);
+            assert_eq!(late_logs(), []);
         },
     );
 }

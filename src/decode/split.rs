@@ -20,7 +20,7 @@ const TIME: &[u8] = b"\"eventTime\":";
 
 /// A record found.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Found {
+pub(crate) struct Found {
     pub range: Range<usize>,
     /// Where the value of its `eventTime` begins, if that was seen on the way.
     pub time: Option<usize>,
@@ -40,7 +40,7 @@ impl Found {
 }
 
 /// Find the records in `data`. False where it is of another form, or broken.
-pub(super) fn split(data: &[u8], found: &mut Vec<Found>) -> bool {
+pub(crate) fn split(data: &[u8], found: &mut Vec<Found>) -> bool {
     let list = data
         .trim_ascii_end()
         .strip_prefix(HEAD)

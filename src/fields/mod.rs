@@ -54,7 +54,7 @@ const COMPUTED: Range<usize> = 0..0;
 const UUID: usize = 38;
 
 /// Where an event's payload begins, behind its header: ranges count from the event's start.
-const PAYLOAD: usize = 38;
+pub(crate) const PAYLOAD: usize = 38;
 
 const fn field(
     name: &'static str,

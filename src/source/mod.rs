@@ -5,6 +5,9 @@ mod bucket;
 mod directory;
 mod queue;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use queue::fuzz_message as queue_message;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

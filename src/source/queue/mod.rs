@@ -327,6 +327,16 @@ async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, ledger: Arc<Ledger>
     }
 }
 
+/// See [`crate::fuzz`].
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz_message(body: &str) {
+    let parsed = message::parse(body);
+    let envelope = serde_json::json!({"Type": "Notification", "Message": body}).to_string();
+    // An envelope in an envelope is none of SNS's.
+    let wrapped = message::parse(&envelope);
+    assert!(wrapped == parsed || matches!(wrapped, Message::Unknown(_)));
+}
+
 /// A worker that panicked.
 fn internal(dead: JoinError) -> Error {
     Error::new(dead).context("internal error: the queue's requests ended")

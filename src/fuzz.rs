@@ -1,0 +1,289 @@
+//! What must hold of whatever comes from outside: a function for each target of `fuzz/`, which panics where it doesn't.
+//!
+//! It is there for fuzzing and for unit tests, which replay the inputs in `fuzz/corpus`.
+
+use std::ffi::CStr;
+
+use bumpalo::Bump;
+use falco_plugin::api::{
+    ss_plugin_extract_field, ss_plugin_extract_field__bindgen_ty_1, ss_plugin_extract_value_offsets,
+};
+use jiff::Timestamp;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::config::Config;
+use crate::decode::{Decode, split};
+use crate::fields::{Extractor, FIELDS, PAYLOAD};
+use crate::location::Location;
+use crate::source::{Body, queue_message};
+use crate::{record, trail};
+
+/// What a log file gives: records in order, and its books.
+type Decoded = Result<(Vec<Vec<u8>>, [u64; 3], Vec<String>), String>;
+
+fn decode(body: Body) -> Decoded {
+    let decode = Decode {
+        include_insights: true,
+        ..Decode::default()
+    };
+    let mut records = Vec::new();
+    let outcome = decode.run(body, &mut |chunk| {
+        let mut number = 0;
+        while let Some((record, _)) = chunk.record(number) {
+            records.push(record.to_vec());
+            number += 1;
+        }
+        true
+    });
+    let outcome = outcome.map_err(|error| format!("{error:#}"))?;
+    // How far a damaged one was read depends on what came at once.
+    let bytes = if outcome.problems.is_empty() {
+        outcome.bytes
+    } else {
+        0
+    };
+    let books = [outcome.found, outcome.unreadable, bytes];
+    assert_eq!(
+        outcome.found,
+        records.len() as u64 + outcome.unreadable,
+        "the books"
+    );
+    let named = !outcome.problems.is_empty();
+    assert!(
+        named || outcome.unreadable == 0 && !outcome.damaged,
+        "named"
+    );
+    Ok((records, books, outcome.problems))
+}
+
+fn in_pieces(data: &[u8], size: usize) -> Body {
+    let (sender, pieces) = tokio::sync::mpsc::channel(data.len() / size + 1);
+    for piece in data.chunks(size) {
+        // There is room for all.
+        _ = sender.try_send(Ok(piece.to_vec()));
+    }
+    Body::Stream(pieces)
+}
+
+/// A log file, compressed or not: the records are the same whatever the pieces that it comes in.
+pub fn log_file(data: &[u8]) {
+    let streamed = decode(in_pieces(data, 1 << 20));
+    // How much of damaged data can be inflated depends on what comes at once.
+    let is_damaged = format!("{streamed:?}").contains("is damaged");
+    for size in [1, 7] {
+        let others = decode(in_pieces(data, size));
+        assert!(
+            is_damaged || others == streamed,
+            "{size} bytes each: {others:?}, {streamed:?}"
+        );
+    }
+    let whole = decode(Body::Bytes(data.to_vec()));
+    // What has no end of a record, or more, is lost by the one and told by the other.
+    if let Ok((records, books, problems)) = streamed
+        && problems.is_empty()
+    {
+        let whole = whole.expect("records");
+        assert_eq!((records, books), (whole.0, whole.1));
+        assert!(whole.2.is_empty(), "{:?}", whole.2);
+    }
+}
+
+/// The fast splitter agrees with serde_json.
+pub fn split(data: &[u8]) {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct LogFile<'a> {
+        #[serde(borrow)]
+        records: Vec<&'a RawValue>,
+    }
+    let mut found = Vec::new();
+    if !split::split(data, &mut found) {
+        return;
+    }
+    let ranges: Vec<&[u8]> = found
+        .iter()
+        .map(|found| &data[found.range.clone()])
+        .collect();
+    for (found, record) in found.iter().zip(&ranges) {
+        if let Some(time) = found.time(data)
+            && serde_json::from_slice::<IgnoredAny>(record).is_ok()
+        {
+            assert_eq!(time, record::head(record).time, "the time");
+        }
+    }
+    match serde_json::from_slice::<LogFile>(data) {
+        Ok(file) => {
+            let records = file.records.iter().map(|record| record.get().as_bytes());
+            assert_eq!(ranges, records.collect::<Vec<_>>());
+        }
+        // What it takes beyond that, it takes together.
+        Err(_) => {
+            let records = ranges.join(&b',');
+            let together = [b"{\"Records\":[", &*records, b"]}"].concat();
+            assert_eq!(data.trim_ascii_end(), together);
+        }
+    }
+}
+
+fn request(field: usize) -> ss_plugin_extract_field {
+    ss_plugin_extract_field {
+        res: ss_plugin_extract_field__bindgen_ty_1 {
+            u64_: std::ptr::null_mut(),
+        },
+        res_len: 0,
+        field_id: field as u32,
+        field: std::ptr::null(),
+        arg_key: std::ptr::null(),
+        arg_index: 0,
+        arg_present: 0,
+        ftype: 0,
+        flist: 0,
+    }
+}
+
+/// A field's values as text.
+fn values(request: &ss_plugin_extract_field) -> Vec<String> {
+    let count = request.res_len as usize;
+    let values = (0..count).map(|at| match FIELDS[request.field_id as usize].kind() {
+        // SAFETY: there are so many numbers.
+        "uint64" => unsafe { (*request.res.u64_.add(at)).to_string() },
+        _ => {
+            // SAFETY: there are so many C strings.
+            let value = unsafe { CStr::from_ptr(*request.res.str_.add(at)) };
+            value.to_str().expect("UTF-8").to_owned()
+        }
+    });
+    values.collect()
+}
+
+/// A record: every field, all at once and one by one, has one value, which is what its range in the record says.
+pub fn record(data: &[u8]) {
+    let storage = Bump::new();
+    let mut requests: Vec<_> = (0..FIELDS.len()).map(request).collect();
+    let mut offsets = ss_plugin_extract_value_offsets {
+        start: std::ptr::null_mut(),
+        length: std::ptr::null_mut(),
+    };
+    let mut extractor = Extractor::default();
+    extractor
+        .extract_fields(1, data, &mut requests, Some(&mut offsets), &storage)
+        .expect("values");
+    let valid = std::str::from_utf8(data)
+        .is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+    let mut one_by_one = Extractor::default();
+    for (at, all) in requests.iter().enumerate() {
+        let field = &FIELDS[at];
+        let found = values(all);
+        let mut alone = [request(at)];
+        one_by_one
+            .extract_fields(1, data, &mut alone, None, &storage)
+            .expect("a value");
+        assert_eq!(values(&alone[0]), found, "{}", field.name);
+        // SAFETY: the arrays are as long as there are requests.
+        let (start, length) = unsafe {
+            (
+                *offsets.start.add(at) as usize,
+                *offsets.length.add(at) as usize,
+            )
+        };
+        if length == 0 {
+            continue;
+        }
+        let token = &data[start - PAYLOAD..][..length];
+        if !valid {
+            continue;
+        }
+        let value = found.first().expect("a range has a value");
+        let token = std::str::from_utf8(token).expect("UTF-8");
+        serde_json::from_str::<IgnoredAny>(token).expect("a token");
+        if field.path().is_none() {
+            continue;
+        }
+        match serde_json::from_str::<String>(token) {
+            Ok(text) if *value != token => {
+                assert_eq!(*value, text.replace('\0', "\\u0000"), "{}", field.name);
+            }
+            Err(_) if !token.starts_with('"') && field.kind() == "string" => {
+                assert_eq!(value, token, "{}", field.name);
+            }
+            _ => {}
+        }
+    }
+    _ = extractor.event_string(data);
+    _ = record::head(data);
+}
+
+/// Keys, and what users write about them.
+pub fn key(data: &[u8]) {
+    let text = &*String::from_utf8_lossy(data);
+    let time = trail::delivery_time(text);
+    if let Some(time) = time {
+        assert!(text.contains(&time.strftime("%Y%m%dT%H%MZ").to_string()));
+    }
+    _ = trail::is_log_file(text);
+    assert!(trail::account(text).is_none_or(trail::is_account));
+    if let Ok(accounts) = trail::Accounts::parse(text) {
+        assert_eq!(accounts.contain(None), accounts.are_all());
+    }
+    if let Ok(interval) = trail::Interval::parse(text, Timestamp::UNIX_EPOCH) {
+        _ = interval.with_lateness();
+    }
+}
+
+/// Open params: the URL of what they name names it too.
+pub fn url(data: &[u8]) {
+    let text = &*String::from_utf8_lossy(data);
+    for endpoint in ["", "https://minio.example.com:9000"] {
+        if let Ok(Location::Bucket(bucket)) = Location::parse(text, endpoint) {
+            assert!(!bucket.bucket.is_empty());
+            _ = bucket.url(&bucket.prefix);
+        }
+    }
+}
+
+/// A message of a queue: what SNS wraps is what was sent by itself.
+pub fn message(data: &[u8]) {
+    let text = &*String::from_utf8_lossy(data);
+    queue_message(text);
+}
+
+/// The configuration: an error is a sentence.
+pub fn config(data: &[u8]) {
+    let text = &*String::from_utf8_lossy(data);
+    if let Err(error) = Config::parse(text) {
+        assert!(!format!("{error:#}").is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    fn replay(target: &str, run: fn(&[u8])) {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        let inputs = fs::read_dir(corpus.join(target)).expect("a corpus");
+        let inputs: Vec<_> = inputs
+            .map(|input| input.expect("an input").path())
+            .collect();
+        assert!(!inputs.is_empty());
+        for input in inputs {
+            // Names the one that fails.
+            println!("{}", input.display());
+            run(&fs::read(&input).expect("an input"));
+        }
+    }
+
+    #[test]
+    fn what_fuzzing_has_found_holds() {
+        replay("log_file", log_file);
+        replay("split", split);
+        replay("record", record);
+        replay("key", key);
+        replay("url", url);
+        replay("message", message);
+        replay("config", config);
+    }
+}
