@@ -378,6 +378,24 @@ fn keys_of_any_layout() {
 }
 
 #[test]
+fn a_log_file_beside_many_folders() {
+    let world = World::new(json!({}));
+    // More than are looked into.
+    for n in 0..300 {
+        world
+            .aws
+            .put("logs", &format!("folder-{n:03}/note.txt"), b"no log file");
+    }
+    let file = world
+        .maker
+        .borrow_mut()
+        .file(ACCOUNT, REGION, "20240305T1200Z", 2);
+    world.aws.put("logs", "events.json.gz", &file.gz());
+    let mut instance = world.open("s3://logs");
+    assert_eq!(world.read(&mut instance, 2, ""), trail::ids(&[file]));
+}
+
+#[test]
 fn an_interval() {
     let ago = |minutes: i64| format_time(Timestamp::now() - SignedDuration::from_mins(minutes));
     let world = World::new(json!({"s3Interval": "1h"}));

@@ -189,17 +189,6 @@ impl Walker {
         loop {
             query.token = page.next.take();
             let folders = mem::take(&mut page.folders);
-            let last_object = page.objects.last_key();
-            let known = bucket.wanted(mem::take(&mut page.objects), |_| true);
-            // A folder of log files, which may be many: what follows is one listing.
-            let is_full_of_files = matches!(level, Level::Above(_))
-                && query.token.is_some()
-                && known.len() > folders.len();
-            // Else the next page comes while this one's folders are looked into.
-            let next = (query.token.is_some() && !is_full_of_files).then(|| {
-                let (bucket, query) = (Arc::clone(&bucket), query.clone());
-                tokio::spawn(async move { bucket.list(&query).await })
-            });
             if let Level::Above(depth) = level {
                 let others = folders
                     .iter()
@@ -210,6 +199,19 @@ impl Walker {
                     return self.flat(prefix, done).await;
                 }
             }
+            let last_object = page.objects.last_key();
+            // Counted and, where the bucket is followed, kept in mind: so not before it is clear that they are not
+            // listed again.
+            let known = bucket.wanted(mem::take(&mut page.objects), |_| true);
+            // A folder of log files, which may be many: what follows is one listing.
+            let is_full_of_files = matches!(level, Level::Above(_))
+                && query.token.is_some()
+                && known.len() > folders.len();
+            // Else the next page comes while this one's folders are looked into.
+            let next = (query.token.is_some() && !is_full_of_files).then(|| {
+                let (bucket, query) = (Arc::clone(&bucket), query.clone());
+                tokio::spawn(async move { bucket.list(&query).await })
+            });
             let last_folder = folders.last().map(|folder| behind(folder));
             done = done
                 .max(last_object.unwrap_or_default())
