@@ -12,7 +12,7 @@
 //! | `million` | a million keys of 10 accounts and 28 regions; all |
 
 use std::{
-    env, fs,
+    env,
     process::{Command, Stdio},
     sync::atomic::Ordering::Relaxed,
     thread,
@@ -26,6 +26,7 @@ use harness::{
     aws::{ACCESS_KEY, ACCOUNT, REGION, SECRET_KEY},
     fast_s3::{FastS3, Objects},
     host::{Library, Status},
+    memory,
     trail::{LogFile, Maker, format_time, gzip, log_text, parse_time},
 };
 use jiff::SignedDuration;
@@ -235,14 +236,6 @@ fn host(work: &Work) -> Result<()> {
     };
     println!("{}", serde_json::to_string(&seen)?);
     Ok(())
-}
-
-/// MiB of this process, where the system tells.
-fn memory(what: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(what));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
 }
 
 /// What lies in the bucket.

@@ -18,6 +18,7 @@ use harness::{
     aws::{ACCESS_KEY, ACCOUNT, REGION, SECRET_KEY},
     fast_s3::{FastS3, Objects},
     host::{Library, Status},
+    memory,
     trail::{Maker, gzip},
 };
 use serde_json::json;
@@ -130,14 +131,6 @@ fn host(endpoint: &str, messages: usize) -> Result<()> {
         plugin.metrics()?
     );
     Ok(())
-}
-
-/// MiB of this process, where the system tells.
-fn memory(what: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(what));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
 }
 
 /// Log files of one event, the same in all.

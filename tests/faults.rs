@@ -170,14 +170,10 @@ fn damage(random: &mut Rng, stored: &mut Stored) {
     }
 }
 
-fn bucket(seed: u64) -> Vec<Stored> {
-    let mut random = Rng::with_seed(seed);
-    let times = random.usize(40..80);
-    let records = random.usize(1..4);
-    let files = Maker::new(seed).trail(&ACCOUNTS, &REGIONS, "20240305T2250Z", times, records);
-    let mut stored: Vec<Stored> = files
-        .into_iter()
-        .map(|file| Stored {
+impl Stored {
+    /// With nothing wrong.
+    fn sound(file: LogFile) -> Self {
+        Self {
             key: file.key(""),
             body: file.gz().into(),
             class: "STANDARD",
@@ -185,8 +181,16 @@ fn bucket(seed: u64) -> Vec<Stored> {
             lasting: None,
             loss: Loss::Nothing,
             file,
-        })
-        .collect();
+        }
+    }
+}
+
+fn bucket(seed: u64) -> Vec<Stored> {
+    let mut random = Rng::with_seed(seed);
+    let times = random.usize(40..80);
+    let records = random.usize(1..4);
+    let files = Maker::new(seed).trail(&ACCOUNTS, &REGIONS, "20240305T2250Z", times, records);
+    let mut stored: Vec<Stored> = files.into_iter().map(Stored::sound).collect();
     for stored in &mut stored {
         match random.u8(..100) {
             0..20 => {
@@ -388,18 +392,7 @@ fn what_goes_wrong_with_a_bucket_is_made_good_or_named() {
 fn with_an_end(seed: u64) {
     let mut random = Rng::with_seed(seed);
     let files = Maker::new(seed).trail(&ACCOUNTS, &REGIONS, "20240305T2250Z", 60, 2);
-    let mut stored: Vec<Stored> = files
-        .into_iter()
-        .map(|file| Stored {
-            key: file.key(""),
-            body: file.gz().into(),
-            class: "STANDARD",
-            passing: vec![],
-            lasting: None,
-            loss: Loss::Nothing,
-            file,
-        })
-        .collect();
+    let mut stored: Vec<Stored> = files.into_iter().map(Stored::sound).collect();
     let victim = random.usize(..stored.len());
     let of_listing = random.bool();
     let (trouble, words) = match of_listing {
