@@ -4,7 +4,7 @@
 //! so that memory is the plugin's; it has to stay flat.
 
 use std::{
-    env, fs,
+    env,
     io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
     sync::atomic::Ordering::Relaxed,
