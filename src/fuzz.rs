@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::decode::{Decode, split};
 use crate::fields::{Extractor, FIELDS, PAYLOAD};
 use crate::location::Location;
-use crate::source::{Body, queue_message};
+use crate::source::{Body, bucket_page, queue_message};
 use crate::{record, trail};
 
 /// What a log file gives: records in order, and its books.
@@ -248,6 +248,11 @@ pub fn message(data: &[u8]) {
     queue_message(text);
 }
 
+/// A page of a listing of a bucket: what the SDK would read from it.
+pub fn page(data: &[u8]) {
+    bucket_page(data);
+}
+
 /// The configuration: an error is a sentence.
 pub fn config(data: &[u8]) {
     let text = &*String::from_utf8_lossy(data);
@@ -284,6 +289,7 @@ mod tests {
         replay("key", key);
         replay("url", url);
         replay("message", message);
+        replay("page", page);
         replay("config", config);
     }
 }
