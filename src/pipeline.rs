@@ -175,7 +175,8 @@ impl Drop for Pipeline {
 }
 
 impl Pipeline {
-    fn close(&mut self) {
+    /// End all work.
+    pub fn close(&mut self) {
         if let (Some(runtime), Some(closing)) = (&self.runtime, self.closing.take()) {
             // On a thread of ours: the host's may be ended by a SIGPIPE.
             let closing = runtime.spawn(async move { timeout(CLOSING, closing).await });
