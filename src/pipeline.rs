@@ -188,7 +188,7 @@ impl Pipeline {
         while self.files.try_recv().is_ok() {}
         if let Some(runtime) = self.runtime.take() {
             // Tasks end at once, threads as soon as they can: one in a lookup of a name that hangs is left behind.
-            runtime.shutdown_timeout(Duration::from_millis(50));
+            runtime.shutdown_timeout(Duration::from_millis(40));
         }
     }
 }

@@ -130,7 +130,15 @@ impl SourcePlugin for CloudTrail {
                 runtime
                     .spawn(async move { source::open(location, &config, interval, ledger).await })
             };
-            let source = runtime.block_on(opening)??;
+            let opened = runtime.block_on(opening);
+            let source = match opened.unwrap_or_else(|dead| Err(dead.into())) {
+                Ok(source) => source,
+                Err(error) => {
+                    // Waits for no lookup of a name that hangs.
+                    runtime.shutdown_background();
+                    return Err(error);
+                }
+            };
             let limits = Limits {
                 concurrency: self.config.s3_download_concurrency as usize,
                 include_insights: self.config.include_insights,

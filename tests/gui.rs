@@ -220,6 +220,26 @@ fn stratoshark_shows_a_trail() {
     );
     screen.stop();
 
+    // And what was lost.
+    aws.put(
+        "lossy",
+        "AWSLogs/123456789012/CloudTrail/us-east-1/2024/03/06/123456789012_CloudTrail_us-east-1_20240306T0015Z_q7RkTz0dLwPfX3vB.json.gz",
+        b"no gzip and no JSON",
+    );
+    sample::files()[0].put(&aws, "lossy");
+    screen.stratoshark(
+        &[
+            &profile[..],
+            &["extcap.cloudtrail.pluginsource:s3://lossy/AWSLogs/"],
+        ]
+        .concat(),
+    );
+    screen.shows(
+        "loss",
+        &["1 log file could not be read", "q7RkTz0dLwPfX3vB"],
+    );
+    screen.stop();
+
     // A live capture of a bucket, with our columns and buttons.
     screen.stratoshark(
         &[
