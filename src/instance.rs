@@ -1,6 +1,6 @@
 //! One open capture: hands records to the host and keeps the books.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -209,13 +209,18 @@ fn say_losses(ledger: &Ledger, problem: &str) {
 }
 
 impl Drop for Instance {
-    /// A live capture has no other end than its close.
     fn drop(&mut self) {
-        if let (None, Some(problem)) = (&self.end, &self.first_problem) {
-            _ = process::guard("closing", || {
+        let log = self.log;
+        let close = || {
+            // A live capture has no other end than its close.
+            if let (None, Some(problem)) = (&self.end, &self.first_problem) {
                 say_losses(&self.ledger, problem);
-                Ok(())
-            });
+            }
+            self.pipeline.close();
+            Ok(())
+        };
+        if let Err(error) = process::guard("closing", close) {
+            log.warn(&format!("{error:#}"));
         }
     }
 }
@@ -232,15 +237,18 @@ impl SourcePluginInstance for Instance {
     }
 
     fn get_progress(&mut self) -> ProgressInfo<'_> {
-        // Never backwards.
-        self.percent = self.percent.max(self.ledger.progress());
-        self.progress = CString::new(self.ledger.progress_text()).unwrap_or_default();
+        let tell = || {
+            // Never backwards.
+            self.percent = self.percent.max(self.ledger.progress());
+            Ok(self.ledger.progress_text())
+        };
+        let text = process::guard("telling the progress", tell)
+            .unwrap_or_else(|error| for_host(&format!("{error:#}")));
+        self.progress = CString::new(text).unwrap_or_default();
         ProgressInfo {
             // The SDK hands over hundredths.
             value: self.percent * 100.0,
-            detail: Some(
-                CStr::from_bytes_with_nul(self.progress.as_bytes_with_nul()).unwrap_or_default(),
-            ),
+            detail: Some(&self.progress),
         }
     }
 }

@@ -178,7 +178,8 @@ impl Drop for Pipeline {
 }
 
 impl Pipeline {
-    fn close(&mut self) {
+    /// End all work.
+    pub fn close(&mut self) {
         if let (Some(runtime), Some(closing)) = (&self.runtime, self.closing.take()) {
             // On a thread of ours: the host's may be ended by a SIGPIPE.
             let closing = runtime.spawn(async move { timeout(CLOSING, closing).await });
@@ -190,7 +191,7 @@ impl Pipeline {
         while self.files.try_recv().is_ok() {}
         if let Some(runtime) = self.runtime.take() {
             // Tasks end at once, threads as soon as they can: one in a lookup of a name that hangs is left behind.
-            runtime.shutdown_timeout(Duration::from_millis(50));
+            runtime.shutdown_timeout(Duration::from_millis(40));
         }
     }
 }

@@ -128,9 +128,8 @@ impl Screen {
         let picture = format!("{picture}.png");
         self.until(&format!("{picture}: {words:?}"), |screen| {
             screen.tool(&["scrot", "--overwrite", &picture]).unwrap();
-            let read = screen
-                .tool(&["tesseract", &picture, "-", "--psm", "11"])
-                .unwrap();
+            let read = screen.tool(&["tesseract", &picture, "-", "--psm", "11"]);
+            let read = read.unwrap_or_default();
             let read: String = read.split_whitespace().collect();
             words
                 .iter()
@@ -216,6 +215,29 @@ fn stratoshark_shows_a_trail() {
         &[
             "listing s3://no-such-bucket/AWSLogs/",
             "there is no such bucket",
+        ],
+    );
+    screen.stop();
+
+    // And what was lost.
+    aws.put(
+        "lossy",
+        "AWSLogs/123456789012/CloudTrail/us-east-1/2024/03/06/123456789012_CloudTrail_us-east-1_20240306T0015Z_q7RkTz0dLwPfX3vB.json.gz",
+        b"no gzip and no JSON",
+    );
+    sample::files()[0].put(&aws, "lossy");
+    screen.stratoshark(
+        &[
+            &profile[..],
+            &["extcap.cloudtrail.pluginsource:s3://lossy/AWSLogs/"],
+        ]
+        .concat(),
+    );
+    screen.shows(
+        "loss",
+        &[
+            "1 log file could not be read",
+            "it has 15 bytes that are no JSON",
         ],
     );
     screen.stop();

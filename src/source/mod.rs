@@ -6,7 +6,7 @@ mod directory;
 mod queue;
 
 #[cfg(any(fuzzing, test))]
-pub(crate) use queue::fuzz_message as queue_message;
+pub(crate) use {bucket::fuzz_page as bucket_page, queue::fuzz_message as queue_message};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -11,6 +11,9 @@ pub(super) mod object;
 pub(super) mod page;
 pub(super) mod store;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use page::fuzz::page as fuzz_page;
+
 use std::sync::Arc;
 use std::time::Duration;
 
