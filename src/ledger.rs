@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// One count, shared by the threads of a capture.
@@ -58,6 +58,10 @@ pub(crate) struct Ledger {
     pub reached: Count,
     /// See `from`.
     pub to: Count,
+    /// The capture goes back in time: `reached` is as far from `from` as the time reached is from `to`.
+    pub newest_first: AtomicBool,
+    /// Pages of the event history.
+    pub pages: Count,
     /// Lines for the host's log, which is written to on its own thread only.
     notes: Mutex<Vec<Note>>,
     /// Messages that a queue gave, each time that it did.
@@ -127,8 +131,12 @@ impl Ledger {
 
     /// The same in words.
     pub fn progress_text(&self) -> String {
-        let done = self.files_delivered.get() + self.files_failed.get();
-        let reached = i64::try_from(self.reached.get())
+        let reached = match (self.reached.get(), self.newest_first.load(Relaxed)) {
+            (0, _) => 0,
+            (mirrored, true) => (self.from.get() + self.to.get()).saturating_sub(mirrored),
+            (reached, false) => reached,
+        };
+        let reached = i64::try_from(reached)
             .ok()
             .and_then(|time| Timestamp::from_second(time).ok());
         let reached = reached
@@ -140,10 +148,18 @@ impl Ledger {
         };
         format!(
             "{reached}{messages}{}, {:.1} MB, {}",
-            count(done, "log file"),
+            self.parts(self.files_delivered.get() + self.files_failed.get()),
             self.bytes.get() as f64 / 1e6,
             count(self.records_handed.get(), "event")
         )
+    }
+
+    /// What the events came in: so many log files, or pages.
+    fn parts(&self, files: u64) -> String {
+        match self.pages.get() {
+            0 => count(files, "log file"),
+            pages => count(pages, "page") + " of the event history",
+        }
     }
 
     /// The capture in one line, for the log and, where something was lost, for the user.
@@ -151,7 +167,7 @@ impl Ledger {
         let mut line = format!(
             "{} from {}",
             count(self.records_handed.get(), "event"),
-            count(self.files_delivered.get(), "log file")
+            self.parts(self.files_delivered.get())
         );
         for (n, what) in [
             (self.files_failed.get(), "could not be read"),

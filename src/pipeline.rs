@@ -239,6 +239,7 @@ async fn feed(
     let requests = Arc::new(Semaphore::new(limits.concurrency));
     let held = Arc::new(Semaphore::new(FETCHED / UNIT));
     let (stored, inflated) = (Buffers::default(), Buffers::default());
+    let newest_first = source.newest_first();
     while let Some(LogFile {
         name,
         size,
@@ -262,6 +263,7 @@ async fn feed(
             delivered,
             include_insights: limits.include_insights,
             events: limits.events,
+            newest_first,
             redaction: Arc::clone(&limits.redaction),
         };
         let fetching = Fetching {

@@ -54,7 +54,7 @@ impl Plugin for CloudTrail {
             Err(_) => panic!("a NUL in the version"),
         };
     const DESCRIPTION: &'static CStr =
-        c"Reads AWS CloudTrail events from S3, an SQS queue, a folder or a file";
+        c"Reads AWS CloudTrail events from S3, an SQS queue, the event history, a folder or a file";
     const CONTACT: &'static CStr = c"The maintainers of this plugin; see its README.md";
 
     type ConfigType = Json<Init>;
@@ -97,6 +97,7 @@ fn metrics(ledger: &Ledger) -> Vec<Metric> {
         (c"records_passed_over", &ledger.records_passed_over),
         (c"records_filtered", &ledger.records_filtered),
         (c"records_unreadable", &ledger.records_unreadable),
+        (c"history_pages", &ledger.pages),
         (c"values_redacted", &ledger.values_redacted),
         (c"messages_received", &ledger.messages_received),
         (c"messages_deleted", &ledger.messages_deleted),

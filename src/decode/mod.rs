@@ -6,6 +6,7 @@
 
 pub(crate) mod split;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -122,6 +123,8 @@ pub(crate) struct Decode {
     pub include_insights: bool,
     /// Events outside are left out.
     pub events: Interval,
+    /// The newest record of a log file comes first.
+    pub newest_first: bool,
     /// Values to replace before the host sees them.
     pub redaction: Arc<Redaction>,
 }
@@ -262,7 +265,9 @@ impl Decode {
         if records.is_empty() {
             return true;
         }
-        if !records.is_sorted_by_key(|record| record.time) {
+        if self.newest_first {
+            records.sort_by_key(|record| Reverse(record.time));
+        } else if !records.is_sorted_by_key(|record| record.time) {
             records.sort_by_key(|record| record.time);
         }
         take(Chunk {

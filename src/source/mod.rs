@@ -3,6 +3,7 @@
 
 mod bucket;
 mod directory;
+mod history;
 mod queue;
 
 #[cfg(any(fuzzing, test))]
@@ -61,6 +62,11 @@ pub(crate) trait Source: Send + 'static {
     /// The next log file; none at the end. An error ends the capture.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>>;
 
+    /// Does it name the newest log file first?
+    fn newest_first(&self) -> bool {
+        false
+    }
+
     /// What is still to be done when a capture is closed, in as little time as there is: follow up on receipts.
     fn closing(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
@@ -89,7 +95,7 @@ pub(crate) async fn open(
         },
         accounts: Accounts::parse(&config.s3_account_list)?,
     };
-    if config.s3_follow && !matches!(location, Location::Bucket(_)) {
+    if config.s3_follow && !matches!(location, Location::Bucket(_) | Location::History(_)) {
         ledger.note(match location {
             Location::Queue(_) => {
                 "s3Follow has no effect on a queue, which is followed anyway".to_owned()
@@ -103,5 +109,8 @@ pub(crate) async fn open(
             Box::new(bucket::open(location, wanted, config, ledger).await?)
         }
         Location::Queue(location) => Box::new(queue::open(location, wanted, config, ledger).await?),
+        Location::History(location) => {
+            Box::new(history::open(location, interval, config, ledger).await?)
+        }
     })
 }
