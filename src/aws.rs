@@ -20,6 +20,7 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_cloudtrail::primitives::DateTime;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
@@ -198,15 +199,60 @@ impl Access {
     pub fn sqs(&self, region: &str, endpoint: Option<&str>) -> aws_sdk_sqs::Client {
         let mut builder =
             aws_sdk_sqs::config::Builder::from(&self.sdk).region(Region::new(region.to_owned()));
-        // An endpoint of S3 in one's own network is none of SQS.
-        let configured = self
-            .endpoint
-            .as_deref()
-            .filter(|url| !(url.contains(".s3.") && url.contains(".amazonaws.com")));
-        if let Some(endpoint) = endpoint.or(configured) {
+        if let Some(endpoint) = endpoint.or(self.service_endpoint()) {
             builder = builder.endpoint_url(endpoint);
         }
         aws_sdk_sqs::Client::from_conf(builder.build())
+    }
+
+    /// A client of CloudTrail for a region.
+    pub fn cloudtrail(&self, region: &str) -> aws_sdk_cloudtrail::Client {
+        let mut builder = aws_sdk_cloudtrail::config::Builder::from(&self.sdk)
+            .region(Region::new(region.to_owned()));
+        if let Some(endpoint) = self.service_endpoint() {
+            builder = builder.endpoint_url(endpoint);
+        }
+        aws_sdk_cloudtrail::Client::from_conf(builder.build())
+    }
+
+    /// The public keys that digests of a region were signed with in a time, by their fingerprints, in DER.
+    pub async fn public_keys(
+        &self,
+        region: &str,
+        from: jiff::Timestamp,
+        to: jiff::Timestamp,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let client = self.cloudtrail(region);
+        let time = |time: jiff::Timestamp| DateTime::from_secs(time.as_second());
+        let mut keys = Vec::new();
+        let mut token = None;
+        loop {
+            let page = client
+                .list_public_keys()
+                .start_time(time(from))
+                .end_time(time(to))
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| self.explain(&error, &format!("{LISTING_KEYS} of {region}")))?;
+            for key in page.public_key_list.unwrap_or_default() {
+                if let (Some(fingerprint), Some(value)) = (key.fingerprint, key.value) {
+                    keys.push((fingerprint, value.into_inner()));
+                }
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
+    /// What is asked in the place of AWS by other services than S3: an endpoint of S3 in one's own network is none of
+    /// theirs.
+    fn service_endpoint(&self) -> Option<&str> {
+        self.endpoint
+            .as_deref()
+            .filter(|url| !(url.contains(".s3.") && url.contains(".amazonaws.com")))
     }
 
     /// The region for a queue: that of the configuration or else of the machine, if it is AWS's.
@@ -267,7 +313,13 @@ impl Access {
         let to = self.endpoint.as_ref().map_or_else(String::new, |endpoint| {
             format!(" (aws.endpoint is {})", presentable(endpoint))
         });
-        let service = if doing.contains("queue") { "SQS" } else { "S3" };
+        let service = if doing.starts_with(LISTING_KEYS) {
+            "CloudTrail"
+        } else if doing.contains("queue") {
+            "SQS"
+        } else {
+            "S3"
+        };
         match code.as_str() {
             // An answer without an error that can't be understood.
             "200" => anyhow!("{doing}: the answer is not one of {service}{to}"),
@@ -350,6 +402,9 @@ pub(crate) const DELETING: &str = "deleting messages of the queue";
 /// See [`QUEUE_REQUESTS`].
 pub(crate) const KEEPING: &str = "keeping messages of the queue from others";
 
+/// What is done to get the keys of digests.
+const LISTING_KEYS: &str = "asking CloudTrail for the public keys";
+
 /// The permission that is missing, as far as can be told.
 fn denied(doing: &str, message: &str) -> String {
     let lower = message.to_ascii_lowercase();
@@ -363,6 +418,10 @@ fn denied(doing: &str, message: &str) -> String {
             "log files are"
         };
         return format!("the {what} encrypted: these credentials need kms:Decrypt on the key");
+    }
+    if doing.starts_with(LISTING_KEYS) {
+        return "these credentials need cloudtrail:ListPublicKeys, or the keys in a file (validateKeys)"
+            .to_owned();
     }
     let of_queue = QUEUE_REQUESTS
         .iter()
