@@ -266,6 +266,8 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
         "aws.externalId",
         "aws.requestPayer",
         "includeInsights",
+        "validate",
+        "validateKeys",
     ];
     wanted.sort_unstable();
     assert_eq!(sorted, wanted);

@@ -79,6 +79,8 @@ struct State {
     holes: Vec<Hole>,
     /// Why they can't be listed.
     trouble: Option<String>,
+    /// It was said that there are none.
+    said_none: bool,
 }
 
 /// A log file as a digest has it.
@@ -367,6 +369,10 @@ impl Region {
                 Err(error) => {
                     let chain = chain(&read.path);
                     self.bad(state, &chain, &read.name, read.end, &format!("{error:#}"));
+                    let last = state.chains.entry(chain).or_default().last.as_mut();
+                    if let Some(last) = last.filter(|last| last.path == read.path) {
+                        last.hash = None;
+                    }
                     return;
                 }
             },
@@ -423,10 +429,9 @@ impl Region {
     /// Is a digest the successor of the last one of its chain?
     fn follow_link(&self, state: &mut State, chain: &str, read: &Read) {
         let Read { name, digest, .. } = read;
-        let last = state
-            .chains
-            .get(chain)
-            .and_then(|chain| chain.last.as_ref());
+        let before_it = state.chains.get(chain);
+        let last = before_it.and_then(|chain| chain.last.as_ref());
+        let unsigned = before_it.is_some_and(|chain| chain.unsigned.is_some());
         let ledger = &self.checks.ledger;
         let Some(previous) = digest.previous() else {
             // The first of belated ones says nothing.
@@ -452,7 +457,8 @@ impl Region {
         if let Some(last) = last
             && previous.is_at(&last.path)
         {
-            if last.hash.is_some() && previous.hash != last.hash {
+            // Where it is not checked yet, its signature will tell.
+            if !unsigned && last.hash.is_some() && previous.hash != last.hash {
                 ledger.digests_failed.add(1);
                 let last = self.name(&last.path);
                 self.checks.problem(format!(
@@ -524,13 +530,10 @@ impl Region {
             return Expected::Unsigned(trouble.clone());
         }
         let Some((reached, newest)) = &state.reached else {
-            // Said once.
-            state.first.get_or_insert_with(|| {
-                self.checks
-                    .ledger
-                    .problem(format!("{}: {NO_DIGESTS}", self.folder));
-                Timestamp::MAX
-            });
+            if !std::mem::replace(&mut state.said_none, true) {
+                let line = format!("{}: {NO_DIGESTS}", self.folder);
+                self.checks.ledger.problem(line);
+            }
             return Expected::NoDigests;
         };
         if let Some(hole) = state

@@ -253,6 +253,8 @@ struct World {
     regions: Mutex<HashMap<String, String>>,
     /// Bucket names of access points.
     aliases: Mutex<HashMap<String, String>>,
+    /// Of objects, by bucket and key.
+    metadata: Mutex<HashMap<(String, String), HashMap<String, String>>>,
     /// Roles that may be assumed, with the external ID that they ask for.
     roles: Mutex<HashMap<String, Option<String>>>,
     /// The header with which a container must ask.
@@ -368,6 +370,19 @@ impl Aws {
         let mut part = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
         part.write_all(body).unwrap();
         part.persist(path).unwrap();
+    }
+
+    /// Makes an object with metadata of its own, `x-amz-meta-…`.
+    pub fn put_with(&self, bucket: &str, key: &str, body: &[u8], metadata: &[(&str, &str)]) {
+        let metadata = metadata
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let object = (bucket.to_owned(), key.to_owned());
+        let mut all = self.state.world.metadata.lock().unwrap();
+        all.insert(object, metadata);
+        drop(all);
+        self.put(bucket, key, body);
     }
 
     /// Makes an empty bucket in a region.
@@ -627,7 +642,12 @@ impl S3 for Store {
         mut request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
         request.input.bucket = self.world.real(&request.input.bucket);
-        self.files.get_object(request).await.map_err(worded)
+        let object = (request.input.bucket.clone(), request.input.key.clone());
+        let mut response = self.files.get_object(request).await.map_err(worded)?;
+        if let Some(metadata) = self.world.metadata.lock().unwrap().get(&object) {
+            response.output.metadata = Some(metadata.clone());
+        }
+        Ok(response)
     }
 
     async fn head_object(
@@ -1048,6 +1068,15 @@ fn s3_error(request: &Request, status: u16, code: &str, message: &str) -> Respon
             message: message.into(),
         };
         return refusal.response().map(full);
+    }
+    if request.headers.contains_key("x-amz-target") {
+        return Response::builder()
+            .status(status)
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(full(
+                serde_json::json!({"__type": code, "message": message}).to_string(),
+            ))
+            .unwrap();
     }
     error_with(request, status, code, message, "")
 }
