@@ -100,6 +100,8 @@ pub(crate) struct Ledger {
     pub records_filtered: Count,
     /// Records that are no JSON object.
     pub records_unreadable: Count,
+    /// Values replaced in records.
+    pub values_redacted: Count,
     /// Requests or reads that were tried again.
     pub retries: Count,
 }
@@ -229,6 +231,13 @@ impl Ledger {
         }
         if let Some(integrity) = self.integrity() {
             _ = write!(line, "; {integrity}");
+        }
+        if self.values_redacted.get() > 0 {
+            _ = write!(
+                line,
+                "; {} redacted",
+                count(self.values_redacted.get(), "value")
+            );
         }
         if self.filtered.get() > 0 {
             _ = write!(

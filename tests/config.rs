@@ -268,6 +268,7 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
         "includeInsights",
         "validate",
         "validateKeys",
+        "redact",
     ];
     wanted.sort_unstable();
     assert_eq!(sorted, wanted);
