@@ -21,6 +21,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::ledger::{Count, Ledger};
@@ -31,6 +32,8 @@ use region::Region;
 
 /// Log files without proof that are named one by one.
 const NAMED: u64 = 100;
+/// Digests fetched at once.
+const REQUESTS: usize = 96;
 /// Regions whose digests are gone through at once, at the end.
 const REGIONS: usize = 16;
 
@@ -147,6 +150,8 @@ pub(crate) struct Checks {
     fatal: Mutex<Option<String>>,
     /// Log files without proof so far.
     unproven: AtomicU64,
+    /// Digests fetched at once, of all regions.
+    requests: Semaphore,
     /// It was said that the digests are copies.
     copied: AtomicBool,
 }
@@ -165,6 +170,7 @@ impl Checks {
             keys,
             fatal: Mutex::default(),
             unproven: AtomicU64::default(),
+            requests: Semaphore::new(REQUESTS),
             copied: AtomicBool::default(),
         })
     }

@@ -222,6 +222,8 @@ impl Region {
         }
         let digests = &self.checks.digests;
         let fetched = batch.into_iter().map(|name| async move {
+            // The semaphore is never closed.
+            let _slot = self.checks.requests.acquire().await;
             let stored = digests.get(name.clone()).await;
             (name, stored)
         });
@@ -383,6 +385,11 @@ impl Region {
                 continue;
             };
             if doubt.is_some() && state.entries.contains_key(&place.path) {
+                continue;
+            }
+            // Nothing that would never be asked for.
+            let is_named = self.named_so_far().paths.contains_key(&place.path);
+            if !is_named && !self.checks.digests.wants(&self.name(&place.path)) {
                 continue;
             }
             let entry = Entry {
@@ -597,12 +604,10 @@ impl Region {
         missing.sort_unstable();
         for (_, path, digest) in missing {
             let name = self.name(&path);
-            if self.checks.digests.wants(&name) {
-                self.checks.ledger.files_missing.add(1);
-                self.checks.problem(format!(
-                    "{name}: the log file is missing: {digest} names it, so it was there and was deleted"
-                ));
-            }
+            self.checks.ledger.files_missing.add(1);
+            self.checks.problem(format!(
+                "{name}: the log file is missing: {digest} names it, so it was there and was deleted"
+            ));
         }
     }
 }
