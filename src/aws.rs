@@ -20,6 +20,7 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_cloudtrail::primitives::DateTime;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
@@ -214,6 +215,38 @@ impl Access {
         aws_sdk_cloudtrail::Client::from_conf(builder.build())
     }
 
+    /// The public keys that digests of a region were signed with in a time, by their fingerprints, in DER.
+    pub async fn public_keys(
+        &self,
+        region: &str,
+        from: jiff::Timestamp,
+        to: jiff::Timestamp,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let client = self.cloudtrail(region);
+        let time = |time: jiff::Timestamp| DateTime::from_secs(time.as_second());
+        let mut keys = Vec::new();
+        let mut token = None;
+        loop {
+            let page = client
+                .list_public_keys()
+                .start_time(time(from))
+                .end_time(time(to))
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| self.explain(&error, &format!("{LISTING_KEYS} of {region}")))?;
+            for key in page.public_key_list.unwrap_or_default() {
+                if let (Some(fingerprint), Some(value)) = (key.fingerprint, key.value) {
+                    keys.push((fingerprint, value.into_inner()));
+                }
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
     /// What is asked in the place of AWS by other services than S3: an endpoint of S3 in one's own network is none of
     /// theirs.
     fn service_endpoint(&self) -> Option<&str> {
@@ -281,10 +314,12 @@ impl Access {
             format!(" (aws.endpoint is {})", presentable(endpoint))
         });
         let of_history = doing.starts_with(LOOKING_UP);
-        let service = match doing.contains("queue") {
-            true => "SQS",
-            false if of_history => "CloudTrail",
-            false => "S3",
+        let service = if of_history || doing.starts_with(LISTING_KEYS) {
+            "CloudTrail"
+        } else if doing.contains("queue") {
+            "SQS"
+        } else {
+            "S3"
         };
         match code.as_str() {
             // An answer without an error that can't be understood.
@@ -386,6 +421,8 @@ pub(crate) const KEEPING: &str = "keeping messages of the queue from others";
 
 /// What is done with the event history of a region.
 pub(crate) const LOOKING_UP: &str = "looking up the event history of";
+/// What is done to get the keys of digests.
+const LISTING_KEYS: &str = "asking CloudTrail for the public keys";
 
 /// The permission that is missing, as far as can be told.
 fn denied(doing: &str, message: &str) -> String {
@@ -400,6 +437,10 @@ fn denied(doing: &str, message: &str) -> String {
             "log files are"
         };
         return format!("the {what} encrypted: these credentials need kms:Decrypt on the key");
+    }
+    if doing.starts_with(LISTING_KEYS) {
+        return "these credentials need cloudtrail:ListPublicKeys, or the keys in a file (validateKeys)"
+            .to_owned();
     }
     let of_queue = QUEUE_REQUESTS
         .iter()

@@ -50,6 +50,15 @@ pub struct Config {
     /// Show Insights events, which CloudTrail writes when the rate of calls or errors is unusual. (Default: true)
     #[schemars(title = "Include Insights events")]
     pub include_insights: bool,
+    /// Check log files against CloudTrail's signed digest files while they are read: off; warn, which names what is
+    /// modified, missing or unproven; strict, which shows events of proven log files only and ends at the first sign
+    /// of tampering. Of buckets and folders that are read once.
+    #[schemars(title = "Validate log files", extend("enum" = ["off", "warn", "strict"]))]
+    pub validate: String,
+    /// A file with the public keys of the digest files, as aws cloudtrail list-public-keys prints them; several
+    /// regions' may follow each other in it. Empty: CloudTrail is asked.
+    #[schemars(title = "Public keys for validation")]
+    pub validate_keys: String,
     /// The largest number of log files that are downloaded at the same time. (Default: 256)
     #[schemars(title = "Concurrent downloads", range(min = 1, max = 1024))]
     pub s3_download_concurrency: u32,
@@ -133,6 +142,8 @@ impl Default for Config {
             s3_poll_interval: 30,
             history_order: "time".to_owned(),
             include_insights: true,
+            validate: "off".to_owned(),
+            validate_keys: String::new(),
             s3_download_concurrency: 256,
             sqs_delete: true,
             sqs_owner_account: String::new(),
@@ -177,6 +188,11 @@ impl Config {
             (1..=3600).contains(&self.s3_poll_interval),
             "s3PollInterval: {} is out of range: give 1 to 3600 seconds",
             self.s3_poll_interval
+        );
+        ensure!(
+            matches!(self.validate.as_str(), "off" | "warn" | "strict"),
+            "validate: {:?} is not known: give off, warn or strict",
+            self.validate
         );
         let owner = self.sqs_owner_account.trim();
         ensure!(
@@ -328,6 +344,10 @@ mod tests {
                 "aws.roleArn: \"audit\" is no ARN",
             ),
             (r#"{"aws":{"externalId":"7"}}"#, "aws.externalId"),
+            (
+                r#"{"validate":"yes"}"#,
+                "validate: \"yes\" is not known: give off, warn or strict",
+            ),
             (
                 r#"{"includeInsights":"yes"}"#,
                 "includeInsights: invalid type",

@@ -11,11 +11,12 @@ use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo, SourcePluginIn
 
 use crate::decode::{Chunk, Outcome};
 use crate::host_log::HostLog;
+use crate::integrity::Withheld;
 use crate::ledger::{Ledger, Note, count};
 use crate::pipeline::{DecodedFile, Next, Part, Pipeline};
 use crate::plugin::{CloudTrail, PLUGIN_ID, for_host};
 use crate::process;
-use crate::source::Receipt;
+use crate::source::{Fatal, Receipt};
 
 /// A batch ends at so many events or bytes.
 const BATCH_EVENTS: usize = 256;
@@ -64,12 +65,7 @@ impl Instance {
         for consumed in self.receipts.drain(..) {
             consumed();
         }
-        for note in self.ledger.take_notes() {
-            match note {
-                Note::Info(line) => self.log.info(&line),
-                Note::Warning(line) => self.log.warn(&line),
-            }
-        }
+        self.say_notes();
         let mut events = 0;
         let mut bytes = 0;
         while events < BATCH_EVENTS && bytes < BATCH_BYTES {
@@ -101,6 +97,16 @@ impl Instance {
         match events {
             0 => Err(self.nothing()),
             _ => Ok(()),
+        }
+    }
+
+    fn say_notes(&mut self) {
+        for note in self.ledger.take_notes() {
+            match note {
+                Note::Info(line) => self.log.info(&line),
+                Note::Warning(line) => self.log.warn(&line),
+                Note::Problem(line) => self.warn(line),
+            }
         }
     }
 
@@ -142,6 +148,13 @@ impl Instance {
         let ledger = &self.ledger;
         let outcome = match outcome {
             Ok(outcome) => outcome,
+            // It is named already.
+            Err(error) if error.is::<Withheld>() => return ledger.files_withheld.add(1),
+            Err(error) if error.is::<Fatal>() => {
+                ledger.files_withheld.add(1);
+                self.end = Some(Err(error));
+                return;
+            }
             Err(error) => {
                 ledger.files_failed.add(1);
                 return self.warn(format!("{name}: {error:#}"));
@@ -167,6 +180,7 @@ impl Instance {
 
     /// Why there are no events: not yet, or never again.
     fn nothing(&mut self) -> Error {
+        self.say_notes();
         match self.end.take() {
             None => Error::new(FailureReason::Timeout),
             Some(Err(error)) => {

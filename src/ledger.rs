@@ -1,6 +1,6 @@
 //! What was found, handed over and lost: the books of one capture.
 //!
-//! They add up: log files listed = delivered + failed, and records found = handed over + passed over + filtered + unreadable.
+//! They add up: log files listed = delivered + failed + withheld, and records found = handed over + passed over + filtered + unreadable.
 //! What is no log file is counted apart, as passed over.
 
 use jiff::Timestamp;
@@ -32,6 +32,8 @@ impl Count {
 pub(crate) enum Note {
     Info(String),
     Warning(String),
+    /// A warning that is told at the end as well, to those who see no log.
+    Problem(String),
 }
 
 /// The counts of one capture. Bytes are compressed ones, as stored.
@@ -45,6 +47,22 @@ pub(crate) struct Ledger {
     pub files_failed: Count,
     /// Delivered files that have lost a part.
     pub files_damaged: Count,
+    /// Log files that were not handed over because they are not proven.
+    pub files_withheld: Count,
+    /// Log files that are as their digest says.
+    pub files_proven: Count,
+    /// Log files that are not.
+    pub files_modified: Count,
+    /// Log files that a digest names and that are gone.
+    pub files_missing: Count,
+    /// Log files that no digest proves, though there should be one.
+    pub files_unsigned: Count,
+    /// Log files that no digest can prove yet.
+    pub files_uncovered: Count,
+    /// Digest files with a good signature.
+    pub digests_proven: Count,
+    /// Digest files without, or missing.
+    pub digests_failed: Count,
     /// Files and folders that hold no CloudTrail events.
     pub passed_over: Count,
     /// Log files outside the interval or of other accounts, where the source saw them.
@@ -103,6 +121,11 @@ impl Ledger {
         self.push(Note::Warning(line));
     }
 
+    /// The same, to be told at the end as well.
+    pub fn problem(&self, line: String) {
+        self.push(Note::Problem(line));
+    }
+
     fn push(&self, note: Note) {
         self.notes
             .lock()
@@ -115,9 +138,42 @@ impl Ledger {
         std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn files_done(&self) -> u64 {
+        self.files_delivered.get() + self.files_failed.get() + self.files_withheld.get()
+    }
+
+    /// What validation found, in words; none where there was none.
+    fn integrity(&self) -> Option<String> {
+        let found = [
+            (self.files_proven.get(), "proven"),
+            (self.files_modified.get(), "modified"),
+            (self.files_missing.get(), "missing"),
+            (self.files_unsigned.get(), "unsigned"),
+            (self.files_uncovered.get(), "not covered yet"),
+        ];
+        let digests = self.digests_failed.get();
+        if digests == 0 && found.iter().all(|(n, _)| *n == 0) {
+            return None;
+        }
+        let words: Vec<String> = found
+            .iter()
+            .filter(|(n, what)| *n > 0 || *what == "proven")
+            .map(|(n, what)| format!("{n} {what}"))
+            .collect();
+        let mut line = format!("log files {}", words.join(", "));
+        if digests > 0 {
+            _ = write!(line, "; {} invalid or missing", count(digests, "digest"));
+        }
+        if self.files_withheld.get() > 0 {
+            let withheld = count(self.files_withheld.get(), "log file");
+            _ = write!(line, "; {withheld} not shown, since not proven");
+        }
+        Some(line)
+    }
+
     /// How much of the capture is done, from 0 to 1: by files where their number is known, else by time of delivery.
     pub fn progress(&self) -> f64 {
-        let done = self.files_delivered.get() + self.files_failed.get();
+        let done = self.files_done();
         let expected = self.files_expected.get();
         if expected > 0 {
             return done as f64 / expected as f64;
@@ -148,7 +204,7 @@ impl Ledger {
         };
         format!(
             "{reached}{messages}{}, {:.1} MB, {}",
-            self.parts(self.files_delivered.get() + self.files_failed.get()),
+            self.parts(self.files_done()),
             self.bytes.get() as f64 / 1e6,
             count(self.records_handed.get(), "event")
         )
@@ -188,6 +244,9 @@ impl Ledger {
             if n > 0 {
                 _ = write!(line, "; {} {what}", count(n, "record"));
             }
+        }
+        if let Some(integrity) = self.integrity() {
+            _ = write!(line, "; {integrity}");
         }
         if self.values_redacted.get() > 0 {
             _ = write!(

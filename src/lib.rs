@@ -18,6 +18,7 @@ pub mod fields;
 pub mod fuzz;
 mod host_log;
 mod instance;
+mod integrity;
 mod ledger;
 mod location;
 mod pipeline;

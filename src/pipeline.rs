@@ -6,18 +6,19 @@
 //!
 //! Whatever waits, waits in order, so the file that the host needs next is never behind one that waits for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::decode::{Buffers, Chunk, Decode, Outcome, WHOLE};
+use crate::decode::{Buffers, Chunk, Decode, Hashing, Outcome, WHOLE};
+use crate::integrity::{Content, Proof};
 use crate::process;
 use crate::redact::Redaction;
 use crate::source::{Body, Fatal, LogFile, Receipt, Source};
@@ -130,7 +131,7 @@ impl Pipeline {
                     };
                     // Where the host is behind, one decodes alone and leaves it the other cores.
                     let alone = mine.is_ahead().then_some(mine);
-                    job.run();
+                    job.run(&handle);
                     drop(alone);
                 }
             });
@@ -226,6 +227,7 @@ fn receive<T>(
 struct Fetching {
     name: String,
     receipt: Option<Receipt>,
+    proof: Option<Proof>,
     decode: Decode,
     body: JoinHandle<(Result<Body>, OwnedSemaphorePermit)>,
 }
@@ -246,6 +248,7 @@ async fn feed(
         delivered,
         fetch,
         receipt,
+        proof,
     }) = source.next().await?
     {
         let share = Arc::clone(&held)
@@ -264,11 +267,13 @@ async fn feed(
             include_insights: limits.include_insights,
             events: limits.events,
             newest_first,
+            hashing: Hashing::Off,
             redaction: Arc::clone(&limits.redaction),
         };
         let fetching = Fetching {
             name,
             receipt,
+            proof,
             decode,
             body,
         };
@@ -295,6 +300,7 @@ struct Job {
     /// Of what may be held as stored.
     share: Option<OwnedSemaphorePermit>,
     parts: mpsc::Sender<Part>,
+    proof: Option<Proof>,
 }
 
 impl Turn {
@@ -308,6 +314,7 @@ impl Turn {
         let Some(Fetching {
             name,
             receipt,
+            proof,
             decode,
             body,
         }) = self.fetched.recv().await
@@ -348,23 +355,50 @@ impl Turn {
             body,
             share,
             parts,
+            proof,
         })
     }
 }
 
 impl Job {
-    fn run(self) {
+    fn run(self, handle: &Handle) {
         let Self {
-            decode,
+            mut decode,
             body,
             share,
             parts,
+            proof,
         } = self;
         let done = body.and_then(|body| {
             process::guard("decoding", || {
-                decode.run(body, &mut |chunk| {
-                    parts.blocking_send(Part::Chunk(chunk)).is_ok()
-                })
+                let run = |decode: Decode| {
+                    decode.run(body, &mut |chunk| {
+                        parts.blocking_send(Part::Chunk(chunk)).is_ok()
+                    })
+                };
+                let Some(proof) = proof else {
+                    return run(decode);
+                };
+                if !proof.is_strict() {
+                    decode.hashing = Hashing::Along;
+                    let done = run(decode);
+                    let hash = done.as_ref().ok().and_then(|done| done.hash);
+                    let content = hash.map_or(Content::Broken, Content::Whole);
+                    handle.block_on(proof.judge(content))?;
+                    return done;
+                }
+                // Of what can't even be begun, the judgement comes first as well.
+                let proof = Arc::new(std::sync::Mutex::new(Some(proof)));
+                let (judged, handle) = (Arc::clone(&proof), handle.clone());
+                let judge = move |content| {
+                    let proof = judged.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    proof.map_or(Ok(()), |proof| handle.block_on(proof.judge(content)))
+                };
+                let judge = Arc::new(judge);
+                decode.hashing = Hashing::First(judge.clone());
+                let done = run(decode);
+                judge(Content::Broken)?;
+                done
             })
         });
         drop(share);
@@ -440,6 +474,7 @@ mod tests {
                 delivered: None,
                 fetch,
                 receipt: None,
+                proof: None,
             };
             let first = !std::mem::replace(&mut self.named, true);
             Box::pin(std::future::ready(Ok(first.then_some(file))))

@@ -267,6 +267,8 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
         "aws.requestPayer",
         "includeInsights",
         "historyOrder",
+        "validate",
+        "validateKeys",
         "redact",
     ];
     wanted.sort_unstable();

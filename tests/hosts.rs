@@ -390,6 +390,8 @@ fn the_capture_dialog() {
             ["--cloudtrail-s3pollinterval", "Seconds between listings", "integer", "30"],
             ["--cloudtrail-historyorder", "Order of the event history", "selector", "time"],
             ["--cloudtrail-includeinsights", "Include Insights events", "boolean", "true"],
+            ["--cloudtrail-validate", "Validate log files", "selector", "off"],
+            ["--cloudtrail-validatekeys", "Public keys for validation", "string", ""],
             ["--cloudtrail-s3downloadconcurrency", "Concurrent downloads", "integer", "256"],
             ["--cloudtrail-sqsdelete", "Delete SQS messages", "boolean", "true"],
             ["--cloudtrail-sqsowneraccount", "SQS queue owner account", "string", ""],

@@ -9,7 +9,7 @@ pub(crate) mod split;
 use std::cmp::Reverse;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +21,7 @@ use memchr::memmem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::integrity::{self, Content, Hash};
 use crate::ledger::count;
 use crate::record;
 use crate::redact::Redaction;
@@ -109,6 +110,8 @@ pub(crate) struct Outcome {
     pub problems: Vec<String>,
     /// A part of the file is missing beyond the records counted as unreadable.
     pub damaged: bool,
+    /// Where it is asked for, the SHA-256 of what the file inflates to, if it does to its end.
+    pub hash: Option<Hash>,
 }
 
 /// How to decode.
@@ -127,6 +130,32 @@ pub(crate) struct Decode {
     pub newest_first: bool,
     /// Values to replace before the host sees them.
     pub redaction: Arc<Redaction>,
+    /// Whether the file is hashed.
+    pub hashing: Hashing,
+}
+
+/// Whether a log file is hashed.
+#[derive(Clone, Default)]
+pub(crate) enum Hashing {
+    #[default]
+    Off,
+    /// For the [`Outcome`].
+    Along,
+    /// Before any record is given, which happens only if this allows it.
+    First(Admit),
+}
+
+/// Asked whether a log file may be handed over.
+type Admit = Arc<dyn Fn(Content) -> Result<()> + Send + Sync>;
+
+impl fmt::Debug for Hashing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Off => "Off",
+            Self::Along => "Along",
+            Self::First(_) => "First",
+        })
+    }
 }
 
 impl Decode {
@@ -145,6 +174,10 @@ impl Decode {
                 let size = metadata.len();
                 let mut file = File::open(path).context("can't be opened")?;
                 if size > WHOLE as u64 {
+                    if let Hashing::First(admit) = &self.hashing {
+                        admit(content(hash_of(&file)))?;
+                        file.rewind().context("can't be read")?;
+                    }
                     self.pieces(Counted::new(file), &mut outcome, take)?;
                 } else {
                     let mut bytes = self.stored.take();
@@ -153,14 +186,16 @@ impl Decode {
                     self.whole(bytes, &mut outcome, take)?;
                 }
             }
-            Body::Stream(pieces) => self.pieces(
-                Counted::new(Pieces {
+            Body::Stream(pieces) => {
+                if let Hashing::First(admit) = &self.hashing {
+                    admit(Content::TooLarge)?;
+                }
+                let pieces = Pieces {
                     pieces,
                     current: io::Cursor::default(),
-                }),
-                &mut outcome,
-                take,
-            )?,
+                };
+                self.pieces(Counted::new(pieces), &mut outcome, take)?;
+            }
         }
         Ok(outcome)
     }
@@ -178,6 +213,9 @@ impl Decode {
             let mut data = self.inflated.take();
             let Some(length) = inflate(&bytes, &mut data) else {
                 self.inflated.give(data);
+                if let Hashing::First(admit) = &self.hashing {
+                    admit(content(hash_of(&*bytes)))?;
+                }
                 // Too large, damaged, or with something behind it.
                 return self.pieces(Counted::new(io::Cursor::new(bytes)), outcome, take);
             };
@@ -187,6 +225,14 @@ impl Decode {
             let length = bytes.len();
             (bytes, length)
         };
+        let hash = match &self.hashing {
+            Hashing::Off => None,
+            _ => Some(integrity::hash(&data[..length])),
+        };
+        if let Hashing::First(admit) = &self.hashing {
+            admit(content(hash))?;
+        }
+        outcome.hash = hash;
         let mut records = Vec::new();
         if self.split(&data[..length], &mut records, outcome).is_ok() {
             self.give(data, records, outcome, take);
@@ -194,6 +240,7 @@ impl Decode {
         }
         *outcome = Outcome {
             bytes: outcome.bytes,
+            hash,
             ..Outcome::default()
         };
         self.scan(&mut &data[..length], gzip, outcome, take)
@@ -316,7 +363,10 @@ impl Decode {
         let mut input = io::Cursor::new(magic[..start].to_vec()).chain(&mut input);
         let result = if is_gzip(&magic[..start]) {
             let mut members = Members::new(&mut input);
-            let result = self.scan(&mut members, true, outcome, take);
+            let mut hashed = Hashed::new(&mut members, &self.hashing);
+            let result = self.scan(&mut hashed, true, outcome, take);
+            let hash = hashed.finish();
+            outcome.hash = hash.filter(|_| members.behind == 0);
             if members.behind > 0 && result.is_ok() {
                 let behind = count(members.behind, "byte");
                 outcome.damaged = true;
@@ -326,7 +376,10 @@ impl Decode {
             }
             result
         } else {
-            self.scan(&mut input, false, outcome, take)
+            let mut hashed = Hashed::new(&mut input, &self.hashing);
+            let result = self.scan(&mut hashed, false, outcome, take);
+            outcome.hash = hashed.finish();
+            result
         };
         outcome.bytes = input.into_inner().1.bytes;
         result
@@ -555,6 +608,59 @@ impl<R: Read> Read for Members<R> {
             }
         }
         Ok(0)
+    }
+}
+
+fn content(hash: Option<Hash>) -> Content {
+    hash.map_or(Content::Broken, Content::Whole)
+}
+
+/// The SHA-256 of what an input inflates to; none where it does not to its end, or something follows it.
+fn hash_of(input: impl Read) -> Option<Hash> {
+    let mut input = BufReader::new(input);
+    if !is_gzip(input.fill_buf().ok()?) {
+        return Hashed::new(&mut input, &Hashing::Along).finish();
+    }
+    let mut members = Members::new(input);
+    let hash = Hashed::new(&mut members, &Hashing::Along).finish();
+    hash.filter(|_| members.behind == 0)
+}
+
+/// Hashes what is read, where that is asked for.
+struct Hashed<R> {
+    input: R,
+    /// None where nobody asks, or the input could not be read.
+    hash: Option<integrity::Hasher>,
+}
+
+impl<R: Read> Hashed<R> {
+    fn new(input: R, hashing: &Hashing) -> Self {
+        let hash = matches!(hashing, Hashing::Along).then(integrity::Hasher::default);
+        Self { input, hash }
+    }
+
+    /// The hash of all of the input, to the end of which is read.
+    fn finish(mut self) -> Option<Hash> {
+        if self.hash.is_some() {
+            io::copy(&mut self, &mut io::sink()).ok()?;
+        }
+        Some(self.hash?.finish())
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer);
+        match &read {
+            Ok(n) => {
+                if let Some(hash) = &mut self.hash {
+                    hash.update(&buffer[..*n]);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.hash = None,
+        }
+        read
     }
 }
 

@@ -7,11 +7,15 @@ use std::vec;
 use anyhow::{Context, Result, anyhow, bail};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use walkdir::WalkDir;
+use tokio::sync::OnceCell;
+use walkdir::{DirEntry, WalkDir};
 
 use super::{Body, LogFile, Source, Wanted};
+use crate::aws::login::Login;
+use crate::config::{self, Config};
+use crate::integrity::{self, Listed, Stored};
 use crate::ledger::Ledger;
-use crate::trail;
+use crate::trail::{self, Interval};
 
 /// The log files found, in order of delivery.
 pub(super) struct Directory(vec::IntoIter<Found>);
@@ -123,6 +127,105 @@ fn delivery_time(path: &Path) -> Option<Timestamp> {
         .or_else(|| Timestamp::try_from(path.metadata().ok()?.modified().ok()?).ok())
 }
 
+/// The digests of what is read of a folder, which lie in it or beside it.
+pub(super) struct Digests {
+    root: PathBuf,
+    wanted: Wanted,
+    aws: config::Aws,
+    /// To ask for public keys, if need be.
+    login: OnceCell<Login>,
+}
+
+impl Digests {
+    pub fn new(root: PathBuf, wanted: Wanted, config: &Config) -> Self {
+        Self {
+            root,
+            wanted,
+            aws: config.aws.clone(),
+            login: OnceCell::new(),
+        }
+    }
+}
+
+/// The paths below a folder, in order; what can't be read is left out.
+fn walk(folder: &Path, take: impl Fn(&DirEntry) -> bool) -> Vec<String> {
+    WalkDir::new(folder)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| take(entry))
+        .map(|entry| entry.path().display().to_string())
+        .collect()
+}
+
+impl integrity::Digests for Digests {
+    fn list(&self, folder: String, _after: Option<String>) -> BoxFuture<'_, Result<Listed>> {
+        Box::pin(async move {
+            let names = move || walk(Path::new(&folder), |entry| entry.file_type().is_file());
+            Ok(Listed {
+                names: tokio::task::spawn_blocking(names).await?,
+                next: None,
+            })
+        })
+    }
+
+    fn get(&self, name: String) -> BoxFuture<'_, Result<Stored>> {
+        Box::pin(async move {
+            let bytes = tokio::task::spawn_blocking(move || std::fs::read(name)).await?;
+            Ok(Stored {
+                bytes: bytes.context("can't be read")?,
+                // That is kept by S3 only.
+                signature: None,
+                generated: None,
+            })
+        })
+    }
+
+    fn folders(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        let root = self.root.clone();
+        Box::pin(async move {
+            let is_region = |entry: &DirEntry| {
+                let parent = entry.path().parent().and_then(Path::file_name);
+                entry.file_type().is_dir() && parent.is_some_and(|name| name == trail::DIGESTS)
+            };
+            let regions = tokio::task::spawn_blocking(move || walk(&root, is_region)).await?;
+            let with_separator = |path| format!("{path}{}", std::path::MAIN_SEPARATOR);
+            Ok(regions.into_iter().map(with_separator).collect())
+        })
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        Path::new(name).starts_with(&self.root)
+            && trail::delivery_time(name).is_some_and(|time| self.wanted.interval.contains(time))
+            && self.wanted.accounts.contain(trail::account(name))
+    }
+
+    fn span(&self) -> Interval {
+        let days = trail::days_of(&self.root.to_string_lossy());
+        self.wanted.interval.and(days)
+    }
+
+    fn bucket(&self) -> Option<&str> {
+        None
+    }
+
+    fn public_keys(
+        &self,
+        region: String,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>>> {
+        Box::pin(async move {
+            let login = self
+                .login
+                .get_or_try_init(|| Login::load(&self.aws))
+                .await?;
+            login.current().0.public_keys(&region, from, to).await
+        })
+    }
+}
+
 impl Source for Directory {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
         Box::pin(std::future::ready(Ok(self.0.next().map(|file| LogFile {
@@ -136,6 +239,7 @@ impl Source for Directory {
                 }))
             }),
             receipt: None,
+            proof: None,
         }))))
     }
 }

@@ -12,12 +12,13 @@ pub(crate) use {bucket::fuzz_page as bucket_page, queue::fuzz_message as queue_m
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
+use crate::integrity::{Checks, Keys, Proof, Validated};
 use crate::ledger::Ledger;
 use crate::location::Location;
 use crate::trail::{Accounts, Interval};
@@ -34,6 +35,8 @@ pub(crate) struct LogFile {
     pub fetch: Fetch,
     /// Who waits for it to be consumed, if anybody does.
     pub receipt: Option<Receipt>,
+    /// What proves it, where log files are validated.
+    pub proof: Option<Proof>,
 }
 
 /// Called when the host has consumed every event of a log file; dropped where that never happens.
@@ -103,6 +106,9 @@ pub(crate) async fn open(
             _ => "s3Follow has no effect on a folder or file: it is read once".to_owned(),
         });
     }
+    if config.validate != "off" {
+        return open_validated(location, wanted, config, ledger).await;
+    }
     Ok(match location {
         Location::Path(path) => Box::new(directory::open(path, wanted, ledger).await?),
         Location::Bucket(location) => {
@@ -113,4 +119,37 @@ pub(crate) async fn open(
             Box::new(history::open(location, interval, config, ledger).await?)
         }
     })
+}
+
+/// The same, where log files are checked against their digests.
+async fn open_validated(
+    location: Location,
+    wanted: Wanted,
+    config: &Config,
+    ledger: Arc<Ledger>,
+) -> Result<Box<dyn Source>> {
+    if config.s3_follow || !matches!(location, Location::Path(_) | Location::Bucket(_)) {
+        bail!(
+            "validate: {}: digest files come up to an hour after the log files that they prove, so what is read as it \
+             comes can't be validated. Set validate to off here, and read the bucket again later, with s3Interval and \
+             without s3Follow",
+            config.validate
+        );
+    }
+    let keys = Keys::load(config.validate_keys.trim())?;
+    let (source, digests): (Box<dyn Source>, Box<dyn crate::integrity::Digests>) = match location {
+        Location::Bucket(location) => {
+            let source = bucket::open(location, wanted, config, Arc::clone(&ledger)).await?;
+            let digests = source.digests();
+            (Box::new(source), Box::new(digests))
+        }
+        Location::Path(path) => {
+            let digests = directory::Digests::new(path.clone(), wanted.clone(), config);
+            let source = directory::open(path, wanted, Arc::clone(&ledger)).await?;
+            (Box::new(source), Box::new(digests))
+        }
+        Location::Queue(_) => unreachable!("refused above"),
+    };
+    let checks = Checks::new(config.validate == "strict", ledger, digests, keys);
+    Ok(Box::new(Validated::open(source, checks).await?))
 }

@@ -247,6 +247,7 @@ impl QueueSource {
             delivered,
             fetch: Box::new(move || Box::pin(object::fetch(store, object))),
             receipt: Some(Box::new(move || part.consume())),
+            proof: None,
         }
     }
 }

@@ -257,6 +257,8 @@ struct World {
     regions: Mutex<HashMap<String, String>>,
     /// Bucket names of access points.
     aliases: Mutex<HashMap<String, String>>,
+    /// Of objects, by bucket and key.
+    metadata: Mutex<HashMap<(String, String), HashMap<String, String>>>,
     /// Roles that may be assumed, with the external ID that they ask for.
     roles: Mutex<HashMap<String, Option<String>>>,
     /// The header with which a container must ask.
@@ -373,6 +375,19 @@ impl Aws {
         let mut part = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
         part.write_all(body).unwrap();
         part.persist(path).unwrap();
+    }
+
+    /// Makes an object with metadata of its own, `x-amz-meta-…`.
+    pub fn put_with(&self, bucket: &str, key: &str, body: &[u8], metadata: &[(&str, &str)]) {
+        let metadata = metadata
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let object = (bucket.to_owned(), key.to_owned());
+        let mut all = self.state.world.metadata.lock().unwrap();
+        all.insert(object, metadata);
+        drop(all);
+        self.put(bucket, key, body);
     }
 
     /// Makes an empty bucket in a region.
@@ -637,7 +652,12 @@ impl S3 for Store {
         mut request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
         request.input.bucket = self.world.real(&request.input.bucket);
-        self.files.get_object(request).await.map_err(worded)
+        let object = (request.input.bucket.clone(), request.input.key.clone());
+        let mut response = self.files.get_object(request).await.map_err(worded)?;
+        if let Some(metadata) = self.world.metadata.lock().unwrap().get(&object) {
+            response.output.metadata = Some(metadata.clone());
+        }
+        Ok(response)
     }
 
     async fn head_object(

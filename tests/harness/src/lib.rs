@@ -8,6 +8,7 @@
 //! - [`moto`] is somebody else's AWS, with S3, SNS, SQS and EventBridge wired up.
 //! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
 //! - [`trail`] makes trails, from a seed.
+//! - [`digest`] signs them, as CloudTrail does.
 //! - [`sample`] is the trail that `scripts/run` shows.
 //! - [`shared`] reads the samples beside the repository.
 
@@ -15,6 +16,7 @@
 
 pub mod aws;
 pub mod capture;
+pub mod digest;
 pub mod fast_s3;
 pub mod faulty;
 pub mod history;
