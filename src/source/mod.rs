@@ -12,7 +12,7 @@ pub(crate) use {bucket::fuzz_page as bucket_page, queue::fuzz_message as queue_m
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -128,16 +128,21 @@ async fn open_validated(
     config: &Config,
     ledger: Arc<Ledger>,
 ) -> Result<Box<dyn Source>> {
-    if config.s3_follow || !matches!(location, Location::Path(_) | Location::Bucket(_)) {
-        bail!(
-            "validate: {}: digest files come up to an hour after the log files that they prove, so what is read as it \
+    let late = |validate: &str| {
+        anyhow!(
+            "validate: {validate}: digest files come up to an hour after the log files that they prove, so what is read as it \
              comes can't be validated. Set validate to off here, and read the bucket again later, with s3Interval and \
-             without s3Follow",
-            config.validate
-        );
-    }
+             without s3Follow"
+        )
+    };
     let keys = Keys::load(config.validate_keys.trim())?;
     let (source, digests): (Box<dyn Source>, Box<dyn crate::integrity::Digests>) = match location {
+        Location::History(_) => bail!(
+            "validate: {}: CloudTrail signs log files, not the event history. Set validate to off here",
+            config.validate
+        ),
+        Location::Queue(_) => return Err(late(&config.validate)),
+        _ if config.s3_follow => return Err(late(&config.validate)),
         Location::Bucket(location) => {
             let source = bucket::open(location, wanted, config, Arc::clone(&ledger)).await?;
             let digests = source.digests();
@@ -148,7 +153,6 @@ async fn open_validated(
             let source = directory::open(path, wanted, Arc::clone(&ledger)).await?;
             (Box::new(source), Box::new(digests))
         }
-        Location::Queue(_) => unreachable!("refused above"),
     };
     let checks = Checks::new(config.validate == "strict", ledger, digests, keys);
     Ok(Box::new(Validated::open(source, checks).await?))

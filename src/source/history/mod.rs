@@ -402,6 +402,7 @@ impl History {
             delivered: time(last).filter(|_| !self.newest_first),
             fetch: Box::new(move || Box::pin(std::future::ready(Ok(Body::Bytes(text))))),
             receipt: None,
+            proof: None,
         })
     }
 }
