@@ -47,7 +47,8 @@ impl Screen {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.hosts.command(arguments);
+        // The display lives as long as the test.
+        let mut command = self.hosts.command_within(900, arguments);
         command
             .env("DISPLAY", &self.display)
             .env("QT_QPA_PLATFORM", "xcb")
@@ -141,7 +142,7 @@ impl Screen {
         let start = Instant::now();
         while !there(self) {
             assert!(
-                start.elapsed() < Duration::from_secs(60),
+                start.elapsed() < Duration::from_secs(120),
                 "there is not: {what}"
             );
             sleep(Duration::from_millis(500));
@@ -178,6 +179,9 @@ fn stratoshark_shows_a_trail() {
     let profile = [
         "-C",
         "CloudTrail Analysis",
+        // The first events stay in sight.
+        "-o",
+        "capture.auto_scroll:FALSE",
         "-i",
         "cloudtrail",
         "-k",
