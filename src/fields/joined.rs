@@ -77,7 +77,8 @@ pub(super) fn joined_texts<'a>(
 ) -> Option<Text<'a>> {
     let mut first: Option<Text<'a>> = None;
     let mut all = Vec::new();
-    let mut seen: HashSet<Cow<'a, [u8]>> = HashSet::new();
+    // Made where it is needed, since most events have one value or none.
+    let mut seen: Option<HashSet<Cow<'a, [u8]>>> = None;
     texts(&mut |text| {
         let Some((text, range)) = text else {
             return;
@@ -86,17 +87,21 @@ pub(super) fn joined_texts<'a>(
             first = Some((text, range));
             return;
         };
-        if text == *one || seen.contains(&text) {
+        if text == *one {
             return;
         }
-        if seen.is_empty() {
+        let seen = seen.get_or_insert_with(|| {
             all.extend_from_slice(one);
+            HashSet::new()
+        });
+        if seen.contains(&text) {
+            return;
         }
         all.push(b',');
         all.extend_from_slice(&text);
         seen.insert(text);
     });
-    if seen.is_empty() {
+    if seen.is_none() {
         return first;
     }
     Some((all.into(), COMPUTED))

@@ -1,6 +1,6 @@
 //! The fields that hosts filter by and show, each of them once in [`FIELDS`].
 
-mod asked;
+mod given;
 mod identity;
 mod joined;
 mod outcome;
@@ -18,7 +18,7 @@ use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets
 use serde_json::json;
 
 use crate::record::{Index, Member, Record, Value};
-use asked::Asked;
+use given::{Asked, Given, asked};
 use joined::{Path, all, below};
 
 /// A field as hosts see it, and how to extract it.
@@ -313,7 +313,7 @@ pub static FIELDS: &[Field] = &[
     field("guardduty.enable", "GuardDuty Enable", Of(Member::RequestEnable), "false if a GuardDuty detector is to be switched off."),
 ];
 
-const _: () = assert!(FIELDS.len() < Asked::BITS);
+const _: () = assert!(FIELDS.len() < Given::BITS);
 
 /// The fields as JSON, for `plugin_get_fields`.
 pub fn schema() -> &'static CStr {
@@ -377,7 +377,7 @@ pub struct Extractor {
     /// The last event's bytes, once a host has asked for more of it than its ID can vouch for.
     bytes: Vec<u8>,
     /// What was given since all bytes were compared.
-    given: Asked,
+    given: Given,
 }
 
 impl Extractor {
@@ -395,22 +395,20 @@ impl Extractor {
         let event = (number, payload.as_ptr().addr(), payload.len());
         let again = self.event == event;
         if again {
-            let first = !self.given.meets(&asked);
+            let first = self.given.add(asked);
             let same_id = || {
                 let (id, at) = self.id.as_ref()?;
                 Some(is_same_id(id, payload.get(*at..)?.first_chunk()?))
             };
             if first && same_id() == Some(true) || self.bytes == payload {
-                self.given = if first {
-                    self.given.with(&asked)
-                } else {
-                    asked
-                };
+                if !first {
+                    self.given.start(asked);
+                }
                 return Record::again(payload, &mut self.index);
             }
         }
         self.event = event;
-        self.given = asked;
+        self.given.start(asked);
         self.bytes.clear();
         if again {
             self.bytes.extend_from_slice(payload);
@@ -435,11 +433,7 @@ impl Extractor {
         offsets: Option<&mut ss_plugin_extract_value_offsets>,
         storage: &Bump,
     ) -> anyhow::Result<()> {
-        let mut asked = Asked::default();
-        for request in &*fields {
-            asked.insert(request);
-        }
-        let mut record = self.record(event_number, payload, asked);
+        let mut record = self.record(event_number, payload, asked(fields));
         let mut places = offsets.map(|offsets| {
             let starts = storage.alloc_slice_fill_copy(fields.len(), 0u32);
             let lengths = storage.alloc_slice_fill_copy(fields.len(), 0u32);
@@ -467,7 +461,7 @@ impl Extractor {
         CString::new(summary::event(&mut self.record(
             self.event.0,
             payload,
-            Asked::ALL,
+            None,
         )))
         .unwrap_or_default()
     }
@@ -475,7 +469,24 @@ impl Extractor {
 
 impl Field {
     /// Writes the value into `request`, and returns its place in the record.
+    // Inlined, as is all that it does for a single member: that is what most fields show.
+    #[inline(always)]
     fn extract(
+        &self,
+        record: &mut Record<'_>,
+        request: &mut ss_plugin_extract_field,
+        storage: &Bump,
+    ) -> anyhow::Result<Range<usize>> {
+        match self.source {
+            Of(member) if request.arg_present == 0 => {
+                Ok(put_value(request, record.get(member), storage))
+            }
+            _ => self.extract_other(record, request, storage),
+        }
+    }
+
+    #[inline(never)]
+    fn extract_other(
         &self,
         record: &mut Record<'_>,
         request: &mut ss_plugin_extract_field,
@@ -488,7 +499,7 @@ impl Field {
             self.name
         );
         let text = match self.source {
-            Of(member) => return Ok(put_value(request, record.get(member), storage)),
+            Of(member) => text_of(record, member),
             First(members) => {
                 let mut values = members.iter().filter_map(|&member| record.get(member));
                 let value = values.find(|value| !value.is_null());
@@ -543,14 +554,16 @@ impl Field {
 }
 
 /// Writes a value's text into `request`, and returns its place.
-#[inline]
+#[inline(always)]
 fn put_value(
     request: &mut ss_plugin_extract_field,
     value: Option<Value<'_>>,
     storage: &Bump,
 ) -> Range<usize> {
     let Some(value) = value else {
-        return put_text(request, None, storage);
+        request.res_len = 0;
+        request.res.str_ = std::ptr::null_mut();
+        return COMPUTED;
     };
     let Some(string) = value.plain_string() else {
         return put_text(request, text_at(value), storage);
@@ -563,7 +576,7 @@ fn put_value(
     value.range()
 }
 
-#[inline]
+#[inline(never)]
 fn put_text(
     request: &mut ss_plugin_extract_field,
     text: Option<Text<'_>>,
