@@ -208,7 +208,7 @@ pub fn record(data: &[u8]) {
         let value = found.first().expect("a range has a value");
         let token = std::str::from_utf8(token).expect("UTF-8");
         serde_json::from_str::<IgnoredAny>(token).expect("a token");
-        if field.path().is_none() {
+        if field.paths().is_empty() {
             continue;
         }
         match serde_json::from_str::<String>(token) {
@@ -220,6 +220,22 @@ pub fn record(data: &[u8]) {
             }
             _ => {}
         }
+    }
+    // What fields show by name, pointers find, too.
+    for (pointer, name) in [
+        (c"/eventName", "ct.name"),
+        (c"/userIdentity/arn", "ct.user.arn"),
+        (c"/requestParameters/bucketName", "s3.bucket"),
+    ] {
+        let place = |name| FIELDS.iter().position(|field| field.name == name);
+        let mut pointed = [request(place("ct.value").expect("a field"))];
+        pointed[0].arg_key = pointer.as_ptr();
+        pointed[0].arg_present = 1;
+        one_by_one
+            .extract_fields(1, data, &mut pointed, None, &storage)
+            .expect("a value");
+        let named = &requests[place(name).expect("a field")];
+        assert_eq!(values(&pointed[0]), values(named), "{pointer:?}");
     }
     _ = extractor.event_string(data);
     _ = record::head(data);
