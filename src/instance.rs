@@ -154,6 +154,7 @@ impl Instance {
         ledger.records_passed_over.add(outcome.passed_over);
         ledger.records_filtered.add(outcome.filtered);
         ledger.records_unreadable.add(outcome.unreadable);
+        ledger.values_redacted.add(outcome.redacted);
         for problem in outcome.problems {
             self.warn(format!("{name}: {problem}"));
         }

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::decode::{Buffers, Chunk, Decode, Outcome, WHOLE};
 use crate::process;
+use crate::redact::Redaction;
 use crate::source::{Body, Fatal, LogFile, Receipt, Source};
 use crate::trail::Interval;
 
@@ -33,13 +34,15 @@ const UNIT: usize = 16 << 10;
 const CLOSING: Duration = Duration::from_millis(50);
 
 /// How to run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// Log files fetched at the same time.
     pub concurrency: usize,
     pub include_insights: bool,
     /// Events outside are left out.
     pub events: Interval,
+    /// Values to replace.
+    pub redaction: Arc<Redaction>,
 }
 
 /// A running pipeline; dropped, all its work ends.
@@ -259,6 +262,7 @@ async fn feed(
             delivered,
             include_insights: limits.include_insights,
             events: limits.events,
+            redaction: Arc::clone(&limits.redaction),
         };
         let fetching = Fetching {
             name,
@@ -451,6 +455,7 @@ mod tests {
             concurrency: 2,
             include_insights: true,
             events: Interval::default(),
+            redaction: Arc::default(),
         };
         let source = Box::new(Poisoned { at, named: false });
         let mut pipeline = Pipeline::start(start_runtime().expect("threads"), source, limits);

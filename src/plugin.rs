@@ -19,6 +19,7 @@ use crate::ledger::{Count, Ledger};
 use crate::location::Location;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::process;
+use crate::redact::Redaction;
 use crate::source;
 use crate::trail::Interval;
 use jiff::Timestamp;
@@ -96,6 +97,7 @@ fn metrics(ledger: &Ledger) -> Vec<Metric> {
         (c"records_passed_over", &ledger.records_passed_over),
         (c"records_filtered", &ledger.records_filtered),
         (c"records_unreadable", &ledger.records_unreadable),
+        (c"values_redacted", &ledger.values_redacted),
         (c"messages_received", &ledger.messages_received),
         (c"messages_deleted", &ledger.messages_deleted),
         (c"messages_passed_over", &ledger.messages_passed_over),
@@ -147,6 +149,7 @@ impl SourcePlugin for CloudTrail {
                 } else {
                     Interval::default()
                 },
+                redaction: Arc::new(Redaction::parse(&self.config.redact)?),
             };
             Ok((Pipeline::start(runtime, source, limits), ledger))
         };

@@ -15,7 +15,8 @@ use std::ops::Range;
 pub(crate) use names::Member;
 use names::Object;
 use scan::{Block, Scanned, Token};
-use strings::{printable, unescape};
+use strings::printable;
+pub(crate) use strings::unescape;
 
 /// What the source needs to know of a record.
 #[derive(Debug, PartialEq)]

@@ -22,6 +22,7 @@ use serde_json::value::RawValue;
 
 use crate::ledger::count;
 use crate::record;
+use crate::redact::Redaction;
 use crate::source::Body;
 use crate::trail::Interval;
 use split::Found;
@@ -101,6 +102,8 @@ pub(crate) struct Outcome {
     pub filtered: u64,
     /// Records that could not be read.
     pub unreadable: u64,
+    /// Values replaced.
+    pub redacted: u64,
     /// What was lost, in words.
     pub problems: Vec<String>,
     /// A part of the file is missing beyond the records counted as unreadable.
@@ -119,6 +122,8 @@ pub(crate) struct Decode {
     pub include_insights: bool,
     /// Events outside are left out.
     pub events: Interval,
+    /// Values to replace before the host sees them.
+    pub redaction: Arc<Redaction>,
 }
 
 impl Decode {
@@ -245,12 +250,15 @@ impl Decode {
 
     fn give(
         &self,
-        data: Vec<u8>,
+        mut data: Vec<u8>,
         mut records: Vec<Entry>,
         outcome: &mut Outcome,
         take: &mut dyn FnMut(Chunk) -> bool,
     ) -> bool {
         debug_assert!(outcome.found >= records.len() as u64);
+        if !self.redaction.is_empty() {
+            self.redact(&mut data, &mut records, outcome);
+        }
         if records.is_empty() {
             return true;
         }
@@ -262,6 +270,26 @@ impl Decode {
             records,
             buffers: self.inflated.clone(),
         })
+    }
+
+    /// Replace values in the records. One of which it can't be said where they are is left out.
+    fn redact(&self, data: &mut [u8], records: &mut Vec<Entry>, outcome: &mut Outcome) {
+        let before = records.len();
+        records.retain(|record| {
+            let replaced = data
+                .get_mut(record.range.clone())
+                .and_then(|record| self.redaction.apply(record));
+            outcome.redacted += replaced.unwrap_or(0);
+            replaced.is_some()
+        });
+        let unsound = (before - records.len()) as u64;
+        outcome.unreadable += unsound;
+        if unsound > 0 {
+            outcome.problems.push(format!(
+                "has {} too broken to be redacted, left out since a secret might be in it",
+                count(unsound, "record")
+            ));
+        }
     }
 
     /// The way for what is large or broken.
