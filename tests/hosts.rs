@@ -392,6 +392,7 @@ fn the_capture_dialog() {
             ["--cloudtrail-s3downloadconcurrency", "Concurrent downloads", "integer", "256"],
             ["--cloudtrail-sqsdelete", "Delete SQS messages", "boolean", "true"],
             ["--cloudtrail-sqsowneraccount", "SQS queue owner account", "string", ""],
+            ["--cloudtrail-redact", "Redact", "string", ""],
             ["--cloudtrail-uses3sns", "SQS messages come from S3 (no effect)", "boolean", "false"],
             ["--cloudtrail-useasync", "Asynchronous extraction (no effect)", "boolean", "true"],
         ]
