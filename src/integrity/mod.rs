@@ -97,14 +97,17 @@ pub(crate) trait Digests: Send + Sync + 'static {
     fn span(&self) -> Interval;
     /// The bucket. None of a copy elsewhere, whose age nobody knows.
     fn bucket(&self) -> Option<&str>;
-    /// Public keys of a region by their fingerprints, in DER, with which digests were signed in a time.
+    /// Public keys of a region, with which digests were signed in a time.
     fn public_keys(
         &self,
         region: String,
         from: Timestamp,
         to: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>>>;
+    ) -> BoxFuture<'_, Result<PublicKeys>>;
 }
+
+/// Public keys in DER, with their fingerprints.
+pub(crate) type PublicKeys = Vec<(String, Vec<u8>)>;
 
 /// A page of a folder.
 pub(crate) struct Listed {

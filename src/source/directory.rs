@@ -13,7 +13,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::{Body, LogFile, Source, Wanted};
 use crate::aws::login::Login;
 use crate::config::{self, Config};
-use crate::integrity::{self, Listed, Stored};
+use crate::integrity::{self, Listed, PublicKeys, Stored};
 use crate::ledger::Ledger;
 use crate::trail::{self, Interval};
 
@@ -215,7 +215,7 @@ impl integrity::Digests for Digests {
         region: String,
         from: Timestamp,
         to: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>>> {
+    ) -> BoxFuture<'_, Result<PublicKeys>> {
         Box::pin(async move {
             let login = self
                 .login

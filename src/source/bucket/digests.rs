@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::{Bucket, Query, object};
-use crate::integrity::{self, Listed, Stored};
+use crate::integrity::{self, Listed, PublicKeys, Stored};
 use crate::trail::{self, Interval};
 
 /// The digests of what is read of a bucket; all names are `s3://` URLs.
@@ -95,7 +95,7 @@ impl integrity::Digests for Digests {
         region: String,
         from: Timestamp,
         to: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>>> {
+    ) -> BoxFuture<'_, Result<PublicKeys>> {
         Box::pin(async move { self.0.store.public_keys(&region, from, to).await })
     }
 }
