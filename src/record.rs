@@ -94,7 +94,7 @@ impl<'a> Record<'a> {
             &[]
         };
         index.plain = scan::scan(bytes, &mut index.blocks);
-        index.members.walked = 0;
+        index.members = Members::default();
         Self::again(bytes, index)
     }
 
@@ -134,7 +134,6 @@ impl<'a> Record<'a> {
     #[inline(never)]
     fn walk(&mut self, object: Object) {
         self.members.walked |= object.bit();
-        self.members.tokens[object.members()].fill(Token::default());
         let start = match object.holder() {
             Some(holder) => match self.get(holder) {
                 Some(value) => value.token.start as usize,

@@ -1,7 +1,5 @@
 //! The members of a record that fields are made from, and how their names are looked up.
 
-use std::ops::Range;
-
 /// The objects of a record whose members are known, and these members by name.
 macro_rules! members {
     ($($object:ident $parent:tt { $($member:ident $name:literal,)* })*) => {
@@ -15,17 +13,6 @@ macro_rules! members {
             /// The member that holds this object; the record itself is held by none.
             pub const fn holder(self) -> Option<Member> {
                 match self { $(Self::$object => members!(@holder $parent),)* }
-            }
-
-            /// The positions of its members.
-            pub fn members(self) -> Range<usize> {
-                match self {
-                    $(Self::$object => {
-                        const MEMBERS: &[Member] = &[$(Member::$member,)*];
-                        let first = MEMBERS[0] as usize;
-                        first..first + MEMBERS.len()
-                    })*
-                }
             }
         }
 
