@@ -153,6 +153,7 @@ impl Instance {
         ledger.records_found.add(outcome.found);
         ledger.records_passed_over.add(outcome.passed_over);
         ledger.records_filtered.add(outcome.filtered);
+        ledger.records_other.add(outcome.other);
         ledger.records_unreadable.add(outcome.unreadable);
         for problem in outcome.problems {
             self.warn(format!("{name}: {problem}"));
@@ -181,11 +182,14 @@ impl Instance {
     fn finish(&mut self) -> Error {
         let ledger = Arc::clone(&self.ledger);
         self.end = Some(Ok(()));
-        let Some(problem) = self.first_problem.take() else {
+        let (found, other) = (ledger.records_found.get(), ledger.records_other.get());
+        let nothing_else = other > 0 && found == other;
+        let problem = self.first_problem.take();
+        let Some(problem) = problem.or_else(|| nothing_else.then(|| ledger.summary())) else {
             self.log.info(&ledger.summary());
             return Error::new(FailureReason::Eof);
         };
-        if ledger.records_found.get() == ledger.records_unreadable.get() {
+        if found == ledger.records_unreadable.get() + other {
             let failed = ledger.files_failed.get() + ledger.files_damaged.get();
             let more = match failed {
                 0 | 1 => String::new(),

@@ -1,6 +1,7 @@
 //! What was found, handed over and lost: the books of one capture.
 //!
-//! They add up: log files listed = delivered + failed, and records found = handed over + passed over + filtered + unreadable.
+//! They add up: log files listed = delivered + failed, and records found = handed over + passed over + filtered
+//! + of others + unreadable.
 //! What is no log file is counted apart, as passed over.
 
 use jiff::Timestamp;
@@ -80,6 +81,8 @@ pub(crate) struct Ledger {
     pub records_passed_over: Count,
     /// Records outside the interval of events.
     pub records_filtered: Count,
+    /// Events of others than CloudTrail, among its own.
+    pub records_other: Count,
     /// Records that are no JSON object.
     pub records_unreadable: Count,
     /// Requests or reads that were tried again.
@@ -166,6 +169,7 @@ impl Ledger {
                 "of Insights left out as configured",
             ),
             (self.records_filtered.get(), "outside s3Interval"),
+            (self.records_other.get(), "of others than CloudTrail"),
         ] {
             if n > 0 {
                 _ = write!(line, "; {} {what}", count(n, "record"));

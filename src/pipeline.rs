@@ -258,6 +258,7 @@ async fn feed(
             delivered,
             include_insights: limits.include_insights,
             events: limits.events,
+            ..Decode::default()
         };
         let fetching = Fetching {
             name,

@@ -84,6 +84,7 @@ impl Plugin for CloudTrail {
             (c"records_handed_over", &ledger.records_handed),
             (c"records_passed_over", &ledger.records_passed_over),
             (c"records_filtered", &ledger.records_filtered),
+            (c"records_other", &ledger.records_other),
             (c"records_unreadable", &ledger.records_unreadable),
             (c"messages_received", &ledger.messages_received),
             (c"messages_deleted", &ledger.messages_deleted),

@@ -1,12 +1,13 @@
 //! From a log file's bytes to records: inflate, split, sort.
 //!
-//! A whole file is inflated by libdeflate and split in one SIMD pass, or by serde_json where it is JSON of another
-//! form. What is too large to hold, or broken, goes through flate2 and a splitter that finds its way past damage: what
-//! such a file still holds is delivered.
+//! A whole file is inflated by libdeflate and split in one SIMD pass. What is of another form than CloudTrail's own, or
+//! broken, goes through a splitter that finds its way past damage, and what is too large to hold comes to it in pieces,
+//! inflated by flate2: what such a file still holds is delivered.
 
+mod shapes;
 pub(crate) mod split;
+mod splitter;
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
@@ -17,23 +18,19 @@ use flate2::bufread::GzDecoder;
 use jiff::Timestamp;
 use libdeflater::Decompressor;
 use memchr::memmem;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use crate::ledger::count;
 use crate::record;
 use crate::source::Body;
 use crate::trail::Interval;
+use shapes::Content;
 use split::Found;
+use splitter::{Candidate, LARGEST_RECORD, Splitter};
 
 /// A log file of more bytes than this, as stored or inflated, is decoded piece by piece. CloudTrail's own stay far below.
 pub(crate) const WHOLE: usize = 32 << 20;
 /// The size of such a piece, inflated.
 const PIECE: usize = 4 << 20;
-/// A record of more bytes than this, in a file that is decoded piece by piece, is named and left out.
-const LARGEST_RECORD: usize = 64 << 20;
-/// Bytes that are looked at again, in all, to find records behind broken ones in a file.
-const SEARCHED: usize = 512 << 20;
 
 /// Records of one log file, ready for the host.
 #[derive(Debug)]
@@ -99,6 +96,8 @@ pub(crate) struct Outcome {
     pub passed_over: u64,
     /// Records outside the interval of events.
     pub filtered: u64,
+    /// Events of others than CloudTrail, in a form that may hold those as well.
+    pub other: u64,
     /// Records that could not be read.
     pub unreadable: u64,
     /// What was lost, in words.
@@ -108,7 +107,7 @@ pub(crate) struct Outcome {
 }
 
 /// How to decode.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Decode {
     /// For log files as stored.
     pub stored: Buffers,
@@ -119,6 +118,21 @@ pub(crate) struct Decode {
     pub include_insights: bool,
     /// Events outside are left out.
     pub events: Interval,
+    /// See [`PIECE`].
+    pub piece: usize,
+}
+
+impl Default for Decode {
+    fn default() -> Self {
+        Self {
+            stored: Buffers::default(),
+            inflated: Buffers::default(),
+            delivered: None,
+            include_insights: false,
+            events: Interval::default(),
+            piece: PIECE,
+        }
+    }
 }
 
 impl Decode {
@@ -166,7 +180,7 @@ impl Decode {
         ensure!(!bytes.is_empty(), "is empty");
         let gzip = is_gzip(&bytes);
         outcome.bytes = bytes.len() as u64;
-        let (data, length) = if gzip {
+        let (mut data, length) = if gzip {
             let mut data = self.inflated.take();
             let Some(length) = inflate(&bytes, &mut data) else {
                 self.inflated.give(data);
@@ -179,45 +193,21 @@ impl Decode {
             let length = bytes.len();
             (bytes, length)
         };
-        let mut records = Vec::new();
-        if self.split(&data[..length], &mut records, outcome).is_ok() {
+        let mut found = Vec::new();
+        if split::split(&data[..length], &mut found) {
+            let mut records = Vec::with_capacity(found.len());
+            for record in found {
+                self.add(&data, record, &mut records, outcome);
+            }
             self.give(data, records, outcome, take);
             return Ok(());
         }
-        *outcome = Outcome {
-            bytes: outcome.bytes,
-            ..Outcome::default()
-        };
-        self.scan(&mut &data[..length], gzip, outcome, take)
-    }
-
-    /// The fast way: all of the data is JSON documents with records.
-    fn split(
-        &self,
-        data: &[u8],
-        records: &mut Vec<Entry>,
-        outcome: &mut Outcome,
-    ) -> serde_json::Result<()> {
-        let mut found = Vec::new();
-        if !split::split(data, &mut found) {
-            found.clear();
-            let mut json = serde_json::Deserializer::from_slice(data);
-            loop {
-                Document {
-                    data,
-                    found: &mut found,
-                }
-                .deserialize(&mut json)?;
-                if json.end().is_ok() {
-                    break;
-                }
-            }
-        }
-        records.reserve(found.len());
-        for record in found {
-            self.add(data, record, records, outcome);
-        }
-        Ok(())
+        data.truncate(length);
+        let mut scan = Scan::new(self, gzip);
+        let mut records = Vec::new();
+        scan.run(&mut data, true, &mut records, outcome);
+        self.give(data, records, outcome, take);
+        scan.finish(None, outcome)
     }
 
     /// Note a record that is a JSON object.
@@ -306,9 +296,9 @@ impl Decode {
         outcome: &mut Outcome,
         take: &mut dyn FnMut(Chunk) -> bool,
     ) -> Result<()> {
-        let mut splitter = Splitter::default();
+        let mut scan = Scan::new(self, gzip);
         let mut data: Vec<u8> = Vec::new();
-        let mut wanted = PIECE;
+        let mut wanted = self.piece;
         let mut end = false;
         let mut failure = None;
         loop {
@@ -322,39 +312,122 @@ impl Decode {
                     }
                 }
             }
-            let mut found = Vec::new();
-            let used = splitter.run(&data, end, &mut found);
+            let mut records = Vec::new();
+            let used = scan.run(&mut data, end, &mut records, outcome);
             if used == 0 && !end {
                 if wanted < LARGEST_RECORD {
                     wanted *= 2;
                 } else {
-                    splitter.skip();
+                    scan.splitter.skip();
                 }
                 continue;
             }
             let rest = data[used..].to_vec();
-            let mut records = Vec::with_capacity(found.len());
-            for range in found {
-                let found = Found { range, time: None };
-                self.add(&data, found, &mut records, outcome);
-            }
             let piece = std::mem::replace(&mut data, rest);
             if !self.give(piece, records, outcome, take) {
                 return Ok(());
             }
-            wanted = (data.len() * 2).clamp(PIECE, LARGEST_RECORD);
+            wanted = (data.len() * 2).clamp(self.piece, LARGEST_RECORD);
             if end {
                 break;
             }
         }
-        outcome.found += splitter.unreadable;
-        outcome.unreadable += splitter.unreadable;
-        if splitter.unreadable > 0 {
-            let first = splitter.first_unreadable.take().unwrap_or_default();
-            outcome.problems.push(format!(
-                "has {} that can't be read, the first one {first}",
-                count(splitter.unreadable, "record")
-            ));
+        scan.finish(failure, outcome)
+    }
+}
+
+/// The way of one file through the splitter.
+struct Scan<'a> {
+    decode: &'a Decode,
+    gzip: bool,
+    splitter: Splitter,
+    found: Vec<Candidate>,
+    /// Values that are of no known form, and why the first one is not.
+    unknown: u64,
+    first_unknown: &'static str,
+    /// A value was of a known form.
+    known: bool,
+}
+
+impl<'a> Scan<'a> {
+    fn new(decode: &'a Decode, gzip: bool) -> Self {
+        Self {
+            decode,
+            gzip,
+            splitter: Splitter::default(),
+            found: Vec::new(),
+            unknown: 0,
+            first_unknown: "",
+            known: false,
+        }
+    }
+
+    /// See [`Splitter::run`].
+    fn run(
+        &mut self,
+        data: &mut [u8],
+        end: bool,
+        records: &mut Vec<Entry>,
+        outcome: &mut Outcome,
+    ) -> usize {
+        let used = self.splitter.run(data, end, &mut self.found);
+        for Candidate { range, is_record } in self.found.drain(..) {
+            let content = match is_record {
+                true => Content::Record(range),
+                false => shapes::look_into(data, range),
+            };
+            self.known |= !matches!(content, Content::Unknown(_));
+            match content {
+                Content::Record(range) => {
+                    let found = Found { range, time: None };
+                    self.decode.add(data, found, records, outcome);
+                }
+                Content::Nothing => {}
+                Content::Other => {
+                    outcome.found += 1;
+                    outcome.other += 1;
+                }
+                Content::Unknown(why) => {
+                    if self.unknown == 0 {
+                        self.first_unknown = why;
+                    }
+                    self.unknown += 1;
+                }
+                Content::Broken(why) => {
+                    self.splitter.unreadable += 1;
+                    self.splitter.first_unreadable.get_or_insert(why);
+                }
+            }
+        }
+        used
+    }
+
+    /// What became of the file, whose reading may have met a `failure`.
+    fn finish(self, failure: Option<String>, outcome: &mut Outcome) -> Result<()> {
+        let Self {
+            mut splitter,
+            known,
+            unknown,
+            ..
+        } = self;
+        let mut problems = Vec::new();
+        let is_known = known || splitter.unreadable > 0 || splitter.has_list && unknown == 0;
+        if is_known {
+            // Among others, what is of no known form is a loss.
+            splitter.unreadable += unknown;
+            let first = match &splitter.first_unreadable {
+                Some(first) => first,
+                None => self.first_unknown,
+            };
+            if splitter.unreadable > 0 {
+                problems.push(format!(
+                    "has {} that can't be read, the first one {first}",
+                    count(splitter.unreadable, "record")
+                ));
+            }
+            outcome.found += splitter.unreadable + splitter.lines;
+            outcome.unreadable += splitter.unreadable;
+            outcome.other += splitter.lines;
         }
         if let Some(failure) = failure.or_else(|| {
             splitter
@@ -362,34 +435,37 @@ impl Decode {
                 .then(|| "is truncated: its JSON ends in the middle of a record or list".to_owned())
         }) {
             outcome.damaged = true;
-            outcome.problems.push(failure);
+            problems.push(failure);
         }
         if splitter.garbage > 0 {
             outcome.damaged = true;
-            outcome.problems.push(format!(
+            problems.push(format!(
                 "has {} that are no JSON",
                 count(splitter.garbage, "byte")
             ));
         }
-        if outcome.found == 0 && !splitter.has_list {
-            let why = std::mem::take(&mut outcome.problems).join("; it ");
-            if splitter.documents > 0 {
-                bail!(
-                    "is JSON, but without a list of Records{}{why}",
-                    if why.is_empty() { "" } else { "; it " }
-                );
-            }
+        if is_known {
+            outcome.problems = problems;
+            return Ok(());
+        }
+        let why = problems.join("; it ");
+        if splitter.documents > 0 {
             bail!(
-                "{}{}{why}",
-                if gzip {
-                    "is compressed, but holds no JSON"
-                } else {
-                    "is neither gzip nor JSON with a list of Records"
-                },
-                if why.is_empty() { "" } else { ": it " }
+                "is JSON, but without a list of Records or another form of CloudTrail events{}{}{}{why}",
+                if unknown > 0 { ": what it holds " } else { "" },
+                self.first_unknown,
+                if why.is_empty() { "" } else { "; it " }
             );
         }
-        Ok(())
+        bail!(
+            "{}{}{why}",
+            if self.gzip {
+                "is compressed, but holds no JSON"
+            } else {
+                "is neither gzip nor JSON with a list of Records"
+            },
+            if why.is_empty() { "" } else { ": it " }
+        );
     }
 }
 
@@ -543,420 +619,6 @@ impl<R: Read> Read for Counted<R> {
         self.bytes += n as u64;
         Ok(n)
     }
-}
-
-/// Finds the records of one JSON document: the objects in `Records`, or in a list that is the whole document, as in
-/// files of aggregated events.
-struct Document<'d, 'f> {
-    data: &'d [u8],
-    found: &'f mut Vec<Found>,
-}
-
-impl<'d> DeserializeSeed<'d> for Document<'d, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'d>>(
-        self,
-        deserializer: D,
-    ) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'d> Visitor<'d> for Document<'d, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an object with Records")
-    }
-
-    fn visit_map<A: MapAccess<'d>>(mut self, mut map: A) -> std::result::Result<(), A::Error> {
-        let mut has_records = false;
-        while let Some(key) = map.next_key::<std::borrow::Cow<str>>()? {
-            if key == "Records" {
-                has_records = true;
-                map.next_value_seed(List(&mut self))?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        has_records
-            .then_some(())
-            .ok_or_else(|| serde::de::Error::missing_field("Records"))
-    }
-
-    fn visit_seq<A: SeqAccess<'d>>(mut self, seq: A) -> std::result::Result<(), A::Error> {
-        List(&mut self).visit_seq(seq)
-    }
-}
-
-struct List<'a, 'd, 'f>(&'a mut Document<'d, 'f>);
-
-impl<'d> DeserializeSeed<'d> for List<'_, 'd, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'d>>(
-        self,
-        deserializer: D,
-    ) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'d> Visitor<'d> for List<'_, 'd, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a list of records")
-    }
-
-    fn visit_seq<A: SeqAccess<'d>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
-        while let Some(record) = seq.next_element::<&RawValue>()? {
-            let record = record.get();
-            if !record.starts_with('{') {
-                return Err(serde::de::Error::custom("a record that is no object"));
-            }
-            let start = record.as_ptr().addr() - self.0.data.as_ptr().addr();
-            let range = start..start + record.len();
-            self.0.found.push(Found { range, time: None });
-        }
-        Ok(())
-    }
-}
-
-/// Finds records in JSON that comes in pieces and may be broken.
-#[derive(Debug)]
-struct Splitter {
-    place: Place,
-    /// In a value that is too large to hold.
-    skipping: Option<Skip>,
-    /// How much of [`SEARCHED`] is left.
-    searches: usize,
-    /// Documents begun.
-    documents: u64,
-    /// A list of records was begun.
-    has_list: bool,
-    unreadable: u64,
-    first_unreadable: Option<String>,
-    /// Bytes between documents.
-    garbage: u64,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq)]
-enum Place {
-    /// Between documents.
-    #[default]
-    Outside,
-    /// In a document that is an object, before a key or its end.
-    Object,
-    /// In a list of records, which ends the document where that is the list.
-    List { in_object: bool },
-}
-
-impl Default for Splitter {
-    fn default() -> Self {
-        Self {
-            place: Place::default(),
-            skipping: None,
-            searches: SEARCHED,
-            documents: 0,
-            has_list: false,
-            unreadable: 0,
-            first_unreadable: None,
-            garbage: 0,
-        }
-    }
-}
-
-impl Splitter {
-    /// Find records in `data`, which goes on where the last call's used bytes ended. Gives how many bytes are done
-    /// with; all, if this is the `end`.
-    fn run(&mut self, data: &[u8], end: bool, found: &mut Vec<Range<usize>>) -> usize {
-        let mut at = 0;
-        if let Some(skip) = &mut self.skipping {
-            match skip.end(data) {
-                Some(length) => at = length,
-                None => return data.len(),
-            }
-            self.skipping = None;
-        }
-        while let Some(next) = self.step(data, at, end, found) {
-            at = next;
-        }
-        if end {
-            return data.len();
-        }
-        skip_space(data, at)
-    }
-
-    /// Pass over the value that comes next, which is too large to hold.
-    fn skip(&mut self) {
-        let is_record = matches!(self.place, Place::List { .. });
-        // Else a key and its value.
-        self.skipping = Some(Skip::new(if is_record { 1 } else { 2 }));
-        if is_record {
-            let why = format!("has more than {} MB", LARGEST_RECORD >> 20);
-            self.lose(why, 0);
-        }
-    }
-
-    /// Did the data end within a document?
-    fn incomplete(&self) -> bool {
-        self.place != Place::Outside
-    }
-
-    /// One step from `at`; none where more data is needed, or there is nothing left.
-    fn step(
-        &mut self,
-        data: &[u8],
-        at: usize,
-        end: bool,
-        found: &mut Vec<Range<usize>>,
-    ) -> Option<usize> {
-        let at = skip_space(data, at);
-        let byte = *data.get(at)?;
-        match (self.place, byte) {
-            (Place::Outside, b'{') => {
-                self.documents += 1;
-                self.place = Place::Object;
-                Some(at + 1)
-            }
-            (Place::Outside, b'[') => {
-                self.documents += 1;
-                self.has_list = true;
-                self.place = Place::List { in_object: false };
-                Some(at + 1)
-            }
-            (Place::Outside, _) => {
-                self.garbage += 1;
-                Some(at + 1)
-            }
-            (Place::Object, b'}') => {
-                self.place = Place::Outside;
-                Some(at + 1)
-            }
-            (Place::Object, b'"') => {
-                let key_end = value_end(data, at)?;
-                let colon = skip_space(data, key_end);
-                if *data.get(colon)? != b':' {
-                    return Some(key_end);
-                }
-                let value = skip_space(data, colon + 1);
-                let first = *data.get(value)?;
-                if &data[at..key_end] == br#""Records""# && first == b'[' {
-                    self.has_list = true;
-                    self.place = Place::List { in_object: true };
-                    return Some(value + 1);
-                }
-                value_end(data, value).filter(|&value_end| value_end < data.len() || end)
-            }
-            // A comma, or what can't be here: go on to the next key or end.
-            (Place::Object, _) => Some(at + 1),
-            (Place::List { in_object }, b']') => {
-                self.place = if in_object {
-                    Place::Object
-                } else {
-                    Place::Outside
-                };
-                Some(at + 1)
-            }
-            (Place::List { .. }, b',') => Some(at + 1),
-            (Place::List { .. }, _) => self.record(data, at, end, found),
-        }
-    }
-
-    /// What should be a record at `at`.
-    fn record(
-        &mut self,
-        data: &[u8],
-        at: usize,
-        end: bool,
-        found: &mut Vec<Range<usize>>,
-    ) -> Option<usize> {
-        let length = value_end(data, at).map(|end| end - at);
-        if let Some(length) = length
-            && (data[at] == b'{' || at + length < data.len() || end)
-        {
-            let value = &data[at..at + length];
-            match serde_json::from_slice::<IgnoredAny>(value) {
-                Ok(_) if value.starts_with(b"{") => {
-                    found.push(at..at + length);
-                    return Some(at + length);
-                }
-                Ok(_) => return Some(self.lose("is no object".to_owned(), at + length)),
-                // Its brackets may balance with those of others that it swallowed.
-                Err(error) => {
-                    let next = self.next_record(data, at + 1..at + length);
-                    let next = next.unwrap_or(at + length);
-                    return Some(self.lose(format!("is broken: {error}"), next));
-                }
-            }
-        }
-        // Its end is not there yet, or it is broken in a way that hides it.
-        if !end {
-            return None;
-        }
-        match self.next_record(data, at + 1..data.len()) {
-            Some(next) => Some(self.lose("is broken: it has no end".to_owned(), next)),
-            // The rest of a file that is cut short, which is named by itself.
-            None => Some(data.len()),
-        }
-    }
-
-    /// The next object after a broken one that looks like a record: it parses and has an event time.
-    fn next_record(&mut self, data: &[u8], within: Range<usize>) -> Option<usize> {
-        let start = within.start;
-        // Objects within the broken record are tried as well, and may go on to the end of the data.
-        memchr::memchr_iter(b'{', &data[within])
-            .map(|at| start + at)
-            .map_while(|at| {
-                let end = value_end(data, at);
-                let length = end.unwrap_or(data.len()) - at;
-                self.searches = self.searches.checked_sub(length)?;
-                Some((at, end))
-            })
-            .find(|&(at, end)| {
-                end.is_some_and(|end| {
-                    let value = &data[at..end];
-                    record::head(value).time.is_some()
-                        && serde_json::from_slice::<IgnoredAny>(value).is_ok()
-                })
-            })
-            .map(|(at, _)| at)
-    }
-
-    fn lose(&mut self, why: String, next: usize) -> usize {
-        self.unreadable += 1;
-        self.first_unreadable.get_or_insert(why);
-        next
-    }
-}
-
-/// Finds the end of what is too large to hold, by its brackets and quotes alone.
-#[derive(Debug)]
-struct Skip {
-    /// Values to pass over: a key counts.
-    values: u8,
-    within: Within,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Within {
-    /// Before a value.
-    Nothing,
-    /// A number, say.
-    Scalar,
-    /// So many brackets.
-    Brackets { depth: u64 },
-    /// A string within so many brackets.
-    String { depth: u64, escaped: bool },
-}
-
-impl Skip {
-    fn new(values: u8) -> Self {
-        Self {
-            values,
-            within: Within::Nothing,
-        }
-    }
-
-    /// Where it ends, if it does in this piece.
-    fn end(&mut self, data: &[u8]) -> Option<usize> {
-        use Within::{Brackets, Nothing, Scalar, String};
-        let mut at = 0;
-        loop {
-            let byte = *data.get(at)?;
-            let next = match (self.within, byte) {
-                (
-                    String {
-                        depth,
-                        escaped: true,
-                    },
-                    _,
-                ) => String {
-                    depth,
-                    escaped: false,
-                },
-                (String { depth, .. }, b'"') => Brackets { depth },
-                (String { depth, .. }, b'\\') => String {
-                    depth,
-                    escaped: true,
-                },
-                (within @ String { .. }, _) => {
-                    at += memchr::memchr2(b'"', b'\\', &data[at..]).unwrap_or(data.len() - at);
-                    self.within = within;
-                    continue;
-                }
-                // What comes behind the value is left there.
-                (Nothing | Scalar, b',' | b']' | b'}') => return Some(at),
-                (Nothing, b':' | b' ' | b'\n' | b'\r' | b'\t') => Nothing,
-                (Scalar, b':' | b' ' | b'\n' | b'\r' | b'\t') => Brackets { depth: 0 },
-                (Nothing, b'"') => String {
-                    depth: 0,
-                    escaped: false,
-                },
-                (Brackets { depth }, b'"') => String {
-                    depth,
-                    escaped: false,
-                },
-                (Nothing, b'{' | b'[') => Brackets { depth: 1 },
-                (Nothing | Scalar, _) => Scalar,
-                (Brackets { depth }, b'{' | b'[') => Brackets { depth: depth + 1 },
-                (Brackets { depth }, b'}' | b']') => Brackets { depth: depth - 1 },
-                (within @ Brackets { .. }, _) => within,
-            };
-            at += 1;
-            self.within = next;
-            if next == (Brackets { depth: 0 }) {
-                self.values -= 1;
-                self.within = Nothing;
-                if self.values == 0 {
-                    return Some(at);
-                }
-            }
-        }
-    }
-}
-
-fn skip_space(data: &[u8], at: usize) -> usize {
-    // A byte order mark is as good as space.
-    let is_space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | 0xef | 0xbb | 0xbf);
-    at + data[at..].iter().take_while(|byte| is_space(byte)).count()
-}
-
-/// Where the value that begins at `at` ends, by its brackets and quotes alone.
-fn value_end(data: &[u8], at: usize) -> Option<usize> {
-    let mut depth = 0usize;
-    let mut i = at;
-    match data.get(at)? {
-        b'{' | b'[' | b'"' => {}
-        _ => {
-            let length = data[at..]
-                .iter()
-                .position(|byte| b",]} \n\r\t".contains(byte));
-            return Some(length.map_or(data.len(), |length| at + length.max(1)));
-        }
-    }
-    while let Some(&byte) = data.get(i) {
-        i += 1;
-        match byte {
-            b'"' => loop {
-                i += memchr::memchr2(b'"', b'\\', data.get(i..)?)?;
-                if data[i] == b'"' {
-                    i += 1;
-                    break;
-                }
-                i += 2;
-            },
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return (i <= data.len()).then_some(i);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
