@@ -9,7 +9,7 @@ use falco_plugin::FailureReason;
 use falco_plugin::event::events::{Event, EventMetadata};
 use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo, SourcePluginInstance};
 
-use crate::decode::{Chunk, Outcome};
+use crate::decode::{Chunk, Member, Outcome};
 use crate::host_log::HostLog;
 use crate::ledger::{Ledger, Note, count};
 use crate::pipeline::{DecodedFile, Next, Part, Pipeline};
@@ -117,6 +117,14 @@ impl Instance {
         };
         match self.pipeline.next_part(file, wait) {
             Some(Part::Chunk(chunk)) => self.chunk = Some((chunk, 0)),
+            Some(Part::Member(Member { name, outcome })) => {
+                let name = format!("{}!{name}", file.name);
+                self.ledger.files_listed.add(1);
+                if self.ledger.files_expected.get() > 0 {
+                    self.ledger.files_expected.add(1);
+                }
+                self.note(&name, outcome);
+            }
             Some(Part::Done(outcome)) => {
                 let name = std::mem::take(&mut file.name);
                 if let Some(delivered) = file.delivered {
@@ -125,7 +133,10 @@ impl Instance {
                         .raise(u64::try_from(delivered.as_second()).unwrap_or(0));
                 }
                 // Of what could not be read at all, nobody is told that it was consumed.
-                let lost = |outcome: &Outcome| outcome.damaged && outcome.found == 0;
+                let lost = |outcome: &Outcome| match &outcome.archive {
+                    None => outcome.damaged && outcome.found == 0,
+                    Some(files) => files.read == 0 && (outcome.damaged || files.failed > 0),
+                };
                 if outcome.as_ref().is_ok_and(|outcome| !lost(outcome)) {
                     self.receipts.extend(file.receipt.take());
                 }
@@ -147,7 +158,14 @@ impl Instance {
                 return self.warn(format!("{name}: {error:#}"));
             }
         };
-        ledger.files_delivered.add(1);
+        match &outcome.archive {
+            None => ledger.files_delivered.add(1),
+            Some(files) => {
+                ledger.archives.add(1);
+                ledger.passed_over.add(files.passed_over);
+                ledger.filtered.add(files.filtered);
+            }
+        }
         ledger.files_damaged.add(u64::from(outcome.damaged));
         ledger.bytes.add(outcome.bytes);
         ledger.records_found.add(outcome.found);

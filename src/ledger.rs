@@ -1,6 +1,6 @@
 //! What was found, handed over and lost: the books of one capture.
 //!
-//! They add up: log files listed = delivered + failed, and records found = handed over + passed over + filtered
+//! They add up: log files listed = delivered + failed + archives, whose own log files are listed as well, and records found = handed over + passed over + filtered
 //! + of others + unreadable.
 //! What is no log file is counted apart, as passed over.
 
@@ -44,7 +44,9 @@ pub(crate) struct Ledger {
     pub files_delivered: Count,
     /// Log files of which nothing could be read.
     pub files_failed: Count,
-    /// Delivered files that have lost a part.
+    /// Archives that were read.
+    pub archives: Count,
+    /// Delivered files and archives that have lost a part.
     pub files_damaged: Count,
     /// Files and folders that hold no CloudTrail events.
     pub passed_over: Count,
@@ -114,7 +116,7 @@ impl Ledger {
 
     /// How much of the capture is done, from 0 to 1: by files where their number is known, else by time of delivery.
     pub fn progress(&self) -> f64 {
-        let done = self.files_delivered.get() + self.files_failed.get();
+        let done = self.files_delivered.get() + self.files_failed.get() + self.archives.get();
         let expected = self.files_expected.get();
         if expected > 0 {
             return done as f64 / expected as f64;
@@ -154,6 +156,13 @@ impl Ledger {
             count(self.records_handed.get(), "event"),
             count(self.files_delivered.get(), "log file")
         );
+        if self.archives.get() > 0 {
+            _ = write!(
+                line,
+                ", with those of {}",
+                count(self.archives.get(), "archive")
+            );
+        }
         for (n, what) in [
             (self.files_failed.get(), "could not be read"),
             (self.files_damaged.get(), "lost a part"),

@@ -17,9 +17,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::decode::{Buffers, Chunk, Decode, Outcome, WHOLE};
+use crate::decode::{Buffers, Chunk, Decode, Decoded, Member, Outcome, WHOLE};
 use crate::process;
-use crate::source::{Body, Fatal, LogFile, Receipt, Source};
+use crate::source::{Body, Fatal, LogFile, Receipt, Source, Wanted};
 use crate::trail::Interval;
 
 /// Bytes of inflated log files held ahead of the host, about.
@@ -33,13 +33,15 @@ const UNIT: usize = 16 << 10;
 const CLOSING: Duration = Duration::from_millis(50);
 
 /// How to run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// Log files fetched at the same time.
     pub concurrency: usize,
     pub include_insights: bool,
     /// Events outside are left out.
     pub events: Interval,
+    /// For the log files of archives.
+    pub wanted: Arc<Wanted>,
 }
 
 /// A running pipeline; dropped, all its work ends.
@@ -82,9 +84,11 @@ pub(crate) struct DecodedFile {
     _budget: OwnedSemaphorePermit,
 }
 
-/// What a log file consists of: chunks, then what became of it; the error is about this file alone.
+/// What a log file consists of: chunks, then what became of it; the error is about this file alone. An archive's log
+/// files each have theirs.
 pub(crate) enum Part {
     Chunk(Chunk),
+    Member(Member),
     Done(Result<Outcome>),
 }
 
@@ -258,6 +262,7 @@ async fn feed(
             delivered,
             include_insights: limits.include_insights,
             events: limits.events,
+            wanted: Arc::clone(&limits.wanted),
             ..Decode::default()
         };
         let fetching = Fetching {
@@ -356,8 +361,12 @@ impl Job {
         } = self;
         let done = body.and_then(|body| {
             process::guard("decoding", || {
-                decode.run(body, &mut |chunk| {
-                    parts.blocking_send(Part::Chunk(chunk)).is_ok()
+                decode.run(body, &mut |decoded| {
+                    let part = match decoded {
+                        Decoded::Chunk(chunk) => Part::Chunk(chunk),
+                        Decoded::Member(member) => Part::Member(member),
+                    };
+                    parts.blocking_send(part).is_ok()
                 })
             })
         });
@@ -451,6 +460,7 @@ mod tests {
             concurrency: 2,
             include_insights: true,
             events: Interval::default(),
+            wanted: Arc::default(),
         };
         let source = Box::new(Poisoned { at, named: false });
         let mut pipeline = Pipeline::start(start_runtime().expect("threads"), source, limits);
@@ -460,7 +470,7 @@ mod tests {
             match pipeline.next_file(wait) {
                 Ok(Next::Item(mut file)) => loop {
                     match pipeline.next_part(&mut file, wait) {
-                        Some(Part::Chunk(_)) => {}
+                        Some(Part::Chunk(_) | Part::Member(_)) => {}
                         Some(Part::Done(outcome)) => break outcomes.push(outcome),
                         None => panic!("it hangs"),
                     }

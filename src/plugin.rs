@@ -19,7 +19,7 @@ use crate::ledger::Ledger;
 use crate::location::Location;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::process;
-use crate::source;
+use crate::source::{self, Wanted};
 use crate::trail::Interval;
 use jiff::Timestamp;
 
@@ -76,6 +76,7 @@ impl Plugin for CloudTrail {
             (c"files_fetched", &ledger.files_delivered),
             (c"files_failed", &ledger.files_failed),
             (c"files_damaged", &ledger.files_damaged),
+            (c"archives_read", &ledger.archives),
             (c"files_passed_over", &ledger.passed_over),
             (c"files_filtered", &ledger.filtered),
             (c"requests_retried", &ledger.retries),
@@ -112,13 +113,14 @@ impl SourcePlugin for CloudTrail {
                     .info("useAsync and useS3SNS have no effect in this plugin: it needs neither");
             }
             let interval = Interval::parse(&self.config.s3_interval, Timestamp::now())?;
+            let wanted = Wanted::new(&self.config, interval)?;
             let ledger = Arc::new(Ledger::default());
             let runtime = start_runtime()?;
             // On threads of ours: the host's may be ended by a SIGPIPE.
             let opening = {
                 let (config, ledger) = (self.config.clone(), Arc::clone(&ledger));
-                runtime
-                    .spawn(async move { source::open(location, &config, interval, ledger).await })
+                let wanted = wanted.clone();
+                runtime.spawn(async move { source::open(location, &config, wanted, ledger).await })
             };
             let source = runtime.block_on(opening)??;
             let limits = Limits {
@@ -129,6 +131,7 @@ impl SourcePlugin for CloudTrail {
                 } else {
                     Interval::default()
                 },
+                wanted: Arc::new(wanted),
             };
             Ok((Pipeline::start(runtime, source, limits), ledger))
         };

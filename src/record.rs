@@ -41,11 +41,7 @@ pub(crate) fn head(record: &[u8]) -> Head {
 }
 
 /// Calls `each` with the keys of an object, as they stand between their quotes, and the places of their values.
-pub(crate) fn members(
-    object: &[u8],
-    index: &mut Index,
-    mut each: impl FnMut(&[u8], Range<usize>),
-) {
+pub(crate) fn members(object: &[u8], index: &mut Index, mut each: impl FnMut(&[u8], Range<usize>)) {
     let record = Record::new(object, index);
     record.scanned.members(0, |name, token| {
         each(name, token.start as usize..token.end as usize);

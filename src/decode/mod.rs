@@ -4,12 +4,13 @@
 //! broken, goes through a splitter that finds its way past damage, and what is too large to hold comes to it in pieces,
 //! inflated by flate2: what such a file still holds is delivered.
 
+mod archive;
 mod shapes;
 pub(crate) mod split;
 mod splitter;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,16 +22,22 @@ use memchr::memmem;
 
 use crate::ledger::count;
 use crate::record;
-use crate::source::Body;
+use crate::source::{Body, Wanted};
 use crate::trail::Interval;
+use archive::Kind;
+pub(crate) use archive::Member;
 use shapes::Content;
 use split::Found;
 use splitter::{Candidate, LARGEST_RECORD, Splitter};
 
 /// A log file of more bytes than this, as stored or inflated, is decoded piece by piece. CloudTrail's own stay far below.
 pub(crate) const WHOLE: usize = 32 << 20;
+/// What a file's first bytes are looked at for: tar has its mark near the end of them.
+const HEAD: u64 = 512;
+/// Compressed data within compressed data within …: Firehose can compress what CloudWatch Logs has compressed.
+const LAYERS: u8 = 3;
 /// The size of such a piece, inflated.
-const PIECE: usize = 4 << 20;
+pub(crate) const PIECE: usize = 4 << 20;
 
 /// Records of one log file, ready for the host.
 #[derive(Debug)]
@@ -104,7 +111,34 @@ pub(crate) struct Outcome {
     pub problems: Vec<String>,
     /// A part of the file is missing beyond the records counted as unreadable.
     pub damaged: bool,
+    /// Where it is an archive of log files, what became of these.
+    pub archive: Option<Contents>,
 }
+
+/// The files of an archive.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Log files that were read.
+    pub read: u64,
+    /// Log files that could not be read.
+    pub failed: u64,
+    /// Files that hold no events.
+    pub passed_over: u64,
+    /// Log files that are not asked for.
+    pub filtered: u64,
+}
+
+/// What decoding gives.
+#[derive(Debug)]
+pub(crate) enum Decoded {
+    /// Records.
+    Chunk(Chunk),
+    /// The end of a log file within an archive, whose records came before.
+    Member(Member),
+}
+
+/// What takes it, until it returns false.
+type Take<'a> = &'a mut dyn FnMut(Decoded) -> bool;
 
 /// How to decode.
 #[derive(Debug, Clone)]
@@ -118,8 +152,14 @@ pub(crate) struct Decode {
     pub include_insights: bool,
     /// Events outside are left out.
     pub events: Interval,
+    /// Log files of an archive that are not are left out.
+    pub wanted: Arc<Wanted>,
     /// See [`PIECE`].
     pub piece: usize,
+    /// See [`WHOLE`].
+    pub whole: usize,
+    /// For log files within an archive.
+    pub within_archive: bool,
 }
 
 impl Default for Decode {
@@ -130,17 +170,20 @@ impl Default for Decode {
             delivered: None,
             include_insights: false,
             events: Interval::default(),
+            wanted: Arc::default(),
             piece: PIECE,
+            whole: WHOLE,
+            within_archive: false,
         }
     }
 }
 
 impl Decode {
-    /// Decode `body`, giving records to `take` until it returns false.
+    /// Decode `body`, giving what it holds to `take` until it returns false.
     ///
     /// # Errors
     /// Where nothing could be read at all.
-    pub fn run(&self, body: Body, take: &mut dyn FnMut(Chunk) -> bool) -> Result<Outcome> {
+    pub fn run(&self, body: Body, take: Take<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         match body {
             Body::Bytes(bytes) => self.whole(bytes, &mut outcome, take)?,
@@ -150,8 +193,19 @@ impl Decode {
                 ensure!(metadata.is_file(), "is no file any more");
                 let size = metadata.len();
                 let mut file = File::open(path).context("can't be opened")?;
-                if size > WHOLE as u64 {
-                    self.pieces(Counted::new(file), &mut outcome, take)?;
+                if size > self.whole as u64 {
+                    let mut head = Vec::new();
+                    Read::take(&mut file, HEAD)
+                        .read_to_end(&mut head)
+                        .context("can't be read")?;
+                    file.rewind().context("can't be read")?;
+                    match archive::kind(&head) {
+                        Some(kind) => {
+                            outcome.bytes = size;
+                            self.archive(kind, BufReader::new(file), &mut outcome, take)?;
+                        }
+                        None => self.pieces(Counted::new(file), &mut outcome, take)?,
+                    }
                 } else {
                     let mut bytes = self.stored.take();
                     bytes.clear();
@@ -171,18 +225,13 @@ impl Decode {
         Ok(outcome)
     }
 
-    fn whole(
-        &self,
-        bytes: Vec<u8>,
-        outcome: &mut Outcome,
-        take: &mut dyn FnMut(Chunk) -> bool,
-    ) -> Result<()> {
+    fn whole(&self, bytes: Vec<u8>, outcome: &mut Outcome, take: Take<'_>) -> Result<()> {
         ensure!(!bytes.is_empty(), "is empty");
         let gzip = is_gzip(&bytes);
         outcome.bytes = bytes.len() as u64;
         let (mut data, length) = if gzip {
             let mut data = self.inflated.take();
-            let Some(length) = inflate(&bytes, &mut data) else {
+            let Some(length) = inflate(&bytes, &mut data, self.whole) else {
                 self.inflated.give(data);
                 // Too large, damaged, or with something behind it.
                 return self.pieces(Counted::new(io::Cursor::new(bytes)), outcome, take);
@@ -203,6 +252,12 @@ impl Decode {
             return Ok(());
         }
         data.truncate(length);
+        if let Some(kind) = archive::kind(&data) {
+            return self.archive(kind, io::Cursor::new(data), outcome, take);
+        }
+        if gzip && is_gzip(&data) {
+            return self.read(&mut &*data, 1, outcome, take);
+        }
         let mut scan = Scan::new(self, gzip);
         let mut records = Vec::new();
         scan.run(&mut data, true, &mut records, outcome);
@@ -238,7 +293,7 @@ impl Decode {
         data: Vec<u8>,
         mut records: Vec<Entry>,
         outcome: &mut Outcome,
-        take: &mut dyn FnMut(Chunk) -> bool,
+        take: Take<'_>,
     ) -> bool {
         debug_assert!(outcome.found >= records.len() as u64);
         if records.is_empty() {
@@ -247,11 +302,11 @@ impl Decode {
         if !records.is_sorted_by_key(|record| record.time) {
             records.sort_by_key(|record| record.time);
         }
-        take(Chunk {
+        take(Decoded::Chunk(Chunk {
             data,
             records,
             buffers: self.inflated.clone(),
-        })
+        }))
     }
 
     /// The way for what is large or broken.
@@ -259,34 +314,45 @@ impl Decode {
         &self,
         mut input: Counted<impl Read>,
         outcome: &mut Outcome,
-        take: &mut dyn FnMut(Chunk) -> bool,
+        take: Take<'_>,
     ) -> Result<()> {
-        let mut magic = [0; 2];
-        let mut start = 0;
-        while start < magic.len() {
-            match input.read(&mut magic[start..]).context("can't be read")? {
-                0 => break,
-                n => start += n,
+        let result = self.read(&mut input, 0, outcome, take);
+        outcome.bytes = input.bytes;
+        result
+    }
+
+    /// Read data of any kind that is compressed so often at least.
+    fn read(
+        &self,
+        input: &mut dyn Read,
+        layers: u8,
+        outcome: &mut Outcome,
+        take: Take<'_>,
+    ) -> Result<()> {
+        let mut input = Peeked::new(input);
+        let head = input.head.get_ref();
+        if layers == 0 && head.is_empty() {
+            match input.error {
+                Some(error) => return Err(error).context("can't be read"),
+                None => bail!("is empty"),
             }
         }
-        ensure!(start > 0, "is empty");
-        let mut input = io::Cursor::new(magic[..start].to_vec()).chain(&mut input);
-        let result = if is_gzip(&magic[..start]) {
-            let mut members = Members::new(&mut input);
-            let result = self.scan(&mut members, true, outcome, take);
-            if members.behind > 0 && result.is_ok() {
-                let behind = count(members.behind, "byte");
-                outcome.damaged = true;
-                outcome.problems.push(format!(
-                    "has {behind} behind its compressed data that are no gzip"
-                ));
+        match archive::kind(head) {
+            Some(kind) => self.archive_in_order(kind, &mut input, outcome, take),
+            None if is_gzip(head) && layers < LAYERS => {
+                let mut members = Members::new(&mut input as &mut dyn Read);
+                let result = self.read(&mut members, layers + 1, outcome, take);
+                if members.behind > 0 && result.is_ok() {
+                    let behind = count(members.behind, "byte");
+                    outcome.damaged = true;
+                    outcome.problems.push(format!(
+                        "has {behind} behind its compressed data that are no gzip"
+                    ));
+                }
+                result
             }
-            result
-        } else {
-            self.scan(&mut input, false, outcome, take)
-        };
-        outcome.bytes = input.into_inner().1.bytes;
-        result
+            None => self.scan(&mut input, layers > 0, outcome, take),
+        }
     }
 
     fn scan(
@@ -294,7 +360,7 @@ impl Decode {
         input: &mut dyn Read,
         gzip: bool,
         outcome: &mut Outcome,
-        take: &mut dyn FnMut(Chunk) -> bool,
+        take: Take<'_>,
     ) -> Result<()> {
         let mut scan = Scan::new(self, gzip);
         let mut data: Vec<u8> = Vec::new();
@@ -469,6 +535,35 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Does a file that is not named as a log file begin as one, or as an archive?
+pub(crate) fn holds_events(name: &str, input: &mut dyn Read) -> bool {
+    let head = first_bytes(input, 0);
+    match archive::kind(&head) {
+        // Documents and programs are zip archives, too.
+        Some(Kind::Zip) => !name
+            .rsplit(['/', '\\'])
+            .next()
+            .unwrap_or(name)
+            .contains('.'),
+        Some(Kind::Tar) => true,
+        None => shapes::may_hold_events(&head),
+    }
+}
+
+/// The first bytes of what is compressed so often, inflated.
+fn first_bytes(input: &mut dyn Read, layers: u8) -> Vec<u8> {
+    let mut head = Vec::new();
+    // What is before damage may do.
+    _ = Read::take(&mut *input, 4 << 10).read_to_end(&mut head);
+    match is_gzip(&head) && layers < LAYERS {
+        true => {
+            let mut rest: &mut dyn Read = &mut Read::chain(&*head, input);
+            first_bytes(&mut Members::new(&mut rest), layers + 1)
+        }
+        false => head,
+    }
+}
+
 fn read_failure(error: &io::Error, gzip: bool) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof if gzip => {
@@ -491,7 +586,7 @@ fn is_gzip(bytes: &[u8]) -> bool {
 /// libdeflate does not tell where a member ended. So ends are guessed, at the end of the data and wherever the magic
 /// number of a next member stands, nearest first; libdeflate having checked the member's own length and checksum, an
 /// end is right if the eight bytes before it repeat them.
-fn inflate(bytes: &[u8], data: &mut Vec<u8>) -> Option<usize> {
+fn inflate(bytes: &[u8], data: &mut Vec<u8>, most: usize) -> Option<usize> {
     let mut inflater = Decompressor::new();
     let mut length = 0;
     let mut start = 0;
@@ -504,7 +599,7 @@ fn inflate(bytes: &[u8], data: &mut Vec<u8>) -> Option<usize> {
             if guesses == 0 {
                 return None;
             }
-            let inflated = inflate_member(&mut inflater, &member[..end], data, length);
+            let inflated = inflate_member(&mut inflater, &member[..end], data, length, most);
             guesses -= usize::from(inflated.is_none());
             Some((end, inflated?))
         })?;
@@ -520,12 +615,13 @@ fn inflate_member(
     member: &[u8],
     data: &mut Vec<u8>,
     at: usize,
+    most: usize,
 ) -> Option<usize> {
     let (_, trailer) = member.split_last_chunk::<8>()?;
     let [c0, c1, c2, c3, l0, l1, l2, l3] = *trailer;
     let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
     // Deflate makes at most 1032 bytes of one.
-    if length > member.len() * 1032 || at + length > WHOLE {
+    if length > member.len() * 1032 || at + length > most {
         return None;
     }
     if data.len() < at + length {
@@ -601,6 +697,39 @@ impl<R: Read> Read for Members<R> {
     }
 }
 
+/// Reads what has been looked at, and the rest.
+struct Peeked<'a> {
+    head: io::Cursor<Vec<u8>>,
+    /// What ended the look.
+    error: Option<io::Error>,
+    input: &'a mut dyn Read,
+}
+
+impl<'a> Peeked<'a> {
+    fn new(input: &'a mut dyn Read) -> Self {
+        let mut head = Vec::new();
+        let error = Read::take(&mut *input, HEAD).read_to_end(&mut head).err();
+        Self {
+            head: io::Cursor::new(head),
+            error,
+            input,
+        }
+    }
+}
+
+impl Read for Peeked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match (self.head.read(buffer)?, self.error.take()) {
+            (0, Some(error)) => Err(error),
+            (0, None) => self.input.read(buffer),
+            (n, error) => {
+                self.error = error;
+                Ok(n)
+            }
+        }
+    }
+}
+
 /// Counts what is read.
 struct Counted<R> {
     input: R,
@@ -651,7 +780,10 @@ mod tests {
 
     fn decode_as(decode: Decode, body: Body) -> (Result<Outcome>, Vec<String>) {
         let mut records = Vec::new();
-        let outcome = decode.run(body, &mut |chunk| {
+        let outcome = decode.run(body, &mut |decoded| {
+            let Decoded::Chunk(chunk) = decoded else {
+                return true;
+            };
             let mut n = 0;
             while let Some((record, _)) = chunk.record(n) {
                 records.push(String::from_utf8_lossy(record).into_owned());
@@ -908,10 +1040,15 @@ mod tests {
             delivered: Some(delivered),
             ..Decode::default()
         }
-        .run(Body::Bytes(log_file(&records).into_bytes()), &mut |chunk| {
-            times.extend(chunk.records.iter().map(|record| record.time));
-            true
-        })
+        .run(
+            Body::Bytes(log_file(&records).into_bytes()),
+            &mut |decoded| {
+                if let Decoded::Chunk(chunk) = decoded {
+                    times.extend(chunk.records.iter().map(|record| record.time));
+                }
+                true
+            },
+        )
         .unwrap();
         assert_eq!(times, [delivered.as_second() as u64 * 1_000_000_000]);
         assert_eq!((outcome.found, outcome.passed_over), (2, 1));

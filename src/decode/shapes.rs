@@ -129,6 +129,25 @@ pub(super) fn is_event(value: &[u8]) -> bool {
     has_time || message && timestamp
 }
 
+/// Can what begins so be JSON or a log with CloudTrail's events?
+pub(super) fn may_hold_events(head: &[u8]) -> bool {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let begins = matches!(
+        head.trim_ascii_start().first(),
+        Some(b'{' | b'[' | b'"' | b'0'..=b'9')
+    );
+    begins
+        && [
+            &b"eventVersion"[..],
+            b"eventTime",
+            b"CloudTrailEvent",
+            b"CONTROL_MESSAGE",
+            b"\"Records\"",
+        ]
+        .iter()
+        .any(|mark| memchr::memmem::find(head, mark).is_some())
+}
+
 fn shape(value: &[u8], index: &mut Index) -> Shape {
     match value.first() {
         Some(b'"') => Shape::Wrapper(0..value.len()),

@@ -64,10 +64,7 @@ enum Place {
 /// What an object is, going by its keys.
 enum Document {
     /// Behind the bracket that opens a list.
-    List {
-        start: usize,
-        of_records: bool,
-    },
+    List { start: usize, of_records: bool },
     /// It ends here, without a list.
     End(usize),
     /// The data ends before it does.

@@ -68,27 +68,33 @@ pub(crate) trait Source: Send + 'static {
 }
 
 /// What is asked of a source, beside its location.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
     pub interval: Interval,
     pub accounts: Accounts,
+}
+
+impl Wanted {
+    /// As configured, in an interval of events or deliveries.
+    pub fn new(config: &Config, interval: Interval) -> Result<Self> {
+        Ok(Self {
+            interval: if config.s3_interval_of == "event" {
+                interval.with_lateness()
+            } else {
+                interval
+            },
+            accounts: Accounts::parse(&config.s3_account_list)?,
+        })
+    }
 }
 
 /// Open what the user named. Returns once it is known that there is something, or what is wrong.
 pub(crate) async fn open(
     location: Location,
     config: &Config,
-    interval: Interval,
+    wanted: Wanted,
     ledger: Arc<Ledger>,
 ) -> Result<Box<dyn Source>> {
-    let wanted = Wanted {
-        interval: if config.s3_interval_of == "event" {
-            interval.with_lateness()
-        } else {
-            interval
-        },
-        accounts: Accounts::parse(&config.s3_account_list)?,
-    };
     if config.s3_follow && !matches!(location, Location::Bucket(_)) {
         ledger.note(match location {
             Location::Queue(_) => {
