@@ -550,6 +550,17 @@ pub(crate) fn holds_events(name: &str, input: &mut dyn Read) -> bool {
     }
 }
 
+/// The record that this is, by itself or wrapped.
+pub(crate) fn record_within(text: &str) -> Option<Vec<u8>> {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
+    let mut data = text.trim().as_bytes().to_vec();
+    let end = data.len();
+    match shapes::look_into(&mut data, 0..end) {
+        Content::Record(range) => Some(data[range].to_vec()),
+        _ => None,
+    }
+}
+
 /// The first bytes of what is compressed so often, inflated.
 fn first_bytes(input: &mut dyn Read, layers: u8) -> Vec<u8> {
     let mut head = Vec::new();

@@ -35,6 +35,8 @@ pub(super) struct Splitter {
     skipping: Option<Skip>,
     /// The document that comes next is too large to hold.
     is_large: bool,
+    /// The data ended within a value.
+    is_cut: bool,
     /// How much of [`SEARCHED`] is left.
     searches: usize,
     /// Documents begun.
@@ -69,7 +71,7 @@ enum Document {
     End(usize),
     /// The data ends before it does.
     Cut,
-    /// It is no JSON.
+    /// It is broken.
     Odd,
 }
 
@@ -79,6 +81,7 @@ impl Default for Splitter {
             place: Place::default(),
             skipping: None,
             is_large: false,
+            is_cut: false,
             searches: SEARCHED,
             documents: 0,
             has_list: false,
@@ -132,7 +135,7 @@ impl Splitter {
 
     /// Did the data end within a document?
     pub fn incomplete(&self) -> bool {
-        self.place != Place::Outside
+        self.place != Place::Outside || self.is_cut
     }
 
     /// One step from `at`; none where more data is needed, or there is nothing left.
@@ -217,35 +220,37 @@ impl Splitter {
         found: &mut Vec<Candidate>,
     ) -> Option<usize> {
         let may_be_record = std::mem::take(&mut self.is_large);
-        let document = if may_be_record {
-            Document::Odd
-        } else {
-            document(data, at)
-        };
-        match document {
-            Document::Cut if !end => return None,
-            Document::List { start, of_records } => {
-                self.documents += 1;
-                return Some(self.list(start, true, of_records));
-            }
-            Document::End(document_end) => {
-                self.documents += 1;
+        if !may_be_record {
+            let document_end = match document(data, at) {
+                Document::List { start, of_records } => {
+                    self.documents += 1;
+                    return Some(self.list(start, true, of_records));
+                }
+                Document::End(document_end) => Some(document_end),
+                Document::Odd => value_end(data, at),
+                Document::Cut => None,
+            };
+            match document_end {
                 // What is broken, and no record, is looked through for a list.
-                if parse(&data[at..document_end]).is_ok()
-                    || shapes::is_event(&data[at..document_end])
+                Some(document_end)
+                    if parse(&data[at..document_end]).is_ok()
+                        || shapes::is_event(&data[at..document_end]) =>
                 {
+                    self.documents += 1;
                     return self.value(data, at, end, found);
                 }
-            }
-            Document::Cut => {
-                self.documents += 1;
-                // Documents behind one that has no end.
-                if let Some(next) = self.next_record(data, at + 1..data.len()) {
-                    return Some(self.lose("is broken: it has no end".to_owned(), next));
+                Some(_) => {}
+                None if !end => return None,
+                // Documents may be behind one that has no end.
+                None => {
+                    if let Some(next) = self.next_record(data, at + 1..data.len()) {
+                        self.documents += 1;
+                        return Some(self.lose("is broken: it has no end".to_owned(), next));
+                    }
                 }
             }
-            Document::Odd => self.documents += 1,
         }
+        self.documents += 1;
         self.place = Place::Object { may_be_record };
         Some(at + 1)
     }
@@ -341,7 +346,10 @@ impl Splitter {
         match self.next_record(data, at + 1..data.len()) {
             Some(next) => Some(self.lose("is broken: it has no end".to_owned(), next)),
             // The rest of a file that is cut short, which is named by itself.
-            None => Some(data.len()),
+            None => {
+                self.is_cut = true;
+                Some(data.len())
+            }
         }
     }
 
@@ -393,7 +401,10 @@ fn document(data: &[u8], at: usize) -> Document {
                 let Some(value) = value else {
                     return Document::Odd;
                 };
-                if data.get(value) == Some(&b'[')
+                if matches!(data[value], b',' | b']' | b'}') {
+                    return Document::Odd;
+                }
+                if data[value] == b'['
                     && let Some(list) = list_name(key)
                 {
                     return Document::List {
