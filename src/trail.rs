@@ -140,6 +140,14 @@ pub(crate) fn naming(key: &str) -> Naming {
     }
 }
 
+/// Is this named as an archive of log files? Those have accounts and times, and it has none.
+pub(crate) fn is_archive(key: &str) -> bool {
+    let name = file_name(key).to_ascii_lowercase();
+    [".zip", ".tar", ".tar.gz", ".tgz"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+}
+
 /// `000000`, as CloudWatch Logs numbers the files of an export, see
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html>.
 fn is_of_cloudwatch(stem: &str) -> bool {

@@ -5,9 +5,11 @@ use std::io::{Cursor, Write};
 use harness::{
     aws::Aws,
     capture::{Capture, Seen},
+    host::{Library, ids},
     trail::{self, LogFile, Maker, gzip, write},
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
 /// Runs the captures that the tests of this file start.
@@ -189,10 +191,18 @@ fn archives_lie_among_log_files() {
 fn interval_and_accounts_apply_to_the_log_files_of_an_archive() {
     let files = make();
     let start = "2024-03-06T00:00:00Z";
+    let aws = Aws::start();
     for (ending, bytes) in archives(&copied(&files)) {
         let name = format!("copy.{ending}");
         let config = json!({"s3Interval": start, "s3AccountList": ACCOUNTS[0]});
+        let mut ended = config.clone();
+        ended["s3Interval"] = format!("{start}-2024-03-07T00:00:00Z").into();
+        aws.put("copies", &name, &bytes);
+        let of_bucket = Capture::new(format!("s3://copies/{name}"))
+            .aws(&aws)
+            .config(ended);
         let seen = of_file(&name, &bytes, config);
+        assert_eq!(of_bucket.run().ids(), seen.ids(), "{name}");
         let wanted: Vec<LogFile> = files
             .iter()
             .filter(|file| file.account == ACCOUNTS[0] && *file.time >= *"20240306T0000Z")
@@ -290,11 +300,7 @@ fn what_is_before_the_end_of_a_broken_archive_is_read() {
             assert!(found.len() > wanted.len() / 4, "{name}: {}", seen.words());
             assert!(found.iter().all(|id| wanted.contains(id)));
             if found.len() < wanted.len() {
-                assert!(
-                    seen.stderr.contains("truncated"),
-                    "{name}: {}",
-                    seen.words()
-                );
+                assert!(seen.log().contains("truncated"), "{name}: {}", seen.words());
                 assert!(seen.stderr.contains(&name));
             }
             assert_books(&seen);
@@ -439,19 +445,19 @@ fn large_ones_are_read_in_pieces() {
         ("b.json".into(), bomb),
     ];
     let wanted: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
+    let plugin = Library::load().unwrap().init("").unwrap();
     for (ending, bytes) in archives(&files) {
         if ending == "tgz" {
             continue;
         }
+        let folder = TempDir::new().unwrap();
         let name = format!("x.{ending}");
-        let seen = of_file(&name, &bytes, json!({}));
-        assert_eq!(seen.ids(), wanted, "{name}: {}", seen.words());
-        assert!(
-            seen.stderr.contains(&format!("{name}!b.json")),
-            "{}",
-            seen.stderr
-        );
-        assert_books(&seen);
+        let path = write(&folder.path().join(&name), &bytes);
+        let events = plugin.events(path.to_str().unwrap()).unwrap();
+        assert_eq!(ids(&events), wanted, "{name}");
+        let log = plugin.logs();
+        let lost = log.iter().find(|line| line.message.contains("!b.json"));
+        assert!(lost.is_some(), "{name}: {log:?}");
     }
 }
 

@@ -363,10 +363,6 @@ fn shapes(records: &[&str]) -> Vec<Shape> {
     let list = records.join(",");
     let strings: Vec<String> = records.iter().map(|record| string(record)).collect();
     let envelopes: Vec<String> = records.iter().map(|record| envelope(record)).collect();
-    let pretty: Vec<String> = records
-        .iter()
-        .map(|record| record.replacen('{', "{\n  ", 1))
-        .collect();
     let subscription = |events: &[String]| {
         format!(
             r#"{{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"CloudTrail","logStream":"123456789012_CloudTrail_us-east-1","subscriptionFilters":["Destination"],"logEvents":[{}]}}"#,
@@ -405,7 +401,6 @@ fn shapes(records: &[&str]) -> Vec<Shape> {
         ("list", format!("[{list}]"), 0),
         ("JSON lines", records.join("\n"), 0),
         ("JSON lines, Windows", records.join("\r\n"), 0),
-        ("documents over several lines", pretty.join("\n"), 0),
         // https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
         (
             "lookup-events",
@@ -555,7 +550,7 @@ fn every_form_is_read_from_a_folder() {
         write(&folder.join("c/000000.gz"), &gzip_members(text, 1000));
         write(&folder.join("d.txt"), text);
         write(&folder.join("e"), &gzip(&gzip(text)));
-        write(&folder.join("notes.txt"), b"{\"Records\"? no");
+        write(&folder.join("notes.txt"), b"{ notes }");
         let seen = capture.run();
         assert_seen(&seen, 5, &records, other, shape);
         assert_eq!(seen.metrics["files_passed_over"], 1, "{shape}");
@@ -591,6 +586,24 @@ fn every_form_is_read_from_a_bucket() {
             .aws(&aws)
             .run();
         assert_seen(&seen, 1, &records, other, shape);
+    }
+}
+
+#[test]
+fn documents_may_be_of_several_lines() {
+    let records = records();
+    let pretty: Vec<String> = records
+        .iter()
+        .map(|record| record.replacen('{', "{\n  ", 1))
+        .collect();
+    for text in [pretty.join("\n"), format!("[\n{}\n]\n", pretty.join(",\n"))] {
+        assert_eq!(
+            payloads(&read(text.as_bytes())),
+            texts(&pretty)
+                .into_iter()
+                .map(str::as_bytes)
+                .collect::<Vec<_>>()
+        );
     }
 }
 
@@ -752,8 +765,18 @@ fn forms_larger_than_memory_come_in_pieces() {
             continue;
         }
         assert!(text.len() > 33 << 20);
-        let capture = Capture::new("~/x.json");
-        write(&capture.home().join("x.json"), &gzip(text.as_bytes()));
-        assert_seen(&capture.run(), 1, &records, other, shape);
+        let plugin = plugin();
+        let folder = TempDir::new().unwrap();
+        let path = write(&folder.path().join("x.json"), &gzip(text.as_bytes()));
+        let events = plugin.events(path.to_str().unwrap()).unwrap();
+        assert!(
+            events
+                .iter()
+                .map(Event::payload)
+                .eq(records.iter().map(String::as_bytes)),
+            "{shape}: {}",
+            events.len()
+        );
+        assert_eq!(plugin.metrics().unwrap()["records_other"], other, "{shape}");
     }
 }

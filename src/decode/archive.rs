@@ -243,6 +243,12 @@ impl Reading<'_, '_> {
                     .pieces(Counted::new(&mut rest), &mut outcome, take)
                     .map(|()| outcome)
             }
+            Err(error)
+                if bytes.is_empty()
+                    && let Some(error) = zip_error(&error) =>
+            {
+                Err(explain(error))
+            }
             // What is before the damage may be read.
             Err(error) => {
                 let mut outcome = Outcome::default();
@@ -344,16 +350,7 @@ impl Reading<'_, '_> {
             self.contents().passed_over += 1;
             return;
         }
-        let error: Error = match error {
-            ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => {
-                anyhow!("is encrypted: unpack the archive with its password first")
-            }
-            ZipError::CompressionMethodNotSupported(method) => anyhow!(
-                "is compressed by method {method} of zip, which is not known here: unpack the archive first"
-            ),
-            error => anyhow!("can't be read: {error}"),
-        };
-        self.tell(name, Err(error));
+        self.tell(name, Err(explain(error)));
     }
 
     fn tar(&mut self, input: &mut (impl Read + Seek)) -> Result<()> {
@@ -453,6 +450,23 @@ fn zip_files(input: &mut (impl Read + Seek)) -> io::Result<u64> {
             Ok(number(&end[32..]))
         }
         _ => Ok(files),
+    }
+}
+
+/// Why the crate can't read a file, where its reading says so.
+fn zip_error(error: &io::Error) -> Option<&ZipError> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn explain(error: &ZipError) -> Error {
+    match error {
+        ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => {
+            anyhow!("is encrypted: unpack the archive with its password first")
+        }
+        ZipError::CompressionMethodNotSupported(method) => anyhow!(
+            "is compressed by method {method} of zip, which is not known here: unpack the archive first"
+        ),
+        error => anyhow!("can't be read: {error}"),
     }
 }
 

@@ -154,7 +154,8 @@ impl Splitter {
                 self.documents += 1;
                 Some(self.list(at + 1, false, false))
             }
-            // A record as a string by itself.
+            // A record as a string by itself, if that is there yet.
+            (Place::Outside, b'"') if !self.is_large && !end && data.len() - at < 4 => None,
             (Place::Outside, b'"') if !self.is_large && data[at + 1..].starts_with(br#"{\""#) => {
                 self.documents += 1;
                 self.value(data, at, end, found)

@@ -97,12 +97,8 @@ fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
         }
         seen += 1;
         // A file's own time says little of its delivery: where the name has none, the interval doesn't apply.
-        let in_interval =
-            trail::delivery_time(&name).is_none_or(|time| wanted.interval.contains(time));
-        if !in_interval
-            || !wanted
-                .accounts
-                .contain(trail::account(&entry.path().to_string_lossy()))
+        if !wanted.takes_time(&name, trail::delivery_time(&name))
+            || !wanted.takes_account(&entry.path().to_string_lossy())
         {
             ledger.filtered.add(1);
             continue;

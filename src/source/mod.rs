@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::location::Location;
-use crate::trail::{Accounts, Interval};
+use crate::trail::{self, Accounts, Interval};
 
 /// A log file to be fetched.
 pub(crate) struct LogFile {
@@ -75,6 +75,21 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// Does a list of accounts take this log file? An archive of which nothing is known may hold some that it takes.
+    pub fn takes_account(&self, key: &str) -> bool {
+        let account = trail::account(key);
+        self.accounts.contain(account) || account.is_none() && trail::is_archive(key)
+    }
+
+    /// Does a log file delivered then, if that is known, belong to the interval? For an archive only its name tells.
+    pub fn takes_time(&self, key: &str, delivered: Option<Timestamp>) -> bool {
+        let time = match trail::is_archive(key) {
+            true => trail::delivery_time(key),
+            false => delivered,
+        };
+        time.is_none_or(|time| self.interval.contains(time))
+    }
+
     /// As configured, in an interval of events or deliveries.
     pub fn new(config: &Config, interval: Interval) -> Result<Self> {
         Ok(Self {

@@ -221,8 +221,8 @@ impl QueueSource {
             self.ledger.passed_over.add(1);
             return false;
         }
-        let wanted = delivered(file).is_none_or(|time| self.wanted.interval.contains(time))
-            && self.wanted.accounts.contain(trail::account(&file.key));
+        let wanted = self.wanted.takes_time(&file.key, delivered(file))
+            && self.wanted.takes_account(&file.key);
         self.ledger.filtered.add(u64::from(!wanted));
         wanted
     }
