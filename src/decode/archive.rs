@@ -229,6 +229,12 @@ impl Reading<'_, '_> {
         if trail::naming(name) != Naming::LogFile && !holds_events(name, &mut &*bytes) {
             return None;
         }
+        if let Err(error) = &read
+            && bytes.is_empty()
+            && let Some(error) = zip_error(error)
+        {
+            return Some(Err(explain(error)));
+        }
         let mut over = self.over;
         let take: Take<'_> = &mut |decoded| {
             over |= !(self.take)(decoded);
@@ -243,12 +249,6 @@ impl Reading<'_, '_> {
                     .pieces(Counted::new(&mut rest), &mut outcome, take)
                     .map(|()| outcome)
             }
-            Err(error)
-                if bytes.is_empty()
-                    && let Some(error) = zip_error(&error) =>
-            {
-                Err(explain(error))
-            }
             // What is before the damage may be read.
             Err(error) => {
                 let mut outcome = Outcome::default();
@@ -262,7 +262,10 @@ impl Reading<'_, '_> {
         Some(outcome.map(|mut outcome| {
             // Those of the archive are counted.
             outcome.bytes = 0;
-            if let Some(size) = size.filter(|size| input.bytes < *size && !over) {
+            // Damage, too, may end its reading.
+            if let Some(size) = size.filter(|size| input.bytes < *size && !over)
+                && matches!(input.read(&mut [0]), Ok(0))
+            {
                 outcome.damaged = true;
                 let missing = count(size - input.bytes, "byte");
                 outcome
