@@ -755,7 +755,7 @@ fn what_is_broken_in_any_form_costs_itself_and_is_named() {
 #[test]
 fn forms_larger_than_memory_come_in_pieces() {
     let records: Vec<String> = (0..9000).map(|number| {
-        format!(r#"{{"eventVersion":"1.08","eventTime":"2024-03-05T12:00:00Z","eventID":"{number}","requestParameters":{{"k":"{}"}}}}"#, "x\\n".repeat(1500))
+        format!(r#"{{"eventVersion":"1.08","eventTime":"2024-03-05T12:00:00Z","eventID":"{number}","requestParameters":{{"k":"{}"}}}}"#, format_args!("{}\\n", "x".repeat(4500)))
     }).collect();
     for (shape, text, other) in shapes(&texts(&records)) {
         if !matches!(
