@@ -511,7 +511,7 @@ impl<'a> Scan<'a> {
             ));
         }
         if is_known {
-            outcome.problems = problems;
+            outcome.problems.extend(problems);
             return Ok(());
         }
         let why = problems.join("; it ");
