@@ -11,6 +11,7 @@ use falco_plugin::schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 
+use crate::redact::Redaction;
 use crate::trail::{Accounts, Interval};
 
 /// The configuration of the plugin; [`Init`] is how hosts hand it over.
@@ -54,6 +55,11 @@ pub struct Config {
     /// The account that owns the SQS queue, where it is another one than yours and only the queue's name is given.
     #[schemars(title = "SQS queue owner account")]
     pub sqs_owner_account: String,
+    /// Replace values by asterisks before anything sees them, so that captures can be shared: JSON pointers separated
+    /// by commas, such as /userIdentity/arn, where * is any name and ** any depth (/**/email), and the word secrets for
+    /// access keys, tokens and passwords. Empty: nothing.
+    #[schemars(title = "Redact")]
+    pub redact: String,
     /// No effect: which service a queue's messages come from is seen by itself. Kept for settings of the official
     /// plugin. (Default: false)
     #[schemars(title = "SQS messages come from S3 (no effect)")]
@@ -124,6 +130,7 @@ impl Default for Config {
             s3_download_concurrency: 256,
             sqs_delete: true,
             sqs_owner_account: String::new(),
+            redact: String::new(),
             use_s3_sns: false,
             use_async: true,
         }
@@ -165,6 +172,7 @@ impl Config {
             owner.is_empty() || crate::trail::is_account(owner),
             "sqsOwnerAccount: {owner:?} is no AWS account ID of 12 digits"
         );
+        Redaction::parse(&self.redact).context("redact")?;
         let endpoint = self.aws.endpoint.trim();
         ensure!(
             endpoint.is_empty()

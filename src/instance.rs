@@ -173,6 +173,7 @@ impl Instance {
         ledger.records_filtered.add(outcome.filtered);
         ledger.records_other.add(outcome.other);
         ledger.records_unreadable.add(outcome.unreadable);
+        ledger.values_redacted.add(outcome.redacted);
         for problem in outcome.problems {
             self.warn(format!("{name}: {problem}"));
         }

@@ -87,6 +87,8 @@ pub(crate) struct Ledger {
     pub records_other: Count,
     /// Records that are no JSON object.
     pub records_unreadable: Count,
+    /// Values replaced in records.
+    pub values_redacted: Count,
     /// Requests or reads that were tried again.
     pub retries: Count,
 }
@@ -183,6 +185,13 @@ impl Ledger {
             if n > 0 {
                 _ = write!(line, "; {} {what}", count(n, "record"));
             }
+        }
+        if self.values_redacted.get() > 0 {
+            _ = write!(
+                line,
+                "; {} redacted",
+                count(self.values_redacted.get(), "value")
+            );
         }
         if self.filtered.get() > 0 {
             _ = write!(

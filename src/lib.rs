@@ -24,6 +24,7 @@ mod pipeline;
 mod plugin;
 mod process;
 mod record;
+mod redact;
 mod simd;
 mod source;
 mod trail;

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::decode::{Buffers, Chunk, Decode, Decoded, Member, Outcome, WHOLE};
 use crate::process;
+use crate::redact::Redaction;
 use crate::source::{Body, Fatal, LogFile, Receipt, Source, Wanted};
 use crate::trail::Interval;
 
@@ -42,6 +43,8 @@ pub(crate) struct Limits {
     pub events: Interval,
     /// For the log files of archives.
     pub wanted: Arc<Wanted>,
+    /// Values to replace.
+    pub redaction: Arc<Redaction>,
 }
 
 /// A running pipeline; dropped, all its work ends.
@@ -263,6 +266,7 @@ async fn feed(
             include_insights: limits.include_insights,
             events: limits.events,
             wanted: Arc::clone(&limits.wanted),
+            redaction: Arc::clone(&limits.redaction),
             ..Decode::default()
         };
         let fetching = Fetching {
@@ -461,6 +465,7 @@ mod tests {
             include_insights: true,
             events: Interval::default(),
             wanted: Arc::default(),
+            redaction: Arc::default(),
         };
         let source = Box::new(Poisoned { at, named: false });
         let mut pipeline = Pipeline::start(start_runtime().expect("threads"), source, limits);

@@ -19,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::location::Location;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::process;
+use crate::redact::Redaction;
 use crate::source::{self, Wanted};
 use crate::trail::Interval;
 use jiff::Timestamp;
@@ -87,6 +88,7 @@ impl Plugin for CloudTrail {
             (c"records_filtered", &ledger.records_filtered),
             (c"records_other", &ledger.records_other),
             (c"records_unreadable", &ledger.records_unreadable),
+            (c"values_redacted", &ledger.values_redacted),
             (c"messages_received", &ledger.messages_received),
             (c"messages_deleted", &ledger.messages_deleted),
             (c"messages_passed_over", &ledger.messages_passed_over),
@@ -131,6 +133,7 @@ impl SourcePlugin for CloudTrail {
                 } else {
                     Interval::default()
                 },
+                redaction: Arc::new(Redaction::parse(&self.config.redact)?),
                 wanted: Arc::new(wanted),
             };
             Ok((Pipeline::start(runtime, source, limits), ledger))

@@ -15,8 +15,8 @@ use std::ops::Range;
 pub(crate) use names::Member;
 use names::Object;
 use scan::{Block, Scanned, Token};
-pub(crate) use strings::text;
-use strings::{printable, unescape};
+use strings::printable;
+pub(crate) use strings::{text, unescape};
 
 /// What the source needs to know of a record.
 #[derive(Debug, PartialEq)]

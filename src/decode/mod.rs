@@ -22,6 +22,7 @@ use memchr::memmem;
 
 use crate::ledger::count;
 use crate::record;
+use crate::redact::Redaction;
 use crate::source::{Body, Wanted};
 use crate::trail::Interval;
 use archive::Kind;
@@ -107,6 +108,8 @@ pub(crate) struct Outcome {
     pub other: u64,
     /// Records that could not be read.
     pub unreadable: u64,
+    /// Values replaced.
+    pub redacted: u64,
     /// What was lost, in words.
     pub problems: Vec<String>,
     /// A part of the file is missing beyond the records counted as unreadable.
@@ -152,6 +155,8 @@ pub(crate) struct Decode {
     pub include_insights: bool,
     /// Events outside are left out.
     pub events: Interval,
+    /// Values to replace before the host sees them.
+    pub redaction: Arc<Redaction>,
     /// Log files of an archive that are not are left out.
     pub wanted: Arc<Wanted>,
     /// See [`PIECE`].
@@ -170,6 +175,7 @@ impl Default for Decode {
             delivered: None,
             include_insights: false,
             events: Interval::default(),
+            redaction: Arc::default(),
             wanted: Arc::default(),
             piece: PIECE,
             whole: WHOLE,
@@ -290,12 +296,15 @@ impl Decode {
 
     fn give(
         &self,
-        data: Vec<u8>,
+        mut data: Vec<u8>,
         mut records: Vec<Entry>,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> bool {
         debug_assert!(outcome.found >= records.len() as u64);
+        if !self.redaction.is_empty() {
+            self.redact(&mut data, &mut records, outcome);
+        }
         if records.is_empty() {
             return true;
         }
@@ -307,6 +316,26 @@ impl Decode {
             records,
             buffers: self.inflated.clone(),
         }))
+    }
+
+    /// Replace values in the records. One of which it can't be said where they are is left out.
+    fn redact(&self, data: &mut [u8], records: &mut Vec<Entry>, outcome: &mut Outcome) {
+        let before = records.len();
+        records.retain(|record| {
+            let replaced = data
+                .get_mut(record.range.clone())
+                .and_then(|record| self.redaction.apply(record));
+            outcome.redacted += replaced.unwrap_or(0);
+            replaced.is_some()
+        });
+        let unsound = (before - records.len()) as u64;
+        outcome.unreadable += unsound;
+        if unsound > 0 {
+            outcome.problems.push(format!(
+                "has {} too broken to be redacted, left out since a secret might be in it",
+                count(unsound, "record")
+            ));
+        }
     }
 
     /// The way for what is large or broken.

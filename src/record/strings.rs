@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// The text of a JSON string, made fit for a C string.
-pub(super) fn unescape(string: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn unescape(string: &[u8]) -> Cow<'_, [u8]> {
     printable(text(string))
 }
 
