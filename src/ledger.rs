@@ -1,6 +1,7 @@
 //! What was found, handed over and lost: the books of one capture.
 //!
-//! They add up: log files listed = delivered + failed + withheld, and records found = handed over + passed over + filtered + unreadable.
+//! They add up: log files listed = delivered + failed + withheld + archives, whose own log files are listed as well, and
+//! records found = handed over + passed over + filtered + of others + unreadable.
 //! What is no log file is counted apart, as passed over.
 
 use jiff::Timestamp;
@@ -45,7 +46,9 @@ pub(crate) struct Ledger {
     pub files_delivered: Count,
     /// Log files of which nothing could be read.
     pub files_failed: Count,
-    /// Delivered files that have lost a part.
+    /// Archives that were read.
+    pub archives: Count,
+    /// Delivered files and archives that have lost a part.
     pub files_damaged: Count,
     /// Log files that were not handed over because they are not proven.
     pub files_withheld: Count,
@@ -102,6 +105,8 @@ pub(crate) struct Ledger {
     pub records_passed_over: Count,
     /// Records outside the interval of events.
     pub records_filtered: Count,
+    /// Events of others than CloudTrail, among its own.
+    pub records_other: Count,
     /// Records that are no JSON object.
     pub records_unreadable: Count,
     /// Values replaced in records.
@@ -139,7 +144,8 @@ impl Ledger {
     }
 
     fn files_done(&self) -> u64 {
-        self.files_delivered.get() + self.files_failed.get() + self.files_withheld.get()
+        let lost = self.files_failed.get() + self.files_withheld.get();
+        self.files_delivered.get() + lost + self.archives.get()
     }
 
     /// What validation found, in words; none where there was none.
@@ -225,6 +231,13 @@ impl Ledger {
             count(self.records_handed.get(), "event"),
             self.parts(self.files_delivered.get())
         );
+        if self.archives.get() > 0 {
+            _ = write!(
+                line,
+                ", with those of {}",
+                count(self.archives.get(), "archive")
+            );
+        }
         for (n, what) in [
             (self.files_failed.get(), "could not be read"),
             (self.files_damaged.get(), "lost a part"),
@@ -240,6 +253,7 @@ impl Ledger {
                 "of Insights left out as configured",
             ),
             (self.records_filtered.get(), "outside s3Interval"),
+            (self.records_other.get(), "of others than CloudTrail"),
         ] {
             if n > 0 {
                 _ = write!(line, "; {} {what}", count(n, "record"));

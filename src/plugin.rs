@@ -20,7 +20,7 @@ use crate::location::Location;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::process;
 use crate::redact::Redaction;
-use crate::source;
+use crate::source::{self, Wanted};
 use crate::trail::Interval;
 use jiff::Timestamp;
 
@@ -88,6 +88,7 @@ fn metrics(ledger: &Ledger) -> Vec<Metric> {
         (c"files_fetched", &ledger.files_delivered),
         (c"files_failed", &ledger.files_failed),
         (c"files_damaged", &ledger.files_damaged),
+        (c"archives_read", &ledger.archives),
         (c"files_withheld", &ledger.files_withheld),
         (c"files_proven", &ledger.files_proven),
         (c"files_modified", &ledger.files_modified),
@@ -104,6 +105,7 @@ fn metrics(ledger: &Ledger) -> Vec<Metric> {
         (c"records_handed_over", &ledger.records_handed),
         (c"records_passed_over", &ledger.records_passed_over),
         (c"records_filtered", &ledger.records_filtered),
+        (c"records_other", &ledger.records_other),
         (c"records_unreadable", &ledger.records_unreadable),
         (c"history_pages", &ledger.pages),
         (c"values_redacted", &ledger.values_redacted),
@@ -133,13 +135,14 @@ impl SourcePlugin for CloudTrail {
                     .info("useAsync and useS3SNS have no effect in this plugin: it needs neither");
             }
             let interval = Interval::parse(&self.config.s3_interval, Timestamp::now())?;
+            let wanted = Wanted::new(&self.config, interval)?;
             let ledger = Arc::new(Ledger::default());
             let runtime = start_runtime()?;
             // On threads of ours: the host's may be ended by a SIGPIPE.
             let opening = {
                 let (config, ledger) = (self.config.clone(), Arc::clone(&ledger));
-                runtime
-                    .spawn(async move { source::open(location, &config, interval, ledger).await })
+                let wanted = wanted.clone();
+                runtime.spawn(async move { source::open(location, &config, wanted, ledger).await })
             };
             let opened = runtime.block_on(opening);
             let source = match opened.unwrap_or_else(|dead| Err(dead.into())) {
@@ -159,6 +162,7 @@ impl SourcePlugin for CloudTrail {
                     Interval::default()
                 },
                 redaction: Arc::new(Redaction::parse(&self.config.redact)?),
+                wanted: Arc::new(wanted),
             };
             Ok((Pipeline::start(runtime, source, limits), ledger))
         };

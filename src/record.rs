@@ -16,7 +16,7 @@ pub(crate) use names::Member;
 use names::Object;
 use scan::{Block, Scanned, Token};
 use strings::printable;
-pub(crate) use strings::unescape;
+pub(crate) use strings::{text, unescape};
 
 /// What the source needs to know of a record.
 #[derive(Debug, PartialEq)]
@@ -39,6 +39,14 @@ pub(crate) fn head(record: &[u8]) -> Head {
             .and_then(|time| nanoseconds(&time)),
         insight: kind.as_deref() == Some(b"AwsCloudTrailInsight"),
     }
+}
+
+/// Calls `each` with the keys of an object, as they stand between their quotes, and the places of their values.
+pub(crate) fn members(object: &[u8], index: &mut Index, mut each: impl FnMut(&[u8], Range<usize>)) {
+    let record = Record::new(object, index);
+    record.scanned.members(0, |name, token| {
+        each(name, token.start as usize..token.end as usize);
+    });
 }
 
 /// Reads a time with or without `T`, fraction and offset; without an offset it is UTC.

@@ -267,9 +267,10 @@ fn books_add_up(metrics: &BTreeMap<String, u64>, events: usize) -> Result<(), St
         "records_handed_over",
         "records_passed_over",
         "records_filtered",
+        "records_other",
         "records_unreadable",
     ];
-    let files = sum(&["files_fetched", "files_failed"]);
+    let files = sum(&["files_fetched", "files_failed", "archives_read"]);
     if metrics["records_found"] != sum(&handed)
         || metrics["files_listed"] != files
         || metrics["records_handed_over"] != events as u64

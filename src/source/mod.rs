@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::integrity::{Checks, Keys, Proof, Validated};
 use crate::ledger::Ledger;
 use crate::location::Location;
-use crate::trail::{Accounts, Interval};
+use crate::trail::{self, Accounts, Interval};
 
 /// A log file to be fetched.
 pub(crate) struct LogFile {
@@ -77,27 +77,48 @@ pub(crate) trait Source: Send + 'static {
 }
 
 /// What is asked of a source, beside its location.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
     pub interval: Interval,
     pub accounts: Accounts,
+}
+
+impl Wanted {
+    /// Does a list of accounts take this log file? An archive of which nothing is known may hold some that it takes.
+    pub fn takes_account(&self, key: &str) -> bool {
+        let account = trail::account(key);
+        self.accounts.contain(account) || account.is_none() && trail::is_archive(key)
+    }
+
+    /// Does a log file delivered then, if that is known, belong to the interval? For an archive only its name tells.
+    pub fn takes_time(&self, key: &str, delivered: Option<Timestamp>) -> bool {
+        let time = match trail::is_archive(key) {
+            true => trail::delivery_time(key),
+            false => delivered,
+        };
+        time.is_none_or(|time| self.interval.contains(time))
+    }
+
+    /// As configured, in an interval of events or deliveries.
+    pub fn new(config: &Config, interval: Interval) -> Result<Self> {
+        Ok(Self {
+            interval: if config.s3_interval_of == "event" {
+                interval.with_lateness()
+            } else {
+                interval
+            },
+            accounts: Accounts::parse(&config.s3_account_list)?,
+        })
+    }
 }
 
 /// Open what the user named. Returns once it is known that there is something, or what is wrong.
 pub(crate) async fn open(
     location: Location,
     config: &Config,
-    interval: Interval,
+    wanted: Wanted,
     ledger: Arc<Ledger>,
 ) -> Result<Box<dyn Source>> {
-    let wanted = Wanted {
-        interval: if config.s3_interval_of == "event" {
-            interval.with_lateness()
-        } else {
-            interval
-        },
-        accounts: Accounts::parse(&config.s3_account_list)?,
-    };
     if config.s3_follow && !matches!(location, Location::Bucket(_) | Location::History(_)) {
         ledger.note(match location {
             Location::Queue(_) => {
