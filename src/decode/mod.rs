@@ -489,10 +489,15 @@ impl Decode {
                 }
                 continue;
             }
-            let rest = data[used..].to_vec();
-            let piece = std::mem::replace(&mut data, rest);
-            if !self.give(piece, records, outcome, take) {
-                return Ok(());
+            if records.is_empty() {
+                // Without a copy of what is left, which may be a largest record's beginning.
+                data.drain(..used);
+            } else {
+                let rest = data[used..].to_vec();
+                let piece = std::mem::replace(&mut data, rest);
+                if !self.give(piece, records, outcome, take) {
+                    return Ok(());
+                }
             }
             wanted = (data.len() * 2).clamp(self.piece, LARGEST_RECORD);
             if end {

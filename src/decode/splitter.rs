@@ -308,8 +308,9 @@ impl Splitter {
             }
         );
         let is_structure = matches!(data[at], b'{' | b'[' | b'"');
-        // As a rule it is sound.
-        if data[at] == b'{' || !is_record && is_structure {
+        let length = value_end(data, at).map(|end| end - at);
+        // As a rule it is sound. What has no end is not parsed, for serde_json holds as much as it is deep.
+        if length.is_some() && (data[at] == b'{' || !is_record && is_structure) {
             let mut values = serde_json::Deserializer::from_slice(&data[at..]).into_iter();
             if let Some(Ok(IgnoredAny)) = values.next() {
                 let range = at..at + values.byte_offset();
@@ -318,7 +319,6 @@ impl Splitter {
                 return Some(next);
             }
         }
-        let length = value_end(data, at).map(|end| end - at);
         if let Some(length) = length
             && (data[at] == b'{' || at + length < data.len() || end)
         {
