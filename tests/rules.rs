@@ -573,5 +573,14 @@ fn configurations_are_for_this_plugin() {
         seen.push(name);
     }
     seen.sort();
-    assert_eq!(seen, ["folder.yaml", "follow.yaml", "s3.yaml", "sqs.yaml"]);
+    assert_eq!(
+        seen,
+        [
+            "folder.yaml",
+            "follow.yaml",
+            "history.yaml",
+            "s3.yaml",
+            "sqs.yaml"
+        ]
+    );
 }
