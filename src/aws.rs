@@ -313,7 +313,8 @@ impl Access {
         let to = self.endpoint.as_ref().map_or_else(String::new, |endpoint| {
             format!(" (aws.endpoint is {})", presentable(endpoint))
         });
-        let service = if doing.starts_with(LISTING_KEYS) {
+        let of_history = doing.starts_with(LOOKING_UP);
+        let service = if of_history || doing.starts_with(LISTING_KEYS) {
             "CloudTrail"
         } else if doing.contains("queue") {
             "SQS"
@@ -342,13 +343,23 @@ impl Access {
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => said(
                 "the credentials have expired: log in again (aws sso login, aws login) or renew them",
             ),
+            _ if of_history && is_unknown_there(error) => said(
+                "the credentials are not valid there: check the profile, and that the region is enabled for the account and of the credentials' partition",
+            ),
             "InvalidAccessKeyId"
             | "InvalidToken"
             | "InvalidClientTokenId"
             | "UnrecognizedClientException" => said(
                 "the credentials are not valid there: check the profile, that they are of the bucket's partition or store, and that its region is enabled for the account",
             ),
-            "SignatureDoesNotMatch" => {
+            "InvalidSignatureException"
+                if ["expired", "current"]
+                    .iter()
+                    .any(|word| message.contains(word)) =>
+            {
+                said("set this machine's clock")
+            }
+            "SignatureDoesNotMatch" | "InvalidSignatureException" => {
                 said("the secret access key does not belong to the access key ID")
             }
             "RequestTimeTooSkewed" => said("set this machine's clock"),
@@ -362,7 +373,8 @@ impl Access {
             | "AuthorizationHeaderMalformed"
             | "IllegalLocationConstraintException"
             | "301" => said("the bucket is in another region: set aws.region"),
-            "SlowDown" | "ServiceUnavailable" | "InternalError" | "503" | "500" => said(&format!(
+            "SlowDown" | "ServiceUnavailable" | "InternalError" | "InternalFailure" | "503"
+            | "500" => said(&format!(
                 "{service} could not serve it after several tries: try again later"
             )),
             "" => match error {
@@ -375,6 +387,11 @@ impl Access {
                 // Nothing was sent, or the answer makes no sense.
                 SdkError::ConstructionFailure(_) => {
                     anyhow!("{doing}{to}: {}", error.source().map_or(message, chain))
+                }
+                _ if of_history => {
+                    anyhow!(
+                        "{doing}: can't reach CloudTrail there: check the region's name{to}: {message}"
+                    )
                 }
                 _ => anyhow!("{doing}: can't reach it{to}: {message}"),
             },
@@ -402,6 +419,8 @@ pub(crate) const DELETING: &str = "deleting messages of the queue";
 /// See [`QUEUE_REQUESTS`].
 pub(crate) const KEEPING: &str = "keeping messages of the queue from others";
 
+/// What is done with the event history of a region.
+pub(crate) const LOOKING_UP: &str = "looking up the event history of";
 /// What is done to get the keys of digests.
 const LISTING_KEYS: &str = "asking CloudTrail for the public keys";
 
@@ -428,6 +447,9 @@ fn denied(doing: &str, message: &str) -> String {
         .find(|(request, _)| doing.starts_with(request));
     if let Some((_, action)) = of_queue {
         return format!("these credentials need {action} on the queue");
+    }
+    if doing.starts_with(LOOKING_UP) {
+        return "these credentials need cloudtrail:LookupEvents".to_owned();
     }
     let permission = if doing.starts_with("listing") {
         "s3:ListBucket on the bucket"
@@ -728,6 +750,18 @@ pub(crate) fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespons
     matches!(
         code(error).as_str(),
         "AccessDenied" | "AccessDeniedException" | "403"
+    )
+}
+
+/// Are the credentials good elsewhere at best, as those of an account are where it has not enabled the region?
+pub(crate) fn is_unknown_there<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(
+        code(error).as_str(),
+        "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "InvalidToken"
+            | "AuthFailure"
+            | "OptInRequired"
     )
 }
 

@@ -25,7 +25,8 @@ pub struct Config {
     pub aws: Aws,
     /// Read only log files delivered in this time: how far back to go (5d, 36h), a start (2024-03-06T00:00:00Z), or
     /// start and end with a dash between (5d-2d). The time of delivery counts, as in the file's name, to the minute,
-    /// both ends included; events are a few minutes older. Empty reads all.
+    /// both ends included; events are a few minutes older. Of the event history
+    /// it is the time of the events. Empty reads all.
     #[schemars(title = "Time interval")]
     pub s3_interval: String,
     /// Which time the interval means: that of the log files' delivery, or event: exactly the events that happened in
@@ -35,13 +36,17 @@ pub struct Config {
     /// Read only these accounts of an organization or shared bucket: account IDs separated by commas. Empty reads all.
     #[schemars(title = "Account IDs")]
     pub s3_account_list: String,
-    /// Go on after what is there: read log files as CloudTrail delivers them, without a queue. The bucket is listed
-    /// again and again for that. (Default: false)
-    #[schemars(title = "Follow the bucket")]
+    /// Go on after what is there: read log files as CloudTrail delivers them, without a queue, or what is new in the
+    /// event history. The bucket is listed, or the history looked up, again and again for that. (Default: false)
+    #[schemars(title = "Follow the bucket or history")]
     pub s3_follow: bool,
-    /// How often a bucket that is followed is listed, in seconds. (Default: 30)
+    /// How often a bucket that is followed is listed, or the event history looked up, in seconds. (Default: 30)
     #[schemars(title = "Seconds between listings", range(min = 1, max = 3600))]
     pub s3_poll_interval: u32,
+    /// In which order the event history (cloudtrail://REGION) is read: time, the oldest event first as from a bucket, or
+    /// newest, the newest first, as the console shows it.
+    #[schemars(title = "Order of the event history", extend("enum" = ["time", "newest"]))]
+    pub history_order: String,
     /// Show Insights events, which CloudTrail writes when the rate of calls or errors is unusual. (Default: true)
     #[schemars(title = "Include Insights events")]
     pub include_insights: bool,
@@ -103,7 +108,7 @@ pub struct Aws {
     /// The external ID that the role asks for, if any.
     #[schemars(title = "External ID")]
     pub external_id: String,
-    /// The URL of an S3-compatible store, such as https://minio.example.com:9000; SQS is asked there as well. Empty: AWS.
+    /// The URL of an S3-compatible store, such as https://minio.example.com:9000; SQS and CloudTrail are asked there as well. Empty: AWS.
     #[schemars(title = "Endpoint URL")]
     pub endpoint: String,
     /// Pay for requests to a bucket whose owner wants that of its readers. (Default: false)
@@ -135,6 +140,7 @@ impl Default for Config {
             s3_account_list: String::new(),
             s3_follow: false,
             s3_poll_interval: 30,
+            history_order: "time".to_owned(),
             include_insights: true,
             validate: "off".to_owned(),
             validate_keys: String::new(),
@@ -168,6 +174,11 @@ impl Config {
             self.s3_interval_of
         );
         Accounts::parse(&self.s3_account_list).context("s3AccountList")?;
+        ensure!(
+            matches!(self.history_order.as_str(), "time" | "newest"),
+            "historyOrder: {:?} is not known: give time or newest",
+            self.history_order
+        );
         ensure!(
             (1..=1024).contains(&self.s3_download_concurrency),
             "s3DownloadConcurrency: {} is out of range: give 1 to 1024",
@@ -302,6 +313,10 @@ mod tests {
                 "s3PollInterval: invalid type",
             ),
             (r#"{"s3Follow":"yes"}"#, "s3Follow: invalid type"),
+            (
+                r#"{"historyOrder":"oldest"}"#,
+                "historyOrder: \"oldest\" is not known",
+            ),
             (
                 r#"{"aws":{"region":1}}"#,
                 "aws.region: invalid type: integer `1`, expected a string",

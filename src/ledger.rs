@@ -1,11 +1,12 @@
 //! What was found, handed over and lost: the books of one capture.
 //!
-//! They add up: log files listed = delivered + failed + withheld, and records found = handed over + passed over + filtered + unreadable.
+//! They add up: log files listed = delivered + failed + withheld + archives, whose own log files are listed as well, and
+//! records found = handed over + passed over + filtered + of others + unreadable.
 //! What is no log file is counted apart, as passed over.
 
 use jiff::Timestamp;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// One count, shared by the threads of a capture.
@@ -45,7 +46,9 @@ pub(crate) struct Ledger {
     pub files_delivered: Count,
     /// Log files of which nothing could be read.
     pub files_failed: Count,
-    /// Delivered files that have lost a part.
+    /// Archives that were read.
+    pub archives: Count,
+    /// Delivered files and archives that have lost a part.
     pub files_damaged: Count,
     /// Log files that were not handed over because they are not proven.
     pub files_withheld: Count,
@@ -76,6 +79,10 @@ pub(crate) struct Ledger {
     pub reached: Count,
     /// See `from`.
     pub to: Count,
+    /// The capture goes back in time: `reached` is as far from `from` as the time reached is from `to`.
+    pub newest_first: AtomicBool,
+    /// Pages of the event history.
+    pub pages: Count,
     /// Lines for the host's log, which is written to on its own thread only.
     notes: Mutex<Vec<Note>>,
     /// Messages that a queue gave, each time that it did.
@@ -98,6 +105,8 @@ pub(crate) struct Ledger {
     pub records_passed_over: Count,
     /// Records outside the interval of events.
     pub records_filtered: Count,
+    /// Events of others than CloudTrail, among its own.
+    pub records_other: Count,
     /// Records that are no JSON object.
     pub records_unreadable: Count,
     /// Values replaced in records.
@@ -135,7 +144,8 @@ impl Ledger {
     }
 
     fn files_done(&self) -> u64 {
-        self.files_delivered.get() + self.files_failed.get() + self.files_withheld.get()
+        let lost = self.files_failed.get() + self.files_withheld.get();
+        self.files_delivered.get() + lost + self.archives.get()
     }
 
     /// What validation found, in words; none where there was none.
@@ -183,8 +193,12 @@ impl Ledger {
 
     /// The same in words.
     pub fn progress_text(&self) -> String {
-        let done = self.files_done();
-        let reached = i64::try_from(self.reached.get())
+        let reached = match (self.reached.get(), self.newest_first.load(Relaxed)) {
+            (0, _) => 0,
+            (mirrored, true) => (self.from.get() + self.to.get()).saturating_sub(mirrored),
+            (reached, false) => reached,
+        };
+        let reached = i64::try_from(reached)
             .ok()
             .and_then(|time| Timestamp::from_second(time).ok());
         let reached = reached
@@ -196,10 +210,18 @@ impl Ledger {
         };
         format!(
             "{reached}{messages}{}, {:.1} MB, {}",
-            count(done, "log file"),
+            self.parts(self.files_done()),
             self.bytes.get() as f64 / 1e6,
             count(self.records_handed.get(), "event")
         )
+    }
+
+    /// What the events came in: so many log files, or pages.
+    fn parts(&self, files: u64) -> String {
+        match self.pages.get() {
+            0 => count(files, "log file"),
+            pages => count(pages, "page") + " of the event history",
+        }
     }
 
     /// The capture in one line, for the log and, where something was lost, for the user.
@@ -207,8 +229,15 @@ impl Ledger {
         let mut line = format!(
             "{} from {}",
             count(self.records_handed.get(), "event"),
-            count(self.files_delivered.get(), "log file")
+            self.parts(self.files_delivered.get())
         );
+        if self.archives.get() > 0 {
+            _ = write!(
+                line,
+                ", with those of {}",
+                count(self.archives.get(), "archive")
+            );
+        }
         for (n, what) in [
             (self.files_failed.get(), "could not be read"),
             (self.files_damaged.get(), "lost a part"),
@@ -224,6 +253,7 @@ impl Ledger {
                 "of Insights left out as configured",
             ),
             (self.records_filtered.get(), "outside s3Interval"),
+            (self.records_other.get(), "of others than CloudTrail"),
         ] {
             if n > 0 {
                 _ = write!(line, "; {} {what}", count(n, "record"));

@@ -17,11 +17,11 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::decode::{Buffers, Chunk, Decode, Hashing, Outcome, WHOLE};
+use crate::decode::{Buffers, Chunk, Decode, Decoded, Hashing, Member, Outcome, WHOLE};
 use crate::integrity::{Content, Proof};
 use crate::process;
 use crate::redact::Redaction;
-use crate::source::{Body, Fatal, LogFile, Receipt, Source};
+use crate::source::{Body, Fatal, LogFile, Receipt, Source, Wanted};
 use crate::trail::Interval;
 
 /// Bytes of inflated log files held ahead of the host, about.
@@ -42,6 +42,8 @@ pub(crate) struct Limits {
     pub include_insights: bool,
     /// Events outside are left out.
     pub events: Interval,
+    /// For the log files of archives.
+    pub wanted: Arc<Wanted>,
     /// Values to replace.
     pub redaction: Arc<Redaction>,
 }
@@ -86,9 +88,11 @@ pub(crate) struct DecodedFile {
     _budget: OwnedSemaphorePermit,
 }
 
-/// What a log file consists of: chunks, then what became of it; the error is about this file alone.
+/// What a log file consists of: chunks, then what became of it; the error is about this file alone. An archive's log
+/// files each have theirs.
 pub(crate) enum Part {
     Chunk(Chunk),
+    Member(Member),
     Done(Result<Outcome>),
 }
 
@@ -179,7 +183,8 @@ impl Drop for Pipeline {
 }
 
 impl Pipeline {
-    fn close(&mut self) {
+    /// End all work.
+    pub fn close(&mut self) {
         if let (Some(runtime), Some(closing)) = (&self.runtime, self.closing.take()) {
             // On a thread of ours: the host's may be ended by a SIGPIPE.
             let closing = runtime.spawn(async move { timeout(CLOSING, closing).await });
@@ -191,7 +196,7 @@ impl Pipeline {
         while self.files.try_recv().is_ok() {}
         if let Some(runtime) = self.runtime.take() {
             // Tasks end at once, threads as soon as they can: one in a lookup of a name that hangs is left behind.
-            runtime.shutdown_timeout(Duration::from_millis(50));
+            runtime.shutdown_timeout(Duration::from_millis(40));
         }
     }
 }
@@ -240,6 +245,7 @@ async fn feed(
     let requests = Arc::new(Semaphore::new(limits.concurrency));
     let held = Arc::new(Semaphore::new(FETCHED / UNIT));
     let (stored, inflated) = (Buffers::default(), Buffers::default());
+    let newest_first = source.newest_first();
     while let Some(LogFile {
         name,
         size,
@@ -264,8 +270,10 @@ async fn feed(
             delivered,
             include_insights: limits.include_insights,
             events: limits.events,
-            hashing: Hashing::Off,
+            newest_first,
+            wanted: Arc::clone(&limits.wanted),
             redaction: Arc::clone(&limits.redaction),
+            ..Decode::default()
         };
         let fetching = Fetching {
             name,
@@ -369,8 +377,12 @@ impl Job {
         let done = body.and_then(|body| {
             process::guard("decoding", || {
                 let run = |decode: Decode| {
-                    decode.run(body, &mut |chunk| {
-                        parts.blocking_send(Part::Chunk(chunk)).is_ok()
+                    decode.run(body, &mut |decoded| {
+                        let part = match decoded {
+                            Decoded::Chunk(chunk) => Part::Chunk(chunk),
+                            Decoded::Member(member) => Part::Member(member),
+                        };
+                        parts.blocking_send(part).is_ok()
                     })
                 };
                 let Some(proof) = proof else {
@@ -489,6 +501,7 @@ mod tests {
             concurrency: 2,
             include_insights: true,
             events: Interval::default(),
+            wanted: Arc::default(),
             redaction: Arc::default(),
         };
         let source = Box::new(Poisoned { at, named: false });
@@ -499,7 +512,7 @@ mod tests {
             match pipeline.next_file(wait) {
                 Ok(Next::Item(mut file)) => loop {
                     match pipeline.next_part(&mut file, wait) {
-                        Some(Part::Chunk(_)) => {}
+                        Some(Part::Chunk(_) | Part::Member(_)) => {}
                         Some(Part::Done(outcome)) => break outcomes.push(outcome),
                         None => panic!("it hangs"),
                     }

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::record::unescape;
+use crate::record::{pointer_name, unescape};
 
 /// What the word `secrets` stands for: values of these names, wherever in an event, upper and lower case alike. They
 /// are those that AWS's references of CloudTrail, IAM, STS, S3 (presigned requests), RDS, Redshift, Cognito, ECR, EC2
@@ -153,15 +153,10 @@ impl Redaction {
 
 /// A pointer's part, without `~0` and `~1`.
 fn unescape_pointer(part: &str, pointer: &str) -> Result<Vec<u8>> {
-    let sound = part
-        .split('~')
-        .skip(1)
-        .all(|rest| rest.starts_with(['0', '1']));
-    ensure!(
-        sound,
-        "{pointer:?}: a ~ in a JSON pointer is written ~0, and a slash in a name ~1"
-    );
-    Ok(part.replace("~1", "/").replace("~0", "~").into_bytes())
+    let name = pointer_name(part.as_bytes()).with_context(|| {
+        format!("{pointer:?}: a ~ in a JSON pointer is written ~0, and a slash in a name ~1")
+    })?;
+    Ok(name.into_owned())
 }
 
 /// How far the path to a value has matched a pointer.

@@ -180,13 +180,39 @@ pub(crate) fn is_organization(text: &str) -> bool {
     })
 }
 
+/// What a key or path tells of its content.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Naming {
+    /// A log file, or something else that events are exported to.
+    LogFile,
+    /// Something else: digests, the files of other services, and what macOS puts beside files.
+    Other,
+    /// Nothing.
+    Unknown,
+}
+
+/// Names of log files, exports and archives end so.
+const ENDINGS: [&str; 10] = [
+    ".json",
+    ".json.gz",
+    ".jsonl",
+    ".jsonl.gz",
+    ".ndjson",
+    ".ndjson.gz",
+    ".zip",
+    ".tar",
+    ".tar.gz",
+    ".tgz",
+];
+
 /// Can this key or path be a CloudTrail log file, going by its name alone?
 pub(crate) fn is_log_file(key: &str) -> bool {
+    naming(key) == Naming::LogFile
+}
+
+/// See [`Naming`].
+pub(crate) fn naming(key: &str) -> Naming {
     let name = file_name(key);
-    let lower = name.to_ascii_lowercase();
-    if !lower.ends_with(".json") && !lower.ends_with(".json.gz") {
-        return false;
-    }
     // ACCOUNT_SERVICE_REGION_…: AWS Config and others name their files alike.
     let mut parts = name.split('_');
     if parts.next().is_some_and(is_account)
@@ -194,17 +220,57 @@ pub(crate) fn is_log_file(key: &str) -> bool {
             .next()
             .is_some_and(|service| parts.next().is_some() && !is_kind(service))
     {
-        return false;
+        return Naming::Other;
     }
     let mut folders: Vec<&str> = key.split(['/', '\\']).collect();
     folders.pop();
-    if folders
-        .iter()
-        .any(|folder| folder.starts_with("CloudTrail-") && !is_kind(folder))
+    if name.starts_with("._")
+        || folders.iter().any(|folder| {
+            folder.starts_with("CloudTrail-") && !is_kind(folder) || *folder == "__MACOSX"
+        })
+        || service(&folders).is_some_and(|service| !is_kind(service))
     {
-        return false;
+        return Naming::Other;
     }
-    service(&folders).is_none_or(is_kind)
+    let lower = name.to_ascii_lowercase();
+    let is_export = || {
+        let stem = lower.strip_suffix(".gz").unwrap_or(&lower);
+        is_of_firehose(stem) || lower.ends_with(".gz") && is_of_cloudwatch(stem)
+    };
+    match ENDINGS.iter().any(|ending| lower.ends_with(ending)) || is_export() {
+        true => Naming::LogFile,
+        false => Naming::Unknown,
+    }
+}
+
+/// Is this named as an archive of log files? Those have accounts and times, and it has none.
+pub(crate) fn is_archive(key: &str) -> bool {
+    let name = file_name(key).to_ascii_lowercase();
+    [".zip", ".tar", ".tar.gz", ".tgz"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+}
+
+/// `000000`, as CloudWatch Logs numbers the files of an export, see
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html>.
+fn is_of_cloudwatch(stem: &str) -> bool {
+    stem.len() == 6 && stem.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `STREAM-VERSION-2024-03-05-12-05-11-UUID`, see
+/// <https://docs.aws.amazon.com/firehose/latest/dev/s3-object-name.html>.
+fn is_of_firehose(stem: &str) -> bool {
+    const FORM: &[u8] = b"-0000-00-00-00-00-00-ffffffff-ffff-ffff-ffff-ffffffffffff";
+    let Some(start) = stem.len().checked_sub(FORM.len()) else {
+        return false;
+    };
+    FORM.iter()
+        .zip(&stem.as_bytes()[start..])
+        .all(|(form, byte)| match form {
+            b'0' => byte.is_ascii_digit(),
+            b'f' => byte.is_ascii_hexdigit(),
+            form => form == byte,
+        })
 }
 
 /// The folder after `AWSLogs/[o-ORG/]ACCOUNT/`.
@@ -549,6 +615,31 @@ mod tests {
             ),
             ("AWSLogs/111122223333/vpcflowlogs/us-east-1/x.log.gz", false),
             ("AWSLogs/notes.json", true),
+            ("exports/lookup.jsonl", true),
+            ("copies/trail.ZIP", true),
+            ("copies/trail.tar.gz", true),
+            ("AWSLogs/111122223333/Config/us-east-1/x.zip", false),
+            (
+                "exportedlogs/b3f0/111122223333_CloudTrail_us-east-1/000000.gz",
+                true,
+            ),
+            (
+                "exportedlogs/b3f0/111122223333_CloudTrail_us-east-1/000000",
+                false,
+            ),
+            ("exportedlogs/aws-logs-write-test", false),
+            (
+                "2024/03/05/12/events-1-2024-03-05-12-05-11-0f9a3b52-5f2e-4c1d-9d0a-1c2b3d4e5f60",
+                true,
+            ),
+            (
+                "events-1-2024-03-05-12-05-11-0f9a3b52-5f2e-4c1d-9d0a-1c2b3d4e5f60.gz",
+                true,
+            ),
+            ("E2-2024-03-05-12-05-11-0F9A3B525F2E4C1D", false),
+            ("trail/._events.json", false),
+            ("__MACOSX/trail/events.json", false),
+            ("notes.txt", false),
         ] {
             assert_eq!(is_log_file(key), expected, "{key}");
         }

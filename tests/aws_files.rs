@@ -187,7 +187,8 @@ fn the_view_of_athena_has_the_values_of_the_fields() {
 
     let library = Library::load().unwrap();
     let plugin = library.init("").unwrap();
-    let fields = library.field_names();
+    // Those that the official plugin has, too.
+    let fields = &library.field_names()[..73];
     let columns: BTreeMap<&str, String> = fields
         .iter()
         .map(|field| (*field, field.replace('.', "_")))
@@ -213,7 +214,7 @@ fn the_view_of_athena_has_the_values_of_the_fields() {
     let mut events = vec![];
     for folder in &folders {
         for event in plugin.events(folder.to_str().unwrap()).unwrap() {
-            let extracted = plugin.extract(&event, &fields).unwrap();
+            let extracted = plugin.extract(&event, fields).unwrap();
             let values = extracted
                 .into_iter()
                 .map(|(field, found)| (field, found.value));

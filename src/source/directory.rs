@@ -1,5 +1,6 @@
 //! Log files in a folder, with all below it, or one file.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec;
@@ -13,9 +14,10 @@ use walkdir::{DirEntry, WalkDir};
 use super::{Body, LogFile, Source, Wanted};
 use crate::aws::login::Login;
 use crate::config::{self, Config};
+use crate::decode;
 use crate::integrity::{self, Listed, PublicKeys, Stored};
 use crate::ledger::Ledger;
-use crate::trail::{self, Interval};
+use crate::trail::{self, Interval, Naming};
 
 /// The log files found, in order of delivery.
 pub(super) struct Directory(vec::IntoIter<Found>);
@@ -85,18 +87,22 @@ fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
         // of any name.
         let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
         let name = below.to_string_lossy();
-        if !entry.file_type().is_file() || !trail::is_log_file(&name) {
+        let is_log_file = entry.file_type().is_file()
+            && match trail::naming(&name) {
+                Naming::LogFile => true,
+                Naming::Other => false,
+                // An export may have any name.
+                Naming::Unknown => File::open(entry.path())
+                    .is_ok_and(|mut file| decode::holds_events(&name, &mut file)),
+            };
+        if !is_log_file {
             ledger.passed_over.add(1);
             continue;
         }
         seen += 1;
         // A file's own time says little of its delivery: where the name has none, the interval doesn't apply.
-        let in_interval =
-            trail::delivery_time(&name).is_none_or(|time| wanted.interval.contains(time));
-        if !in_interval
-            || !wanted
-                .accounts
-                .contain(trail::account(&entry.path().to_string_lossy()))
+        if !wanted.takes_time(&name, trail::delivery_time(&name))
+            || !wanted.takes_account(&entry.path().to_string_lossy())
         {
             ledger.filtered.add(1);
             continue;
@@ -109,7 +115,7 @@ fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
     }
     if seen == 0 && found.is_empty() {
         bail!(
-            "{shown}: there is no CloudTrail log file (*.json or *.json.gz) in this folder{}",
+            "{shown}: there is no CloudTrail log file (*.json or *.json.gz), nor an export or archive of such, in this folder{}",
             match ledger.passed_over.get() {
                 0 => ", which is empty".to_owned(),
                 n => format!(", but {} of another kind", crate::ledger::count(n, "file")),

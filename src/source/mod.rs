@@ -3,15 +3,16 @@
 
 mod bucket;
 mod directory;
+mod history;
 mod queue;
 
 #[cfg(any(fuzzing, test))]
-pub(crate) use queue::fuzz_message as queue_message;
+pub(crate) use {bucket::fuzz_page as bucket_page, queue::fuzz_message as queue_message};
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -20,7 +21,7 @@ use crate::config::Config;
 use crate::integrity::{Checks, Keys, Proof, Validated};
 use crate::ledger::Ledger;
 use crate::location::Location;
-use crate::trail::{Accounts, Interval};
+use crate::trail::{self, Accounts, Interval};
 
 /// A log file to be fetched.
 pub(crate) struct LogFile {
@@ -64,6 +65,11 @@ pub(crate) trait Source: Send + 'static {
     /// The next log file; none at the end. An error ends the capture.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>>;
 
+    /// Does it name the newest log file first?
+    fn newest_first(&self) -> bool {
+        false
+    }
+
     /// What is still to be done when a capture is closed, in as little time as there is: follow up on receipts.
     fn closing(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
@@ -71,28 +77,49 @@ pub(crate) trait Source: Send + 'static {
 }
 
 /// What is asked of a source, beside its location.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
     pub interval: Interval,
     pub accounts: Accounts,
+}
+
+impl Wanted {
+    /// Does a list of accounts take this log file? An archive of which nothing is known may hold some that it takes.
+    pub fn takes_account(&self, key: &str) -> bool {
+        let account = trail::account(key);
+        self.accounts.contain(account) || account.is_none() && trail::is_archive(key)
+    }
+
+    /// Does a log file delivered then, if that is known, belong to the interval? For an archive only its name tells.
+    pub fn takes_time(&self, key: &str, delivered: Option<Timestamp>) -> bool {
+        let time = match trail::is_archive(key) {
+            true => trail::delivery_time(key),
+            false => delivered,
+        };
+        time.is_none_or(|time| self.interval.contains(time))
+    }
+
+    /// As configured, in an interval of events or deliveries.
+    pub fn new(config: &Config, interval: Interval) -> Result<Self> {
+        Ok(Self {
+            interval: if config.s3_interval_of == "event" {
+                interval.with_lateness()
+            } else {
+                interval
+            },
+            accounts: Accounts::parse(&config.s3_account_list)?,
+        })
+    }
 }
 
 /// Open what the user named. Returns once it is known that there is something, or what is wrong.
 pub(crate) async fn open(
     location: Location,
     config: &Config,
-    interval: Interval,
+    wanted: Wanted,
     ledger: Arc<Ledger>,
 ) -> Result<Box<dyn Source>> {
-    let wanted = Wanted {
-        interval: if config.s3_interval_of == "event" {
-            interval.with_lateness()
-        } else {
-            interval
-        },
-        accounts: Accounts::parse(&config.s3_account_list)?,
-    };
-    if config.s3_follow && !matches!(location, Location::Bucket(_)) {
+    if config.s3_follow && !matches!(location, Location::Bucket(_) | Location::History(_)) {
         ledger.note(match location {
             Location::Queue(_) => {
                 "s3Follow has no effect on a queue, which is followed anyway".to_owned()
@@ -109,6 +136,9 @@ pub(crate) async fn open(
             Box::new(bucket::open(location, wanted, config, ledger).await?)
         }
         Location::Queue(location) => Box::new(queue::open(location, wanted, config, ledger).await?),
+        Location::History(location) => {
+            Box::new(history::open(location, interval, config, ledger).await?)
+        }
     })
 }
 
@@ -119,16 +149,21 @@ async fn open_validated(
     config: &Config,
     ledger: Arc<Ledger>,
 ) -> Result<Box<dyn Source>> {
-    if config.s3_follow || !matches!(location, Location::Path(_) | Location::Bucket(_)) {
-        bail!(
-            "validate: {}: digest files come up to an hour after the log files that they prove, so what is read as it \
+    let late = |validate: &str| {
+        anyhow!(
+            "validate: {validate}: digest files come up to an hour after the log files that they prove, so what is read as it \
              comes can't be validated. Set validate to off here, and read the bucket again later, with s3Interval and \
-             without s3Follow",
-            config.validate
-        );
-    }
+             without s3Follow"
+        )
+    };
     let keys = Keys::load(config.validate_keys.trim())?;
     let (source, digests): (Box<dyn Source>, Box<dyn crate::integrity::Digests>) = match location {
+        Location::History(_) => bail!(
+            "validate: {}: CloudTrail signs log files, not the event history. Set validate to off here",
+            config.validate
+        ),
+        Location::Queue(_) => return Err(late(&config.validate)),
+        _ if config.s3_follow => return Err(late(&config.validate)),
         Location::Bucket(location) => {
             let source = bucket::open(location, wanted, config, Arc::clone(&ledger)).await?;
             let digests = source.digests();
@@ -139,7 +174,6 @@ async fn open_validated(
             let source = directory::open(path, wanted, Arc::clone(&ledger)).await?;
             (Box::new(source), Box::new(digests))
         }
-        Location::Queue(_) => unreachable!("refused above"),
     };
     let checks = Checks::new(config.validate == "strict", ledger, digests, keys);
     Ok(Box::new(Validated::open(source, checks).await?))

@@ -12,6 +12,9 @@ pub(super) mod object;
 pub(super) mod page;
 pub(super) mod store;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use page::fuzz::page as fuzz_page;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
