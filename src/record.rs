@@ -46,6 +46,7 @@ pub(crate) fn members(object: &[u8], index: &mut Index, mut each: impl FnMut(&[u
     let record = Record::new(object, index);
     record.scanned.members(0, |name, token| {
         each(name, token.start as usize..token.end as usize);
+        ControlFlow::Continue(())
     });
 }
 

@@ -12,7 +12,7 @@ use zip::ZipArchive;
 use zip::read::read_zipfile_from_stream;
 use zip::result::ZipError;
 
-use super::{Body, Counted, Decode, Decoded, Outcome, Take, holds_events};
+use super::{Body, Counted, Decode, Decoded, Hashing, Outcome, Take, holds_events};
 use crate::ledger::count;
 use crate::trail::{self, Naming};
 

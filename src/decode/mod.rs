@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use libdeflater::Decompressor;
 use memchr::memmem;
 
-use crate::integrity::{self, Content, Hash};
+use crate::integrity::{self, Hash};
 use crate::ledger::count;
 use crate::record;
 use crate::redact::Redaction;
@@ -188,7 +188,7 @@ pub(crate) enum Hashing {
 }
 
 /// Asked whether a log file may be handed over.
-type Admit = Arc<dyn Fn(Content) -> Result<()> + Send + Sync>;
+type Admit = Arc<dyn Fn(integrity::Content) -> Result<()> + Send + Sync>;
 
 impl fmt::Debug for Hashing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -260,7 +260,7 @@ impl Decode {
             }
             Body::Stream(pieces) => {
                 if let Hashing::First(admit) = &self.hashing {
-                    admit(Content::TooLarge)?;
+                    admit(integrity::Content::TooLarge)?;
                 }
                 let pieces = Pieces {
                     pieces,
@@ -809,8 +809,8 @@ impl<R: Read> Read for Members<R> {
     }
 }
 
-fn content(hash: Option<Hash>) -> Content {
-    hash.map_or(Content::Broken, Content::Whole)
+fn content(hash: Option<Hash>) -> integrity::Content {
+    hash.map_or(integrity::Content::Broken, integrity::Content::Whole)
 }
 
 /// The SHA-256 of what an input inflates to; none where it does not to its end, or something follows it.

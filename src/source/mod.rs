@@ -137,6 +137,8 @@ pub(crate) async fn open(
         }
         Location::Queue(location) => Box::new(queue::open(location, wanted, config, ledger).await?),
         Location::History(location) => {
+            // AWS goes by the time of events, whatever else the interval would be of.
+            let interval = Interval::parse(&config.s3_interval, Timestamp::now())?;
             Box::new(history::open(location, interval, config, ledger).await?)
         }
     })

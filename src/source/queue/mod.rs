@@ -282,6 +282,7 @@ impl QueueSource {
                 Box::pin(std::future::ready(Ok(super::Body::Bytes(event.record))))
             }),
             receipt: Some(Box::new(move || part.consume())),
+            proof: None,
         }
     }
 }
