@@ -578,7 +578,7 @@ fn every_field_has_its_value_on_real_and_made_records() {
             for event in plugin.events(folder.to_str().unwrap()).unwrap() {
                 let record = std::str::from_utf8(event.payload()).unwrap();
                 let fields = plugin.extract(&event, &names).unwrap();
-                if event.number % 5 == 0 {
+                if event.number.is_multiple_of(5) {
                     assert_eq!(fields, plugin.extract_each(&event, &names).unwrap());
                 }
                 check(&fields, record, &mut real);

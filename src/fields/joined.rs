@@ -6,6 +6,9 @@ use std::collections::HashSet;
 use super::{COMPUTED, Text, text_at};
 use crate::record::{Member, Record, Value};
 
+/// What is called with each of several things.
+type Each<'e, T> = &'e mut dyn FnMut(T);
+
 /// A path to values: from a known member by these names, and through every element of arrays.
 ///
 /// CloudTrail writes XML's elements as an array only where there are several.
@@ -37,7 +40,7 @@ impl Path {
     }
 
     /// Calls `each` with the values that it leads to.
-    pub fn each<'a>(&self, record: &mut Record<'a>, each: &mut dyn FnMut(Value<'a>)) {
+    pub fn each<'a>(&self, record: &mut Record<'a>, each: Each<Value<'a>>) {
         if let Some(value) = record.get(self.0) {
             each_below(value, self.1, each);
         }
@@ -45,7 +48,7 @@ impl Path {
 }
 
 /// Calls `each` with the values that names lead to from a value.
-pub(super) fn each_below<'a>(value: Value<'a>, names: &[&str], each: &mut dyn FnMut(Value<'a>)) {
+pub(super) fn each_below<'a>(value: Value<'a>, names: &[&str], each: Each<Value<'a>>) {
     if value.is_array() {
         for element in value.elements() {
             // Not deeper: there are no arrays of arrays.
@@ -66,15 +69,13 @@ pub(super) fn each_below<'a>(value: Value<'a>, names: &[&str], each: &mut dyn Fn
 }
 
 /// The texts of the values that `values` gives to the function that it gets, each once, separated by commas.
-pub(super) fn joined<'a>(values: &mut dyn FnMut(&mut dyn FnMut(Value<'a>))) -> Option<Text<'a>> {
+pub(super) fn joined<'a>(values: &mut dyn FnMut(Each<Value<'a>>)) -> Option<Text<'a>> {
     joined_texts(&mut |each| values(&mut |value| each(text_at(value))))
 }
 
 /// The texts that `texts` gives to the function that it gets, each once, separated by commas. A single one has its own
 /// place.
-pub(super) fn joined_texts<'a>(
-    texts: &mut dyn FnMut(&mut dyn FnMut(Option<Text<'a>>)),
-) -> Option<Text<'a>> {
+pub(super) fn joined_texts<'a>(texts: &mut dyn FnMut(Each<Option<Text<'a>>>)) -> Option<Text<'a>> {
     let mut first: Option<Text<'a>> = None;
     let mut all = Vec::new();
     // Made where it is needed, since most events have one value or none.
