@@ -34,6 +34,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::config;
 use crate::location::presentable;
+use crate::platform::user_path;
 use crate::process::panic_text;
 
 /// Where to ask for a bucket's region, one for each partition of AWS: a bucket's name is known in its own only.
@@ -523,7 +524,9 @@ fn profile_files(config: &config::Aws) -> Result<EnvConfigFiles> {
                 _ => files.include_default_credentials_file(true),
             };
         } else {
-            std::fs::File::open(path).with_context(|| format!("{key}: {path} can't be read"))?;
+            let path = user_path(path);
+            std::fs::File::open(&path)
+                .with_context(|| format!("{key}: {} can't be read", path.display()))?;
             files = files.with_file(kind, path);
         }
     }

@@ -21,6 +21,7 @@ mod instance;
 mod ledger;
 mod location;
 mod pipeline;
+mod platform;
 mod plugin;
 mod process;
 mod record;

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::decode::{Buffers, Chunk, Decode, Outcome, WHOLE};
+use crate::platform;
 use crate::process;
 use crate::source::{Body, Fatal, LogFile, Receipt, Source};
 use crate::trail::Interval;
@@ -93,7 +94,7 @@ pub(crate) fn start_runtime() -> Result<Runtime> {
     runtime::Builder::new_multi_thread()
         .worker_threads(cores().min(4))
         .thread_name("cloudtrail")
-        .on_thread_start(process::block_sigpipe)
+        .on_thread_start(platform::block_sigpipe)
         .enable_all()
         .build()
         .context("starting threads")

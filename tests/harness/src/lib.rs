@@ -6,6 +6,7 @@
 //!   services that credentials come from, SQS ([`sqs`]); [`proxy`] makes it answer by AWS's own host names.
 //! - [`faulty`] is an S3 and SQS whose answers go wrong as a test says.
 //! - [`moto`] is somebody else's AWS, with S3, SNS, SQS and EventBridge wired up.
+//! - [`platform`] runs the builds for Windows and arm64.
 //! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
 //! - [`trail`] makes trails, from a seed.
 //! - [`sample`] is the trail that `scripts/run` shows.
@@ -17,16 +18,18 @@ pub mod aws;
 pub mod capture;
 pub mod fast_s3;
 pub mod faulty;
-pub mod host;
 pub mod hosts;
 mod list;
 pub mod moto;
+pub mod platform;
 pub mod proxy;
 pub mod sample;
 pub mod shared;
 pub mod sqs;
 pub mod tls;
 pub mod trail;
+
+pub use host;
 
 /// What Linux tells of this process's memory, in MiB: `VmRSS:` now, `VmHWM:` at most; 0 elsewhere.
 pub fn memory(what: &str) -> u64 {
