@@ -20,6 +20,7 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_cloudtrail::primitives::DateTime;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
@@ -199,15 +200,60 @@ impl Access {
     pub fn sqs(&self, region: &str, endpoint: Option<&str>) -> aws_sdk_sqs::Client {
         let mut builder =
             aws_sdk_sqs::config::Builder::from(&self.sdk).region(Region::new(region.to_owned()));
-        // An endpoint of S3 in one's own network is none of SQS.
-        let configured = self
-            .endpoint
-            .as_deref()
-            .filter(|url| !(url.contains(".s3.") && url.contains(".amazonaws.com")));
-        if let Some(endpoint) = endpoint.or(configured) {
+        if let Some(endpoint) = endpoint.or(self.service_endpoint()) {
             builder = builder.endpoint_url(endpoint);
         }
         aws_sdk_sqs::Client::from_conf(builder.build())
+    }
+
+    /// A client of CloudTrail for a region.
+    pub fn cloudtrail(&self, region: &str) -> aws_sdk_cloudtrail::Client {
+        let mut builder = aws_sdk_cloudtrail::config::Builder::from(&self.sdk)
+            .region(Region::new(region.to_owned()));
+        if let Some(endpoint) = self.service_endpoint() {
+            builder = builder.endpoint_url(endpoint);
+        }
+        aws_sdk_cloudtrail::Client::from_conf(builder.build())
+    }
+
+    /// The public keys that digests of a region were signed with in a time, by their fingerprints, in DER.
+    pub async fn public_keys(
+        &self,
+        region: &str,
+        from: jiff::Timestamp,
+        to: jiff::Timestamp,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let client = self.cloudtrail(region);
+        let time = |time: jiff::Timestamp| DateTime::from_secs(time.as_second());
+        let mut keys = Vec::new();
+        let mut token = None;
+        loop {
+            let page = client
+                .list_public_keys()
+                .start_time(time(from))
+                .end_time(time(to))
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| self.explain(&error, &format!("{LISTING_KEYS} of {region}")))?;
+            for key in page.public_key_list.unwrap_or_default() {
+                if let (Some(fingerprint), Some(value)) = (key.fingerprint, key.value) {
+                    keys.push((fingerprint, value.into_inner()));
+                }
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
+    /// What is asked in the place of AWS by other services than S3: an endpoint of S3 in one's own network is none of
+    /// theirs.
+    fn service_endpoint(&self) -> Option<&str> {
+        self.endpoint
+            .as_deref()
+            .filter(|url| !(url.contains(".s3.") && url.contains(".amazonaws.com")))
     }
 
     /// The region for a queue: that of the configuration or else of the machine, if it is AWS's.
@@ -268,7 +314,14 @@ impl Access {
         let to = self.endpoint.as_ref().map_or_else(String::new, |endpoint| {
             format!(" (aws.endpoint is {})", presentable(endpoint))
         });
-        let service = if doing.contains("queue") { "SQS" } else { "S3" };
+        let of_history = doing.starts_with(LOOKING_UP);
+        let service = if of_history || doing.starts_with(LISTING_KEYS) {
+            "CloudTrail"
+        } else if doing.contains("queue") {
+            "SQS"
+        } else {
+            "S3"
+        };
         match code.as_str() {
             // An answer without an error that can't be understood.
             "200" => anyhow!("{doing}: the answer is not one of {service}{to}"),
@@ -291,13 +344,23 @@ impl Access {
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => said(
                 "the credentials have expired: log in again (aws sso login, aws login) or renew them",
             ),
+            _ if of_history && is_unknown_there(error) => said(
+                "the credentials are not valid there: check the profile, and that the region is enabled for the account and of the credentials' partition",
+            ),
             "InvalidAccessKeyId"
             | "InvalidToken"
             | "InvalidClientTokenId"
             | "UnrecognizedClientException" => said(
                 "the credentials are not valid there: check the profile, that they are of the bucket's partition or store, and that its region is enabled for the account",
             ),
-            "SignatureDoesNotMatch" => {
+            "InvalidSignatureException"
+                if ["expired", "current"]
+                    .iter()
+                    .any(|word| message.contains(word)) =>
+            {
+                said("set this machine's clock")
+            }
+            "SignatureDoesNotMatch" | "InvalidSignatureException" => {
                 said("the secret access key does not belong to the access key ID")
             }
             "RequestTimeTooSkewed" => said("set this machine's clock"),
@@ -311,7 +374,8 @@ impl Access {
             | "AuthorizationHeaderMalformed"
             | "IllegalLocationConstraintException"
             | "301" => said("the bucket is in another region: set aws.region"),
-            "SlowDown" | "ServiceUnavailable" | "InternalError" | "503" | "500" => said(&format!(
+            "SlowDown" | "ServiceUnavailable" | "InternalError" | "InternalFailure" | "503"
+            | "500" => said(&format!(
                 "{service} could not serve it after several tries: try again later"
             )),
             "" => match error {
@@ -324,6 +388,11 @@ impl Access {
                 // Nothing was sent, or the answer makes no sense.
                 SdkError::ConstructionFailure(_) => {
                     anyhow!("{doing}{to}: {}", error.source().map_or(message, chain))
+                }
+                _ if of_history => {
+                    anyhow!(
+                        "{doing}: can't reach CloudTrail there: check the region's name{to}: {message}"
+                    )
                 }
                 _ => anyhow!("{doing}: can't reach it{to}: {message}"),
             },
@@ -351,6 +420,11 @@ pub(crate) const DELETING: &str = "deleting messages of the queue";
 /// See [`QUEUE_REQUESTS`].
 pub(crate) const KEEPING: &str = "keeping messages of the queue from others";
 
+/// What is done with the event history of a region.
+pub(crate) const LOOKING_UP: &str = "looking up the event history of";
+/// What is done to get the keys of digests.
+const LISTING_KEYS: &str = "asking CloudTrail for the public keys";
+
 /// The permission that is missing, as far as can be told.
 fn denied(doing: &str, message: &str) -> String {
     let lower = message.to_ascii_lowercase();
@@ -365,11 +439,18 @@ fn denied(doing: &str, message: &str) -> String {
         };
         return format!("the {what} encrypted: these credentials need kms:Decrypt on the key");
     }
+    if doing.starts_with(LISTING_KEYS) {
+        return "these credentials need cloudtrail:ListPublicKeys, or the keys in a file (validateKeys)"
+            .to_owned();
+    }
     let of_queue = QUEUE_REQUESTS
         .iter()
         .find(|(request, _)| doing.starts_with(request));
     if let Some((_, action)) = of_queue {
         return format!("these credentials need {action} on the queue");
+    }
+    if doing.starts_with(LOOKING_UP) {
+        return "these credentials need cloudtrail:LookupEvents".to_owned();
     }
     let permission = if doing.starts_with("listing") {
         "s3:ListBucket on the bucket"
@@ -672,6 +753,18 @@ pub(crate) fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespons
     matches!(
         code(error).as_str(),
         "AccessDenied" | "AccessDeniedException" | "403"
+    )
+}
+
+/// Are the credentials good elsewhere at best, as those of an account are where it has not enabled the region?
+pub(crate) fn is_unknown_there<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(
+        code(error).as_str(),
+        "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "InvalidToken"
+            | "AuthFailure"
+            | "OptInRequired"
     )
 }
 

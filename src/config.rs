@@ -11,6 +11,7 @@ use falco_plugin::schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 
+use crate::redact::Redaction;
 use crate::trail::{Accounts, Interval};
 
 /// The configuration of the plugin; [`Init`] is how hosts hand it over.
@@ -24,7 +25,8 @@ pub struct Config {
     pub aws: Aws,
     /// Read only log files delivered in this time: how far back to go (5d, 36h), a start (2024-03-06T00:00:00Z), or
     /// start and end with a dash between (5d-2d). The time of delivery counts, as in the file's name, to the minute,
-    /// both ends included; events are a few minutes older. Empty reads all.
+    /// both ends included; events are a few minutes older. Of the event history
+    /// it is the time of the events. Empty reads all.
     #[schemars(title = "Time interval")]
     pub s3_interval: String,
     /// Which time the interval means: that of the log files' delivery, or event: exactly the events that happened in
@@ -34,16 +36,29 @@ pub struct Config {
     /// Read only these accounts of an organization or shared bucket: account IDs separated by commas. Empty reads all.
     #[schemars(title = "Account IDs")]
     pub s3_account_list: String,
-    /// Go on after what is there: read log files as CloudTrail delivers them, without a queue. The bucket is listed
-    /// again and again for that. (Default: false)
-    #[schemars(title = "Follow the bucket")]
+    /// Go on after what is there: read log files as CloudTrail delivers them, without a queue, or what is new in the
+    /// event history. The bucket is listed, or the history looked up, again and again for that. (Default: false)
+    #[schemars(title = "Follow the bucket or history")]
     pub s3_follow: bool,
-    /// How often a bucket that is followed is listed, in seconds. (Default: 30)
+    /// How often a bucket that is followed is listed, or the event history looked up, in seconds. (Default: 30)
     #[schemars(title = "Seconds between listings", range(min = 1, max = 3600))]
     pub s3_poll_interval: u32,
+    /// In which order the event history (cloudtrail://REGION) is read: time, the oldest event first as from a bucket, or
+    /// newest, the newest first, as the console shows it.
+    #[schemars(title = "Order of the event history", extend("enum" = ["time", "newest"]))]
+    pub history_order: String,
     /// Show Insights events, which CloudTrail writes when the rate of calls or errors is unusual. (Default: true)
     #[schemars(title = "Include Insights events")]
     pub include_insights: bool,
+    /// Check log files against CloudTrail's signed digest files while they are read: off; warn, which names what is
+    /// modified, missing or unproven; strict, which shows events of proven log files only and ends at the first sign
+    /// of tampering. Of buckets and folders that are read once.
+    #[schemars(title = "Validate log files", extend("enum" = ["off", "warn", "strict"]))]
+    pub validate: String,
+    /// A file with the public keys of the digest files, as aws cloudtrail list-public-keys prints them; several
+    /// regions' may follow each other in it. Empty: CloudTrail is asked.
+    #[schemars(title = "Public keys for validation")]
+    pub validate_keys: String,
     /// The largest number of log files that are downloaded at the same time. (Default: 256)
     #[schemars(title = "Concurrent downloads", range(min = 1, max = 1024))]
     pub s3_download_concurrency: u32,
@@ -54,6 +69,11 @@ pub struct Config {
     /// The account that owns the SQS queue, where it is another one than yours and only the queue's name is given.
     #[schemars(title = "SQS queue owner account")]
     pub sqs_owner_account: String,
+    /// Replace values by asterisks before anything sees them, so that captures can be shared: JSON pointers separated
+    /// by commas, such as /userIdentity/arn, where * is any name and ** any depth (/**/email), and the word secrets for
+    /// access keys, tokens and passwords. Empty: nothing.
+    #[schemars(title = "Redact")]
+    pub redact: String,
     /// No effect: which service a queue's messages come from is seen by itself. Kept for settings of the official
     /// plugin. (Default: false)
     #[schemars(title = "SQS messages come from S3 (no effect)")]
@@ -88,7 +108,7 @@ pub struct Aws {
     /// The external ID that the role asks for, if any.
     #[schemars(title = "External ID")]
     pub external_id: String,
-    /// The URL of an S3-compatible store, such as https://minio.example.com:9000; SQS is asked there as well. Empty: AWS.
+    /// The URL of an S3-compatible store, such as https://minio.example.com:9000; SQS and CloudTrail are asked there as well. Empty: AWS.
     #[schemars(title = "Endpoint URL")]
     pub endpoint: String,
     /// Pay for requests to a bucket whose owner wants that of its readers. (Default: false)
@@ -120,10 +140,14 @@ impl Default for Config {
             s3_account_list: String::new(),
             s3_follow: false,
             s3_poll_interval: 30,
+            history_order: "time".to_owned(),
             include_insights: true,
+            validate: "off".to_owned(),
+            validate_keys: String::new(),
             s3_download_concurrency: 256,
             sqs_delete: true,
             sqs_owner_account: String::new(),
+            redact: String::new(),
             use_s3_sns: false,
             use_async: true,
         }
@@ -151,6 +175,11 @@ impl Config {
         );
         Accounts::parse(&self.s3_account_list).context("s3AccountList")?;
         ensure!(
+            matches!(self.history_order.as_str(), "time" | "newest"),
+            "historyOrder: {:?} is not known: give time or newest",
+            self.history_order
+        );
+        ensure!(
             (1..=1024).contains(&self.s3_download_concurrency),
             "s3DownloadConcurrency: {} is out of range: give 1 to 1024",
             self.s3_download_concurrency
@@ -160,11 +189,17 @@ impl Config {
             "s3PollInterval: {} is out of range: give 1 to 3600 seconds",
             self.s3_poll_interval
         );
+        ensure!(
+            matches!(self.validate.as_str(), "off" | "warn" | "strict"),
+            "validate: {:?} is not known: give off, warn or strict",
+            self.validate
+        );
         let owner = self.sqs_owner_account.trim();
         ensure!(
             owner.is_empty() || crate::trail::is_account(owner),
             "sqsOwnerAccount: {owner:?} is no AWS account ID of 12 digits"
         );
+        Redaction::parse(&self.redact).context("redact")?;
         let endpoint = self.aws.endpoint.trim();
         ensure!(
             endpoint.is_empty()
@@ -279,6 +314,10 @@ mod tests {
             ),
             (r#"{"s3Follow":"yes"}"#, "s3Follow: invalid type"),
             (
+                r#"{"historyOrder":"oldest"}"#,
+                "historyOrder: \"oldest\" is not known",
+            ),
+            (
                 r#"{"aws":{"region":1}}"#,
                 "aws.region: invalid type: integer `1`, expected a string",
             ),
@@ -305,6 +344,10 @@ mod tests {
                 "aws.roleArn: \"audit\" is no ARN",
             ),
             (r#"{"aws":{"externalId":"7"}}"#, "aws.externalId"),
+            (
+                r#"{"validate":"yes"}"#,
+                "validate: \"yes\" is not known: give off, warn or strict",
+            ),
             (
                 r#"{"includeInsights":"yes"}"#,
                 "includeInsights: invalid type",

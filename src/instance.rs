@@ -1,6 +1,6 @@
 //! One open capture: hands records to the host and keeps the books.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use falco_plugin::FailureReason;
 use falco_plugin::event::events::{Event, EventMetadata};
 use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo, SourcePluginInstance};
 
-use crate::decode::{Chunk, Outcome};
+use crate::decode::{Chunk, Member, Outcome};
 use crate::host_log::HostLog;
+use crate::integrity::Withheld;
 use crate::ledger::{Ledger, Note, count};
 use crate::pipeline::{DecodedFile, Next, Part, Pipeline};
 use crate::plugin::{CloudTrail, PLUGIN_ID, for_host};
 use crate::process;
-use crate::source::Receipt;
+use crate::source::{Fatal, Receipt};
 
 /// A batch ends at so many events or bytes.
 const BATCH_EVENTS: usize = 256;
@@ -64,12 +65,7 @@ impl Instance {
         for consumed in self.receipts.drain(..) {
             consumed();
         }
-        for note in self.ledger.take_notes() {
-            match note {
-                Note::Info(line) => self.log.info(&line),
-                Note::Warning(line) => self.log.warn(&line),
-            }
-        }
+        self.say_notes();
         let mut events = 0;
         let mut bytes = 0;
         while events < BATCH_EVENTS && bytes < BATCH_BYTES {
@@ -104,6 +100,16 @@ impl Instance {
         }
     }
 
+    fn say_notes(&mut self) {
+        for note in self.ledger.take_notes() {
+            match note {
+                Note::Info(line) => self.log.info(&line),
+                Note::Warning(line) => self.log.warn(&line),
+                Note::Problem(line) => self.warn(line),
+            }
+        }
+    }
+
     /// Get the next chunk. False where there is none, yet or ever.
     fn advance(&mut self, wait: Duration) -> bool {
         let Some(file) = &mut self.file else {
@@ -117,6 +123,14 @@ impl Instance {
         };
         match self.pipeline.next_part(file, wait) {
             Some(Part::Chunk(chunk)) => self.chunk = Some((chunk, 0)),
+            Some(Part::Member(Member { name, outcome })) => {
+                let name = format!("{}!{name}", file.name);
+                self.ledger.files_listed.add(1);
+                if self.ledger.files_expected.get() > 0 {
+                    self.ledger.files_expected.add(1);
+                }
+                self.note(&name, outcome);
+            }
             Some(Part::Done(outcome)) => {
                 let name = std::mem::take(&mut file.name);
                 if let Some(delivered) = file.delivered {
@@ -125,7 +139,10 @@ impl Instance {
                         .raise(u64::try_from(delivered.as_second()).unwrap_or(0));
                 }
                 // Of what could not be read at all, nobody is told that it was consumed.
-                let lost = |outcome: &Outcome| outcome.damaged && outcome.found == 0;
+                let lost = |outcome: &Outcome| match &outcome.archive {
+                    None => outcome.damaged && outcome.found == 0,
+                    Some(files) => files.read == 0 && (outcome.damaged || files.failed > 0),
+                };
                 if outcome.as_ref().is_ok_and(|outcome| !lost(outcome)) {
                     self.receipts.extend(file.receipt.take());
                 }
@@ -142,18 +159,34 @@ impl Instance {
         let ledger = &self.ledger;
         let outcome = match outcome {
             Ok(outcome) => outcome,
+            // It is named already.
+            Err(error) if error.is::<Withheld>() => return ledger.files_withheld.add(1),
+            Err(error) if error.is::<Fatal>() => {
+                ledger.files_withheld.add(1);
+                self.end = Some(Err(error));
+                return;
+            }
             Err(error) => {
                 ledger.files_failed.add(1);
                 return self.warn(format!("{name}: {error:#}"));
             }
         };
-        ledger.files_delivered.add(1);
+        match &outcome.archive {
+            None => ledger.files_delivered.add(1),
+            Some(files) => {
+                ledger.archives.add(1);
+                ledger.passed_over.add(files.passed_over);
+                ledger.filtered.add(files.filtered);
+            }
+        }
         ledger.files_damaged.add(u64::from(outcome.damaged));
         ledger.bytes.add(outcome.bytes);
         ledger.records_found.add(outcome.found);
         ledger.records_passed_over.add(outcome.passed_over);
         ledger.records_filtered.add(outcome.filtered);
+        ledger.records_other.add(outcome.other);
         ledger.records_unreadable.add(outcome.unreadable);
+        ledger.values_redacted.add(outcome.redacted);
         for problem in outcome.problems {
             self.warn(format!("{name}: {problem}"));
         }
@@ -166,6 +199,7 @@ impl Instance {
 
     /// Why there are no events: not yet, or never again.
     fn nothing(&mut self) -> Error {
+        self.say_notes();
         match self.end.take() {
             None => Error::new(FailureReason::Timeout),
             Some(Err(error)) => {
@@ -181,11 +215,14 @@ impl Instance {
     fn finish(&mut self) -> Error {
         let ledger = Arc::clone(&self.ledger);
         self.end = Some(Ok(()));
-        let Some(problem) = self.first_problem.take() else {
+        let (found, other) = (ledger.records_found.get(), ledger.records_other.get());
+        let nothing_else = other > 0 && found == other;
+        let problem = self.first_problem.take();
+        let Some(problem) = problem.or_else(|| nothing_else.then(|| ledger.summary())) else {
             self.log.info(&ledger.summary());
             return Error::new(FailureReason::Eof);
         };
-        if ledger.records_found.get() == ledger.records_unreadable.get() {
+        if found == ledger.records_unreadable.get() + other {
             let failed = ledger.files_failed.get() + ledger.files_damaged.get();
             let more = match failed {
                 0 | 1 => String::new(),
@@ -208,13 +245,18 @@ fn say_losses(ledger: &Ledger, problem: &str) {
 }
 
 impl Drop for Instance {
-    /// A live capture has no other end than its close.
     fn drop(&mut self) {
-        if let (None, Some(problem)) = (&self.end, &self.first_problem) {
-            _ = process::guard("closing", || {
+        let log = self.log;
+        let close = || {
+            // A live capture has no other end than its close.
+            if let (None, Some(problem)) = (&self.end, &self.first_problem) {
                 say_losses(&self.ledger, problem);
-                Ok(())
-            });
+            }
+            self.pipeline.close();
+            Ok(())
+        };
+        if let Err(error) = process::guard("closing", close) {
+            log.warn(&format!("{error:#}"));
         }
     }
 }
@@ -231,15 +273,18 @@ impl SourcePluginInstance for Instance {
     }
 
     fn get_progress(&mut self) -> ProgressInfo<'_> {
-        // Never backwards.
-        self.percent = self.percent.max(self.ledger.progress());
-        self.progress = CString::new(self.ledger.progress_text()).unwrap_or_default();
+        let tell = || {
+            // Never backwards.
+            self.percent = self.percent.max(self.ledger.progress());
+            Ok(self.ledger.progress_text())
+        };
+        let text = process::guard("telling the progress", tell)
+            .unwrap_or_else(|error| for_host(&format!("{error:#}")));
+        self.progress = CString::new(text).unwrap_or_default();
         ProgressInfo {
             // The SDK hands over hundredths.
             value: self.percent * 100.0,
-            detail: Some(
-                CStr::from_bytes_with_nul(self.progress.as_bytes_with_nul()).unwrap_or_default(),
-            ),
+            detail: Some(&self.progress),
         }
     }
 }

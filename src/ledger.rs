@@ -1,11 +1,12 @@
 //! What was found, handed over and lost: the books of one capture.
 //!
-//! They add up: log files listed = delivered + failed, and records found = handed over + passed over + filtered + unreadable.
+//! They add up: log files listed = delivered + failed + withheld + archives, whose own log files are listed as well, and
+//! records found = handed over + passed over + filtered + of others + unreadable.
 //! What is no log file is counted apart, as passed over.
 
 use jiff::Timestamp;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// One count, shared by the threads of a capture.
@@ -32,6 +33,8 @@ impl Count {
 pub(crate) enum Note {
     Info(String),
     Warning(String),
+    /// A warning that is told at the end as well, to those who see no log.
+    Problem(String),
 }
 
 /// The counts of one capture. Bytes are compressed ones, as stored.
@@ -43,8 +46,26 @@ pub(crate) struct Ledger {
     pub files_delivered: Count,
     /// Log files of which nothing could be read.
     pub files_failed: Count,
-    /// Delivered files that have lost a part.
+    /// Archives that were read.
+    pub archives: Count,
+    /// Delivered files and archives that have lost a part.
     pub files_damaged: Count,
+    /// Log files that were not handed over because they are not proven.
+    pub files_withheld: Count,
+    /// Log files that are as their digest says.
+    pub files_proven: Count,
+    /// Log files that are not.
+    pub files_modified: Count,
+    /// Log files that a digest names and that are gone.
+    pub files_missing: Count,
+    /// Log files that no digest proves, though there should be one.
+    pub files_unsigned: Count,
+    /// Log files that no digest can prove yet.
+    pub files_uncovered: Count,
+    /// Digest files with a good signature.
+    pub digests_proven: Count,
+    /// Digest files without, or missing.
+    pub digests_failed: Count,
     /// Files and folders that hold no CloudTrail events.
     pub passed_over: Count,
     /// Log files outside the interval or of other accounts, where the source saw them.
@@ -58,6 +79,10 @@ pub(crate) struct Ledger {
     pub reached: Count,
     /// See `from`.
     pub to: Count,
+    /// The capture goes back in time: `reached` is as far from `from` as the time reached is from `to`.
+    pub newest_first: AtomicBool,
+    /// Pages of the event history.
+    pub pages: Count,
     /// Lines for the host's log, which is written to on its own thread only.
     notes: Mutex<Vec<Note>>,
     /// Messages that a queue gave, each time that it did.
@@ -80,8 +105,12 @@ pub(crate) struct Ledger {
     pub records_passed_over: Count,
     /// Records outside the interval of events.
     pub records_filtered: Count,
+    /// Events of others than CloudTrail, among its own.
+    pub records_other: Count,
     /// Records that are no JSON object.
     pub records_unreadable: Count,
+    /// Values replaced in records.
+    pub values_redacted: Count,
     /// Requests or reads that were tried again.
     pub retries: Count,
 }
@@ -97,6 +126,11 @@ impl Ledger {
         self.push(Note::Warning(line));
     }
 
+    /// The same, to be told at the end as well.
+    pub fn problem(&self, line: String) {
+        self.push(Note::Problem(line));
+    }
+
     fn push(&self, note: Note) {
         self.notes
             .lock()
@@ -109,9 +143,43 @@ impl Ledger {
         std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn files_done(&self) -> u64 {
+        let lost = self.files_failed.get() + self.files_withheld.get();
+        self.files_delivered.get() + lost + self.archives.get()
+    }
+
+    /// What validation found, in words; none where there was none.
+    fn integrity(&self) -> Option<String> {
+        let found = [
+            (self.files_proven.get(), "proven"),
+            (self.files_modified.get(), "modified"),
+            (self.files_missing.get(), "missing"),
+            (self.files_unsigned.get(), "unsigned"),
+            (self.files_uncovered.get(), "not covered yet"),
+        ];
+        let digests = self.digests_failed.get();
+        if digests == 0 && found.iter().all(|(n, _)| *n == 0) {
+            return None;
+        }
+        let words: Vec<String> = found
+            .iter()
+            .filter(|(n, what)| *n > 0 || *what == "proven")
+            .map(|(n, what)| format!("{n} {what}"))
+            .collect();
+        let mut line = format!("log files {}", words.join(", "));
+        if digests > 0 {
+            _ = write!(line, "; {} invalid or missing", count(digests, "digest"));
+        }
+        if self.files_withheld.get() > 0 {
+            let withheld = count(self.files_withheld.get(), "log file");
+            _ = write!(line, "; {withheld} not shown, since not proven");
+        }
+        Some(line)
+    }
+
     /// How much of the capture is done, from 0 to 1: by files where their number is known, else by time of delivery.
     pub fn progress(&self) -> f64 {
-        let done = self.files_delivered.get() + self.files_failed.get();
+        let done = self.files_done();
         let expected = self.files_expected.get();
         if expected > 0 {
             return done as f64 / expected as f64;
@@ -125,8 +193,12 @@ impl Ledger {
 
     /// The same in words.
     pub fn progress_text(&self) -> String {
-        let done = self.files_delivered.get() + self.files_failed.get();
-        let reached = i64::try_from(self.reached.get())
+        let reached = match (self.reached.get(), self.newest_first.load(Relaxed)) {
+            (0, _) => 0,
+            (mirrored, true) => (self.from.get() + self.to.get()).saturating_sub(mirrored),
+            (reached, false) => reached,
+        };
+        let reached = i64::try_from(reached)
             .ok()
             .and_then(|time| Timestamp::from_second(time).ok());
         let reached = reached
@@ -138,10 +210,18 @@ impl Ledger {
         };
         format!(
             "{reached}{messages}{}, {:.1} MB, {}",
-            count(done, "log file"),
+            self.parts(self.files_done()),
             self.bytes.get() as f64 / 1e6,
             count(self.records_handed.get(), "event")
         )
+    }
+
+    /// What the events came in: so many log files, or pages.
+    fn parts(&self, files: u64) -> String {
+        match self.pages.get() {
+            0 => count(files, "log file"),
+            pages => count(pages, "page") + " of the event history",
+        }
     }
 
     /// The capture in one line, for the log and, where something was lost, for the user.
@@ -149,8 +229,15 @@ impl Ledger {
         let mut line = format!(
             "{} from {}",
             count(self.records_handed.get(), "event"),
-            count(self.files_delivered.get(), "log file")
+            self.parts(self.files_delivered.get())
         );
+        if self.archives.get() > 0 {
+            _ = write!(
+                line,
+                ", with those of {}",
+                count(self.archives.get(), "archive")
+            );
+        }
         for (n, what) in [
             (self.files_failed.get(), "could not be read"),
             (self.files_damaged.get(), "lost a part"),
@@ -166,10 +253,21 @@ impl Ledger {
                 "of Insights left out as configured",
             ),
             (self.records_filtered.get(), "outside s3Interval"),
+            (self.records_other.get(), "of others than CloudTrail"),
         ] {
             if n > 0 {
                 _ = write!(line, "; {} {what}", count(n, "record"));
             }
+        }
+        if let Some(integrity) = self.integrity() {
+            _ = write!(line, "; {integrity}");
+        }
+        if self.values_redacted.get() > 0 {
+            _ = write!(
+                line,
+                "; {} redacted",
+                count(self.values_redacted.get(), "value")
+            );
         }
         if self.filtered.get() > 0 {
             _ = write!(

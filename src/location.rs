@@ -1,4 +1,4 @@
-//! What the open params name: a folder or file, a place in a bucket, or a queue.
+//! What the open params name: a folder or file, a place in a bucket, a queue, or the event history.
 
 use std::path::PathBuf;
 
@@ -16,6 +16,17 @@ pub(crate) enum Location {
     Bucket(BucketLocation),
     /// The log files that a queue's messages tell of.
     Queue(QueueLocation),
+    /// CloudTrail's event history.
+    History(HistoryLocation),
+}
+
+/// The event history of an account.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct HistoryLocation {
+    /// The regions that are named, each once.
+    pub regions: Vec<String>,
+    /// All other regions as well.
+    pub all: bool,
 }
 
 /// An SQS queue.
@@ -50,8 +61,8 @@ impl BucketLocation {
 }
 
 /// Forms that every error about the open params shows.
-const FORMS: &str =
-    "give a folder or file, a bucket as s3://BUCKET/PREFIX, or a queue as sqs://NAME";
+const FORMS: &str = "give a folder or file, a bucket as s3://BUCKET/PREFIX, a queue as sqs://NAME, or the event history as \
+     cloudtrail://REGION";
 
 /// A URL, or its host, as errors may show it: without a password, and without the query of a signed one.
 pub(crate) fn presentable(url: &str) -> String {
@@ -96,6 +107,7 @@ impl Location {
             "file" => file(rest, shown),
             "http" | "https" => web(scheme, rest, shown, endpoint),
             "sqs" => sqs(rest, shown),
+            "cloudtrail" => history(rest, shown),
             _ => bail!("{shown}: {scheme}:// is not known here; {FORMS}"),
         }
     }
@@ -173,6 +185,40 @@ fn queue_location(name: &str, params: &str) -> Result<Location> {
         name: name.to_owned(),
         ..QueueLocation::default()
     }))
+}
+
+/// Regions separated by commas, or `all`.
+fn history(text: &str, params: &str) -> Result<Location> {
+    let mut location = HistoryLocation::default();
+    for region in text.trim_end_matches('/').split(',').map(str::trim) {
+        let region = region.to_ascii_lowercase();
+        ensure!(
+            !region.is_empty(),
+            "{params}: a region is missing: give cloudtrail://us-east-1, several with commas between, or cloudtrail://all"
+        );
+        ensure!(
+            region == "all" || is_region(&region),
+            "{params}: {region:?} can't be a region, which looks like us-east-1: give cloudtrail://us-east-1, several \
+             with commas between, or cloudtrail://all"
+        );
+        if region == "all" {
+            location.all = true;
+        } else if !location.regions.contains(&region) {
+            location.regions.push(region);
+        }
+    }
+    Ok(Location::History(location))
+}
+
+/// Words and a number.
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is =
+        |part: &&str, of: fn(&u8) -> bool| !part.is_empty() && part.bytes().all(|byte| of(&byte));
+    matches!(&parts[..], [words @ .., number]
+        if words.len() >= 2
+            && words.iter().all(|word| is(word, u8::is_ascii_lowercase))
+            && is(number, u8::is_ascii_digit))
 }
 
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html>
@@ -329,6 +375,11 @@ fn web(scheme: &str, rest: &str, params: &str, endpoint: &str) -> Result<Locatio
             let (host, path) = address.split_once('/').unwrap_or_default();
             return queue_url("https", host, path).with_context(not_s3);
         }
+        // REGION.console.aws.amazon.com/cloudtrailv2/home?region=REGION#/events
+        if path.starts_with("cloudtrail") {
+            let region = host.split('.').next().unwrap_or_default();
+            return history(query("region")?.as_deref().unwrap_or(region), params);
+        }
         // s3.console.aws.amazon.com/s3/buckets/BUCKET?prefix=KEY, also /s3/object/BUCKET
         let mut parts = path.split('/').skip_while(|part| *part != "s3").skip(1);
         let (Some("buckets" | "object" | "upload" | "get"), Some(bucket)) =
@@ -398,6 +449,47 @@ mod tests {
             account: set(account),
             region: set(region),
         })
+    }
+
+    #[test]
+    fn regions_of_the_event_history() {
+        for (params, regions, all) in [
+            ("cloudtrail://us-east-1", &["us-east-1"][..], false),
+            (
+                "CloudTrail://us-east-1, EU-west-1,us-east-1/",
+                &["us-east-1", "eu-west-1"],
+                false,
+            ),
+            ("cloudtrail://us-gov-west-1", &["us-gov-west-1"], false),
+            ("cloudtrail://all", &[], true),
+            ("cloudtrail://all,xx-north-10", &["xx-north-10"], true),
+            (
+                "https://eu-west-1.console.aws.amazon.com/cloudtrailv2/home?region=eu-west-1#/events?ReadOnly=false",
+                &["eu-west-1"],
+                false,
+            ),
+            (
+                "https://eu-west-1.console.aws.amazon.com/cloudtrailv2/home#/events",
+                &["eu-west-1"],
+                false,
+            ),
+        ] {
+            let expected = Location::History(HistoryLocation {
+                regions: regions.iter().copied().map(str::to_owned).collect(),
+                all,
+            });
+            assert_eq!(Location::parse(params, "").unwrap(), expected, "{params}");
+        }
+        for (params, expected) in [
+            ("cloudtrail://", "a region is missing"),
+            ("cloudtrail://us-east-1,", "a region is missing"),
+            ("cloudtrail://us-east", "\"us-east\" can't be a region"),
+            ("cloudtrail://my-trail", "\"my-trail\" can't be a region"),
+            ("cloudtrail://us-east-1/x", "\"us-east-1/x\" can't be"),
+        ] {
+            let error = format!("{:#}", Location::parse(params, "").unwrap_err());
+            assert!(error.contains(expected), "{params}: {error}");
+        }
     }
 
     #[test]

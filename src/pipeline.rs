@@ -6,21 +6,23 @@
 //!
 //! Whatever waits, waits in order, so the file that the host needs next is never behind one that waits for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::decode::{Buffers, Chunk, Decode, Outcome, WHOLE};
+use crate::decode::{Buffers, Chunk, Decode, Decoded, Hashing, Member, Outcome, WHOLE};
+use crate::integrity::{Content, Proof};
 use crate::platform;
 use crate::process;
-use crate::source::{Body, Fatal, LogFile, Receipt, Source};
+use crate::redact::Redaction;
+use crate::source::{Body, Fatal, LogFile, Receipt, Source, Wanted};
 use crate::trail::Interval;
 
 /// Bytes of inflated log files held ahead of the host, about.
@@ -34,13 +36,17 @@ const UNIT: usize = 16 << 10;
 const CLOSING: Duration = Duration::from_millis(50);
 
 /// How to run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// Log files fetched at the same time.
     pub concurrency: usize,
     pub include_insights: bool,
     /// Events outside are left out.
     pub events: Interval,
+    /// For the log files of archives.
+    pub wanted: Arc<Wanted>,
+    /// Values to replace.
+    pub redaction: Arc<Redaction>,
 }
 
 /// A running pipeline; dropped, all its work ends.
@@ -83,9 +89,11 @@ pub(crate) struct DecodedFile {
     _budget: OwnedSemaphorePermit,
 }
 
-/// What a log file consists of: chunks, then what became of it; the error is about this file alone.
+/// What a log file consists of: chunks, then what became of it; the error is about this file alone. An archive's log
+/// files each have theirs.
 pub(crate) enum Part {
     Chunk(Chunk),
+    Member(Member),
     Done(Result<Outcome>),
 }
 
@@ -128,7 +136,7 @@ impl Pipeline {
                     };
                     // Where the host is behind, one decodes alone and leaves it the other cores.
                     let alone = mine.is_ahead().then_some(mine);
-                    job.run();
+                    job.run(&handle);
                     drop(alone);
                 }
             });
@@ -176,7 +184,8 @@ impl Drop for Pipeline {
 }
 
 impl Pipeline {
-    fn close(&mut self) {
+    /// End all work.
+    pub fn close(&mut self) {
         if let (Some(runtime), Some(closing)) = (&self.runtime, self.closing.take()) {
             // On a thread of ours: the host's may be ended by a SIGPIPE.
             let closing = runtime.spawn(async move { timeout(CLOSING, closing).await });
@@ -188,7 +197,7 @@ impl Pipeline {
         while self.files.try_recv().is_ok() {}
         if let Some(runtime) = self.runtime.take() {
             // Tasks end at once, threads as soon as they can: one in a lookup of a name that hangs is left behind.
-            runtime.shutdown_timeout(Duration::from_millis(50));
+            runtime.shutdown_timeout(Duration::from_millis(40));
         }
     }
 }
@@ -223,6 +232,7 @@ fn receive<T>(
 struct Fetching {
     name: String,
     receipt: Option<Receipt>,
+    proof: Option<Proof>,
     decode: Decode,
     body: JoinHandle<(Result<Body>, OwnedSemaphorePermit)>,
 }
@@ -236,12 +246,14 @@ async fn feed(
     let requests = Arc::new(Semaphore::new(limits.concurrency));
     let held = Arc::new(Semaphore::new(FETCHED / UNIT));
     let (stored, inflated) = (Buffers::default(), Buffers::default());
+    let newest_first = source.newest_first();
     while let Some(LogFile {
         name,
         size,
         delivered,
         fetch,
         receipt,
+        proof,
     }) = source.next().await?
     {
         let share = Arc::clone(&held)
@@ -259,10 +271,15 @@ async fn feed(
             delivered,
             include_insights: limits.include_insights,
             events: limits.events,
+            newest_first,
+            wanted: Arc::clone(&limits.wanted),
+            redaction: Arc::clone(&limits.redaction),
+            ..Decode::default()
         };
         let fetching = Fetching {
             name,
             receipt,
+            proof,
             decode,
             body,
         };
@@ -289,6 +306,7 @@ struct Job {
     /// Of what may be held as stored.
     share: Option<OwnedSemaphorePermit>,
     parts: mpsc::Sender<Part>,
+    proof: Option<Proof>,
 }
 
 impl Turn {
@@ -302,6 +320,7 @@ impl Turn {
         let Some(Fetching {
             name,
             receipt,
+            proof,
             decode,
             body,
         }) = self.fetched.recv().await
@@ -342,23 +361,54 @@ impl Turn {
             body,
             share,
             parts,
+            proof,
         })
     }
 }
 
 impl Job {
-    fn run(self) {
+    fn run(self, handle: &Handle) {
         let Self {
-            decode,
+            mut decode,
             body,
             share,
             parts,
+            proof,
         } = self;
         let done = body.and_then(|body| {
             process::guard("decoding", || {
-                decode.run(body, &mut |chunk| {
-                    parts.blocking_send(Part::Chunk(chunk)).is_ok()
-                })
+                let run = |decode: Decode| {
+                    decode.run(body, &mut |decoded| {
+                        let part = match decoded {
+                            Decoded::Chunk(chunk) => Part::Chunk(chunk),
+                            Decoded::Member(member) => Part::Member(member),
+                        };
+                        parts.blocking_send(part).is_ok()
+                    })
+                };
+                let Some(proof) = proof else {
+                    return run(decode);
+                };
+                if !proof.is_strict() {
+                    decode.hashing = Hashing::Along;
+                    let done = run(decode);
+                    let hash = done.as_ref().ok().and_then(|done| done.hash);
+                    let content = hash.map_or(Content::Broken, Content::Whole);
+                    handle.block_on(proof.judge(content))?;
+                    return done;
+                }
+                // Of what can't even be begun, the judgement comes first as well.
+                let proof = Arc::new(std::sync::Mutex::new(Some(proof)));
+                let (judged, handle) = (Arc::clone(&proof), handle.clone());
+                let judge = move |content| {
+                    let proof = judged.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    proof.map_or(Ok(()), |proof| handle.block_on(proof.judge(content)))
+                };
+                let judge = Arc::new(judge);
+                decode.hashing = Hashing::First(judge.clone());
+                let done = run(decode);
+                judge(Content::Broken)?;
+                done
             })
         });
         drop(share);
@@ -434,6 +484,7 @@ mod tests {
                 delivered: None,
                 fetch,
                 receipt: None,
+                proof: None,
             };
             let first = !std::mem::replace(&mut self.named, true);
             Box::pin(std::future::ready(Ok(first.then_some(file))))
@@ -451,6 +502,8 @@ mod tests {
             concurrency: 2,
             include_insights: true,
             events: Interval::default(),
+            wanted: Arc::default(),
+            redaction: Arc::default(),
         };
         let source = Box::new(Poisoned { at, named: false });
         let mut pipeline = Pipeline::start(start_runtime().expect("threads"), source, limits);
@@ -460,7 +513,7 @@ mod tests {
             match pipeline.next_file(wait) {
                 Ok(Next::Item(mut file)) => loop {
                     match pipeline.next_part(&mut file, wait) {
-                        Some(Part::Chunk(_)) => {}
+                        Some(Part::Chunk(_) | Part::Member(_)) => {}
                         Some(Part::Done(outcome)) => break outcomes.push(outcome),
                         None => panic!("it hangs"),
                     }

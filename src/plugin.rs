@@ -15,12 +15,13 @@ use crate::event::Payload;
 use crate::fields::{self, Extractor};
 use crate::host_log::HostLog;
 use crate::instance::Instance;
-use crate::ledger::Ledger;
+use crate::ledger::{Count, Ledger};
 use crate::location::Location;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::platform;
 use crate::process;
-use crate::source;
+use crate::redact::Redaction;
+use crate::source::{self, Wanted};
 use crate::trail::Interval;
 use jiff::Timestamp;
 
@@ -54,48 +55,71 @@ impl Plugin for CloudTrail {
             Err(_) => panic!("a NUL in the version"),
         };
     const DESCRIPTION: &'static CStr =
-        c"Reads AWS CloudTrail events from S3, an SQS queue, a folder or a file";
+        c"Reads AWS CloudTrail events from S3, an SQS queue, the event history, a folder or a file";
     const CONTACT: &'static CStr = c"The maintainers of this plugin; see its README.md";
 
     type ConfigType = Json<Init>;
 
     fn new(_input: Option<&TablesInput>, Json(Init(config)): Self::ConfigType) -> Result<Self> {
         let log = HostLog::announced();
-        let config = config.map_err(|error| anyhow!(for_host(&error)))?;
-        Ok(Self {
-            config,
-            extractor: Extractor::default(),
-            log,
-            ledger: Arc::default(),
-        })
+        let start = || {
+            Ok(Self {
+                config: config.map_err(anyhow::Error::msg)?,
+                extractor: Extractor::default(),
+                log,
+                ledger: Arc::default(),
+            })
+        };
+        process::guard("starting", start).map_err(|error| host_error(&error))
     }
 
     fn get_metrics(&mut self) -> impl IntoIterator<Item = Metric> {
-        let ledger = &self.ledger;
-        [
-            (c"files_listed", &ledger.files_listed),
-            (c"files_fetched", &ledger.files_delivered),
-            (c"files_failed", &ledger.files_failed),
-            (c"files_damaged", &ledger.files_damaged),
-            (c"files_passed_over", &ledger.passed_over),
-            (c"files_filtered", &ledger.filtered),
-            (c"requests_retried", &ledger.retries),
-            (c"bytes_fetched", &ledger.bytes),
-            (c"records_found", &ledger.records_found),
-            (c"records_handed_over", &ledger.records_handed),
-            (c"records_passed_over", &ledger.records_passed_over),
-            (c"records_filtered", &ledger.records_filtered),
-            (c"records_unreadable", &ledger.records_unreadable),
-            (c"messages_received", &ledger.messages_received),
-            (c"messages_deleted", &ledger.messages_deleted),
-            (c"messages_passed_over", &ledger.messages_passed_over),
-            (c"messages_unknown", &ledger.messages_unknown),
-            (c"notifications_duplicate", &ledger.duplicates),
-        ]
-        .map(|(name, count)| {
-            MetricLabel::new(name, MetricType::Monotonic).with_value(MetricValue::U64(count.get()))
+        let count = || Ok(metrics(&self.ledger));
+        process::guard("counting", count).unwrap_or_else(|error| {
+            self.log.warn(&format!("{error:#}"));
+            Vec::new()
         })
     }
+}
+
+/// The books as hosts show them.
+fn metrics(ledger: &Ledger) -> Vec<Metric> {
+    let counters = [
+        (c"files_listed", &ledger.files_listed),
+        (c"files_fetched", &ledger.files_delivered),
+        (c"files_failed", &ledger.files_failed),
+        (c"files_damaged", &ledger.files_damaged),
+        (c"archives_read", &ledger.archives),
+        (c"files_withheld", &ledger.files_withheld),
+        (c"files_proven", &ledger.files_proven),
+        (c"files_modified", &ledger.files_modified),
+        (c"files_missing", &ledger.files_missing),
+        (c"files_unsigned", &ledger.files_unsigned),
+        (c"files_uncovered", &ledger.files_uncovered),
+        (c"digests_proven", &ledger.digests_proven),
+        (c"digests_failed", &ledger.digests_failed),
+        (c"files_passed_over", &ledger.passed_over),
+        (c"files_filtered", &ledger.filtered),
+        (c"requests_retried", &ledger.retries),
+        (c"bytes_fetched", &ledger.bytes),
+        (c"records_found", &ledger.records_found),
+        (c"records_handed_over", &ledger.records_handed),
+        (c"records_passed_over", &ledger.records_passed_over),
+        (c"records_filtered", &ledger.records_filtered),
+        (c"records_other", &ledger.records_other),
+        (c"records_unreadable", &ledger.records_unreadable),
+        (c"history_pages", &ledger.pages),
+        (c"values_redacted", &ledger.values_redacted),
+        (c"messages_received", &ledger.messages_received),
+        (c"messages_deleted", &ledger.messages_deleted),
+        (c"messages_passed_over", &ledger.messages_passed_over),
+        (c"messages_unknown", &ledger.messages_unknown),
+        (c"notifications_duplicate", &ledger.duplicates),
+    ];
+    let metric = |(name, count): (&'static CStr, &Count)| {
+        MetricLabel::new(name, MetricType::Monotonic).with_value(MetricValue::U64(count.get()))
+    };
+    counters.map(metric).into()
 }
 
 impl SourcePlugin for CloudTrail {
@@ -113,15 +137,24 @@ impl SourcePlugin for CloudTrail {
                     .info("useAsync and useS3SNS have no effect in this plugin: it needs neither");
             }
             let interval = Interval::parse(&self.config.s3_interval, Timestamp::now())?;
+            let wanted = Wanted::new(&self.config, interval)?;
             let ledger = Arc::new(Ledger::default());
             let runtime = start_runtime()?;
             // On threads of ours: the host's may be ended by a SIGPIPE.
             let opening = {
                 let (config, ledger) = (self.config.clone(), Arc::clone(&ledger));
-                runtime
-                    .spawn(async move { source::open(location, &config, interval, ledger).await })
+                let wanted = wanted.clone();
+                runtime.spawn(async move { source::open(location, &config, wanted, ledger).await })
             };
-            let source = runtime.block_on(opening)??;
+            let opened = runtime.block_on(opening);
+            let source = match opened.unwrap_or_else(|dead| Err(dead.into())) {
+                Ok(source) => source,
+                Err(error) => {
+                    // Waits for no lookup of a name that hangs.
+                    runtime.shutdown_background();
+                    return Err(error);
+                }
+            };
             let limits = Limits {
                 concurrency: self.config.s3_download_concurrency as usize,
                 include_insights: self.config.include_insights,
@@ -130,6 +163,8 @@ impl SourcePlugin for CloudTrail {
                 } else {
                     Interval::default()
                 },
+                redaction: Arc::new(Redaction::parse(&self.config.redact)?),
+                wanted: Arc::new(wanted),
             };
             Ok((Pipeline::start(runtime, source, limits), ledger))
         };
@@ -141,9 +176,14 @@ impl SourcePlugin for CloudTrail {
     }
 
     fn event_to_string(&mut self, event: &EventInput<Self::Event<'_>>) -> Result<CString> {
-        process::guard("describing an event", || {
+        let describe = || {
             let Payload(record) = event.event()?;
             Ok(self.extractor.event_string(record))
+        };
+        // Hosts show the text, but no error.
+        process::guard("describing an event", describe).or_else(|error| {
+            let text = for_host(&format!("{error:#}"));
+            Ok(CString::new(text)?)
         })
     }
 }

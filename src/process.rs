@@ -15,12 +15,37 @@ pub(crate) fn say(line: &str) {
 /// Run `work`; a panic in it becomes an error that carries the panic's message.
 pub(crate) fn guard<T>(doing: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     quiet_panics();
+    let work = || {
+        #[cfg(test)]
+        poisoned(doing);
+        work()
+    };
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         Err(anyhow::anyhow!(
             "internal error while {doing}: {}",
             panic_text(&*panic)
         ))
     })
+}
+
+#[cfg(test)]
+thread_local! {
+    static POISON: std::cell::RefCell<Option<String>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Let the next guarded work of this name on this thread panic, once. The poison before must have been taken.
+#[cfg(test)]
+pub(crate) fn poison(doing: &str) {
+    let before = POISON.replace(Some(doing.to_owned()));
+    assert_eq!(before, None, "nobody took it");
+}
+
+#[cfg(test)]
+fn poisoned(doing: &str) {
+    let mine = POISON.with_borrow_mut(|poison| poison.take_if(|poison| poison == doing));
+    if mine.is_some() {
+        panic!("poison");
+    }
 }
 
 /// What a panic said.

@@ -10,17 +10,18 @@ mod scan;
 mod strings;
 
 use std::borrow::Cow;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 pub(crate) use names::Member;
 use names::Object;
 use scan::{Block, Scanned, Token};
-use strings::{printable, unescape};
+use strings::printable;
+pub(crate) use strings::{text, unescape};
 
 /// What the source needs to know of a record.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Head {
-    /// `eventTime` in nanoseconds since the epoch.
+    /// `eventTime`, or else the start of an aggregated event's window, in nanoseconds since the epoch.
     pub time: Option<i64>,
     /// An Insights event, which the official plugin drops.
     pub insight: bool,
@@ -34,9 +35,19 @@ pub(crate) fn head(record: &[u8]) -> Head {
     Head {
         time: record
             .text(Member::EventTime)
+            .or_else(|| record.text(Member::WindowStart))
             .and_then(|time| nanoseconds(&time)),
         insight: kind.as_deref() == Some(b"AwsCloudTrailInsight"),
     }
+}
+
+/// Calls `each` with the keys of an object, as they stand between their quotes, and the places of their values.
+pub(crate) fn members(object: &[u8], index: &mut Index, mut each: impl FnMut(&[u8], Range<usize>)) {
+    let record = Record::new(object, index);
+    record.scanned.members(0, |name, token| {
+        each(name, token.start as usize..token.end as usize);
+        ControlFlow::Continue(())
+    });
 }
 
 /// Reads a time with or without `T`, fraction and offset; without an offset it is UTC.
@@ -64,7 +75,7 @@ pub(crate) struct Index {
 struct Members {
     tokens: [Token; Member::ALL.len()],
     /// The objects whose members are in `tokens`, as bits.
-    walked: u16,
+    walked: u32,
 }
 
 impl Default for Members {
@@ -92,7 +103,7 @@ impl<'a> Record<'a> {
             &[]
         };
         index.plain = scan::scan(bytes, &mut index.blocks);
-        index.members.walked = 0;
+        index.members = Members::default();
         Self::again(bytes, index)
     }
 
@@ -132,7 +143,6 @@ impl<'a> Record<'a> {
     #[inline(never)]
     fn walk(&mut self, object: Object) {
         self.members.walked |= object.bit();
-        self.members.tokens[object.members()].fill(Token::default());
         let start = match object.holder() {
             Some(holder) => match self.get(holder) {
                 Some(value) => value.token.start as usize,
@@ -156,8 +166,67 @@ impl<'a> Record<'a> {
                     *token = value;
                 }
             }
+            ControlFlow::Continue(())
         });
     }
+
+    /// The value that a JSON pointer (RFC 6901) points to.
+    pub fn pointer(&mut self, pointer: &[u8]) -> Option<Value<'a>> {
+        let Some(names) = pointer.strip_prefix(b"/") else {
+            return pointer.is_empty().then(|| self.whole()).flatten();
+        };
+        let mut names = names.split(|&byte| byte == b'/');
+        // Known members first: these are looked up, whatever their place.
+        let (mut object, mut value) = (Some(Object::Record), None);
+        for name in names.by_ref() {
+            let name = pointer_name(name)?;
+            let member = object.and_then(|object| Member::find(object, &name));
+            let Some(member) = member.map(|member| Member::EACH[member]) else {
+                let from = match value {
+                    Some(value) => value,
+                    None => self.whole()?,
+                };
+                return names.try_fold(from.child(&name)?, |value, name| {
+                    value.child(&pointer_name(name)?)
+                });
+            };
+            value = Some(self.get(member)?);
+            object = member.held();
+        }
+        value
+    }
+
+    /// The record itself.
+    pub fn whole(&self) -> Option<Value<'a>> {
+        let bytes = self.scanned.bytes;
+        let token = Token {
+            start: self.scanned.skip_space(0) as u32,
+            end: bytes.trim_ascii_end().len() as u32,
+        };
+        (token.start < token.end).then_some(Value {
+            scanned: self.scanned,
+            token,
+        })
+    }
+}
+
+/// A name in a JSON pointer as it is meant, if it is written as it has to be.
+pub(crate) fn pointer_name(name: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if !name.contains(&b'~') {
+        return Some(name.into());
+    }
+    let mut parts = name.split(|&byte| byte == b'~');
+    let mut meant = parts.next()?.to_vec();
+    for part in parts {
+        let (escaped, rest) = part.split_first()?;
+        meant.push(match escaped {
+            b'0' => b'~',
+            b'1' => b'/',
+            _ => return None,
+        });
+        meant.extend_from_slice(rest);
+    }
+    Some(meant.into())
 }
 
 /// A value in a record, as it stands there.
@@ -228,19 +297,43 @@ impl<'a> Value<'a> {
 
     /// The value of an object's first member with this name.
     pub fn member(self, name: &str) -> Option<Self> {
+        self.member_of(name.as_bytes())
+    }
+
+    fn member_of(self, name: &[u8]) -> Option<Self> {
         let mut found = None;
         self.scanned
             .members(self.token.start as usize, |other, value| {
-                if other == name.as_bytes()
-                    || unescaped(other).is_some_and(|other| *other == *name.as_bytes())
-                {
-                    found.get_or_insert(value);
+                if other == name || unescaped(other).is_some_and(|other| *other == *name) {
+                    found = Some(value);
+                    return ControlFlow::Break(());
                 }
+                ControlFlow::Continue(())
             });
         Some(Self {
             token: found?,
             ..self
         })
+    }
+
+    /// The member with this name, or the element with this index.
+    fn child(self, name: &[u8]) -> Option<Self> {
+        if !self.is_array() {
+            return self.member_of(name);
+        }
+        let is_index =
+            matches!(name, b"0" | [b'1'..=b'9', ..]) && name.iter().all(u8::is_ascii_digit);
+        let index = str::from_utf8(name).ok()?.parse().ok()?;
+        is_index.then(|| self.elements().nth(index)).flatten()
+    }
+
+    /// Calls `each` with the names and values of an object's members.
+    pub fn each_member(self, each: &mut dyn FnMut(Cow<'a, [u8]>, Self)) {
+        self.scanned
+            .members(self.token.start as usize, |name, token| {
+                each(unescape(name), Self { token, ..self });
+                ControlFlow::Continue(())
+            });
     }
 
     /// An array's elements; none if it is no array.
@@ -368,6 +461,65 @@ mod tests {
         ] {
             assert_eq!(text(record, member).as_deref(), value, "{record}");
         }
+    }
+
+    #[test]
+    fn pointers_point_as_rfc_6901_has_it() {
+        let pointer = |record: &str, pointer: &str| {
+            let mut index = Index::default();
+            let value = Record::new(record.as_bytes(), &mut index).pointer(pointer.as_bytes())?;
+            Some(String::from_utf8(value.json().into_owned()).expect("UTF-8"))
+        };
+        // The example of its section 5.
+        let example = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#;
+        for (path, value) in [
+            ("", Some(example)),
+            ("/foo", Some(r#"["bar","baz"]"#)),
+            ("/foo/0", Some(r#""bar""#)),
+            ("/", Some("0")),
+            ("/a~1b", Some("1")),
+            ("/c%d", Some("2")),
+            ("/e^f", Some("3")),
+            ("/g|h", Some("4")),
+            ("/i\\j", Some("5")),
+            ("/k\"l", Some("6")),
+            ("/ ", Some("7")),
+            ("/m~0n", Some("8")),
+            ("/foo/2", None),
+            ("/foo/-", None),
+            ("/foo/00", None),
+            ("/foo/+1", None),
+            ("/foo/x", None),
+            ("/foo/0/0", None),
+            ("/m~n", None),
+            ("/m~", None),
+            ("/m~2", None),
+            ("foo", None),
+            ("foo/0", None),
+        ] {
+            assert_eq!(pointer(example, path).as_deref(), value, "{path}");
+        }
+        // Known members, members of theirs that aren't known, and the first of equal names.
+        let record = r#" {"requestParameters":{"bucketName":"b","other":{"a":[{"b":1},2]},"x":1,"x":2},
+            "requestParameters":{"bucketName":"c"},"userIdentity":{"sessionContext":{"new":{"0":true}}},"resources":[]} "#;
+        for (path, value) in [
+            ("/requestParameters/bucketName", Some(r#""b""#)),
+            ("/requestParameters/bucketName/0", None),
+            ("/requestParameters/other/a/0/b", Some("1")),
+            ("/requestParameters/other/a/1", Some("2")),
+            ("/requestParameters/x", Some("1")),
+            ("/userIdentity/sessionContext/new/0", Some("true")),
+            ("/userIdentity/sessionContext/attributes", None),
+            ("/resources/0", None),
+            ("/eventName", None),
+        ] {
+            assert_eq!(pointer(record, path).as_deref(), value, "{path}");
+        }
+        assert_eq!(pointer(record, "").as_deref(), Some(record.trim()));
+        for broken in ["", "[1", "{\"a\":", "7"] {
+            assert_eq!(pointer(broken, "/a"), None, "{broken}");
+        }
+        assert_eq!(pointer("", ""), None);
     }
 
     #[test]

@@ -62,6 +62,109 @@ pub(crate) fn is_kind(folder: &str) -> bool {
         && !folder.starts_with("CloudTrail-Lake")
 }
 
+/// The folder of digests, beside those of the kinds.
+pub(crate) const DIGESTS: &str = "CloudTrail-Digest";
+
+/// Where a log file or digest lies within its account.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Place {
+    /// The account's folder of digests of its region, with a separator behind: `…/CloudTrail-Digest/REGION/`.
+    pub digests: String,
+    /// `KIND/REGION/YYYY/MM/DD/NAME`, without a `.gz`, which a copy may lack.
+    pub path: String,
+}
+
+impl Place {
+    /// None of keys and paths that do not end as CloudTrail's do.
+    pub fn of(key: &str) -> Option<Self> {
+        let cuts: Vec<usize> = key
+            .rmatch_indices(['/', '\\'])
+            .map(|(at, _)| at)
+            .take(6)
+            .collect();
+        let [_, day, month, year, region, ..] = *cuts else {
+            return None;
+        };
+        let number = |start: usize, length: usize| {
+            let digits = key.get(start + 1..start + 1 + length);
+            let behind = key.as_bytes().get(start + 1 + length);
+            digits.is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+                && behind.is_some_and(|byte| matches!(byte, b'/' | b'\\'))
+        };
+        let account = cuts.get(5).map_or(0, |cut| cut + 1);
+        let kind = &key[account..region];
+        let separator = &key[region..=region];
+        let dated = number(year, 4) && number(month, 2) && number(day, 2);
+        (dated && (is_kind(kind) || kind == DIGESTS)).then(|| {
+            let path = key[account..].replace('\\', "/");
+            Self {
+                digests: [&key[..account], DIGESTS, &key[region..year], separator].concat(),
+                path: path.strip_suffix(".gz").unwrap_or(&path).to_owned(),
+            }
+        })
+    }
+
+    /// The kind and region of its path.
+    pub fn kind_and_region(path: &str) -> &str {
+        let end = path.match_indices('/').nth(1);
+        &path[..end.map_or(path.len(), |(at, _)| at)]
+    }
+}
+
+/// The days that lie below a prefix or path, where it goes down to a year, month or day of a region.
+pub(crate) fn days_of(prefix: &str) -> Interval {
+    let parts: Vec<&str> = prefix.split(['/', '\\']).collect();
+    let Some(kind) = parts
+        .iter()
+        .rposition(|part| is_kind(part) && !part.contains('.'))
+    else {
+        return Interval::default();
+    };
+    let number = |at: usize, length: usize| {
+        let part = parts.get(kind + 2 + at)?;
+        (part.len() == length).then(|| part.parse::<i16>().ok())?
+    };
+    let Some(year) = number(0, 4) else {
+        return Interval::default();
+    };
+    let month = number(1, 2);
+    let day = month.and_then(|_| number(2, 2));
+    let start = jiff::civil::Date::new(year, month.unwrap_or(1) as i8, day.unwrap_or(1) as i8);
+    let Ok(start) = start else {
+        return Interval::default();
+    };
+    let end = match (month, day) {
+        (_, Some(_)) => start.tomorrow(),
+        (Some(_), None) => start.last_of_month().tomorrow(),
+        (None, None) => start.last_of_year().tomorrow(),
+    };
+    let time = |date: jiff::civil::Date| utc(date.at(0, 0, 0, 0));
+    let end = end.ok().and_then(time);
+    Interval {
+        start: time(start),
+        end: end.and_then(|end| end.checked_sub(SignedDuration::from_secs(1)).ok()),
+    }
+}
+
+/// The time in a digest's name, that of its end, to the second.
+pub(crate) fn digest_end(key: &str) -> Option<Timestamp> {
+    let name = file_name(key);
+    let time = name.split(['_', '.']).rev().find(|part| {
+        part.len() == 16 && part.as_bytes()[8] == b'T' && part.as_bytes()[15] == b'Z'
+    })?;
+    let minute = parse_minute(&format!("{}Z", time.get(..13)?))?;
+    let seconds: i64 = time.get(13..15)?.parse().ok()?;
+    minute.checked_add(SignedDuration::from_secs(seconds)).ok()
+}
+
+/// Is this the name of a digest?
+pub(crate) fn is_digest(key: &str) -> bool {
+    let name = file_name(key);
+    name.contains("_CloudTrail-Digest_")
+        && (name.ends_with(".json.gz") || name.ends_with(".json"))
+        && digest_end(name).is_some()
+}
+
 /// Twelve digits.
 pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -77,13 +180,39 @@ pub(crate) fn is_organization(text: &str) -> bool {
     })
 }
 
+/// What a key or path tells of its content.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Naming {
+    /// A log file, or something else that events are exported to.
+    LogFile,
+    /// Something else: digests, the files of other services, and what macOS puts beside files.
+    Other,
+    /// Nothing.
+    Unknown,
+}
+
+/// Names of log files, exports and archives end so.
+const ENDINGS: [&str; 10] = [
+    ".json",
+    ".json.gz",
+    ".jsonl",
+    ".jsonl.gz",
+    ".ndjson",
+    ".ndjson.gz",
+    ".zip",
+    ".tar",
+    ".tar.gz",
+    ".tgz",
+];
+
 /// Can this key or path be a CloudTrail log file, going by its name alone?
 pub(crate) fn is_log_file(key: &str) -> bool {
+    naming(key) == Naming::LogFile
+}
+
+/// See [`Naming`].
+pub(crate) fn naming(key: &str) -> Naming {
     let name = file_name(key);
-    let lower = name.to_ascii_lowercase();
-    if !lower.ends_with(".json") && !lower.ends_with(".json.gz") {
-        return false;
-    }
     // ACCOUNT_SERVICE_REGION_…: AWS Config and others name their files alike.
     let mut parts = name.split('_');
     if parts.next().is_some_and(is_account)
@@ -91,17 +220,57 @@ pub(crate) fn is_log_file(key: &str) -> bool {
             .next()
             .is_some_and(|service| parts.next().is_some() && !is_kind(service))
     {
-        return false;
+        return Naming::Other;
     }
     let mut folders: Vec<&str> = key.split(['/', '\\']).collect();
     folders.pop();
-    if folders
-        .iter()
-        .any(|folder| folder.starts_with("CloudTrail-") && !is_kind(folder))
+    if name.starts_with("._")
+        || folders.iter().any(|folder| {
+            folder.starts_with("CloudTrail-") && !is_kind(folder) || *folder == "__MACOSX"
+        })
+        || service(&folders).is_some_and(|service| !is_kind(service))
     {
-        return false;
+        return Naming::Other;
     }
-    service(&folders).is_none_or(is_kind)
+    let lower = name.to_ascii_lowercase();
+    let is_export = || {
+        let stem = lower.strip_suffix(".gz").unwrap_or(&lower);
+        is_of_firehose(stem) || lower.ends_with(".gz") && is_of_cloudwatch(stem)
+    };
+    match ENDINGS.iter().any(|ending| lower.ends_with(ending)) || is_export() {
+        true => Naming::LogFile,
+        false => Naming::Unknown,
+    }
+}
+
+/// Is this named as an archive of log files? Those have accounts and times, and it has none.
+pub(crate) fn is_archive(key: &str) -> bool {
+    let name = file_name(key).to_ascii_lowercase();
+    [".zip", ".tar", ".tar.gz", ".tgz"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+}
+
+/// `000000`, as CloudWatch Logs numbers the files of an export, see
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html>.
+fn is_of_cloudwatch(stem: &str) -> bool {
+    stem.len() == 6 && stem.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `STREAM-VERSION-2024-03-05-12-05-11-UUID`, see
+/// <https://docs.aws.amazon.com/firehose/latest/dev/s3-object-name.html>.
+fn is_of_firehose(stem: &str) -> bool {
+    const FORM: &[u8] = b"-0000-00-00-00-00-00-ffffffff-ffff-ffff-ffff-ffffffffffff";
+    let Some(start) = stem.len().checked_sub(FORM.len()) else {
+        return false;
+    };
+    FORM.iter()
+        .zip(&stem.as_bytes()[start..])
+        .all(|(form, byte)| match form {
+            b'0' => byte.is_ascii_digit(),
+            b'f' => byte.is_ascii_hexdigit(),
+            form => form == byte,
+        })
 }
 
 /// The folder after `AWSLogs/[o-ORG/]ACCOUNT/`.
@@ -213,6 +382,15 @@ impl Interval {
             && self.end.is_none_or(|end| time <= end.as_nanosecond())
     }
 
+    /// What lies in both.
+    pub fn and(self, other: Self) -> Self {
+        let ends = [self.end, other.end].into_iter().flatten();
+        Self {
+            start: self.start.max(other.start),
+            end: ends.min(),
+        }
+    }
+
     /// Does a log file delivered then belong to the interval?
     pub fn contains(&self, time: Timestamp) -> bool {
         let minute = |time: Timestamp| time.as_second().div_euclid(60);
@@ -311,6 +489,83 @@ mod tests {
     }
 
     #[test]
+    fn keys_tell_where_their_digests_are() {
+        let place = Place::of(KEY).unwrap();
+        assert_eq!(
+            place.digests,
+            "p/AWSLogs/o-abcdefghij/111122223333/CloudTrail-Digest/us-east-1/"
+        );
+        assert_eq!(
+            place.path,
+            "CloudTrail/us-east-1/2023/07/10/111122223333_CloudTrail_us-east-1_20230710T1205Z_Vp7r3boWJKtPb3wM.json"
+        );
+        assert_eq!(Place::kind_and_region(&place.path), "CloudTrail/us-east-1");
+        // A copy of a part of it, on Windows.
+        let place = Place::of(r"CloudTrail-Insight\eu-west-1\2023\07\10\x.json").unwrap();
+        assert_eq!(place.digests, r"CloudTrail-Digest\eu-west-1\");
+        assert_eq!(place.path, "CloudTrail-Insight/eu-west-1/2023/07/10/x.json");
+        let digest = "AWSLogs/1/CloudTrail-Digest/r/2015/08/17/1_CloudTrail-Digest_r_a_b_r_20150817T150131Z.json.gz";
+        assert_eq!(
+            Place::of(digest).unwrap().digests,
+            "AWSLogs/1/CloudTrail-Digest/r/"
+        );
+        for key in [
+            "x.json",
+            "CloudTrail/us-east-1/x.json",
+            "a/CloudTrail/us-east-1/2023/07/1/x.json",
+            "a/Config/us-east-1/2023/07/10/x.json",
+            "é/é/é/é/é/é/é",
+            "CloudTrail/r/2023/07/10é/x",
+        ] {
+            assert_eq!(Place::of(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn digests_tell_their_end() {
+        let end = |rest: &str| digest_end(&format!("1_CloudTrail-Digest_r_my_T_trail_r_{rest}"));
+        let expected = Some(time("2015-08-17T15:01:31Z"));
+        assert_eq!(end("20150817T150131Z.json.gz"), expected);
+        assert_eq!(end("20150817T150131Z_backfill.json.gz"), expected);
+        assert_eq!(end("20150817T1501Z.json.gz"), None);
+        assert_eq!(end("20151317T150131Z.json.gz"), None);
+        assert_eq!(end("aaaaaaaaTé0131Z.json.gz"), None);
+    }
+
+    #[test]
+    fn prefixes_tell_their_days() {
+        let days = |rest: &str| days_of(&format!("p/AWSLogs/111122223333/CloudTrail/r{rest}"));
+        let interval = |start: &str, end: &str| Interval {
+            start: Some(time(start)),
+            end: Some(time(end)),
+        };
+        for (rest, expected) in [
+            ("", Interval::default()),
+            ("/", Interval::default()),
+            ("/202", Interval::default()),
+            (
+                "/2024/",
+                interval("2024-01-01T00:00:00Z", "2024-12-31T23:59:59Z"),
+            ),
+            (
+                "/2024/0",
+                interval("2024-01-01T00:00:00Z", "2024-12-31T23:59:59Z"),
+            ),
+            (
+                "/2024/02/",
+                interval("2024-02-01T00:00:00Z", "2024-02-29T23:59:59Z"),
+            ),
+            (
+                "/2024/12/31/1111",
+                interval("2024-12-31T00:00:00Z", "2024-12-31T23:59:59Z"),
+            ),
+            ("/2024/13/", Interval::default()),
+        ] {
+            assert_eq!(days(rest), expected, "{rest}");
+        }
+    }
+
+    #[test]
     fn only_log_files_are_taken() {
         for (key, expected) in [
             (KEY, true),
@@ -360,6 +615,31 @@ mod tests {
             ),
             ("AWSLogs/111122223333/vpcflowlogs/us-east-1/x.log.gz", false),
             ("AWSLogs/notes.json", true),
+            ("exports/lookup.jsonl", true),
+            ("copies/trail.ZIP", true),
+            ("copies/trail.tar.gz", true),
+            ("AWSLogs/111122223333/Config/us-east-1/x.zip", false),
+            (
+                "exportedlogs/b3f0/111122223333_CloudTrail_us-east-1/000000.gz",
+                true,
+            ),
+            (
+                "exportedlogs/b3f0/111122223333_CloudTrail_us-east-1/000000",
+                false,
+            ),
+            ("exportedlogs/aws-logs-write-test", false),
+            (
+                "2024/03/05/12/events-1-2024-03-05-12-05-11-0f9a3b52-5f2e-4c1d-9d0a-1c2b3d4e5f60",
+                true,
+            ),
+            (
+                "events-1-2024-03-05-12-05-11-0f9a3b52-5f2e-4c1d-9d0a-1c2b3d4e5f60.gz",
+                true,
+            ),
+            ("E2-2024-03-05-12-05-11-0F9A3B525F2E4C1D", false),
+            ("trail/._events.json", false),
+            ("__MACOSX/trail/events.json", false),
+            ("notes.txt", false),
         ] {
             assert_eq!(is_log_file(key), expected, "{key}");
         }

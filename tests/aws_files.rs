@@ -45,6 +45,7 @@ fn policies_grant_what_is_needed_and_no_more() {
     for (file, expected) in [
         ("bucket.json", bucket.to_vec()),
         ("bucket-kms.json", with_key(&bucket)),
+        ("validate.json", vec!["cloudtrail:ListPublicKeys"]),
         ("queue.json", queue.to_vec()),
         ("queue-kms.json", with_key(&queue)),
         ("role-trust.json", vec!["sts:AssumeRole"]),
@@ -55,7 +56,12 @@ fn policies_grant_what_is_needed_and_no_more() {
         let mut actions = BTreeSet::new();
         for statement in policy["Statement"].as_array().unwrap() {
             assert_eq!(statement["Effect"], "Allow", "{file}");
-            assert_ne!(statement["Resource"], "*", "{file}");
+            // Public keys are nobody's.
+            assert_eq!(
+                statement["Resource"] == "*",
+                file == "validate.json",
+                "{file}"
+            );
             match &statement["Action"] {
                 Value::String(action) => _ = actions.insert(action.as_str()),
                 list => actions.extend(
@@ -181,7 +187,8 @@ fn the_view_of_athena_has_the_values_of_the_fields() {
 
     let library = Library::load().unwrap();
     let plugin = library.init("").unwrap();
-    let fields = library.field_names();
+    // Those that the official plugin has, too.
+    let fields = &library.field_names()[..73];
     let columns: BTreeMap<&str, String> = fields
         .iter()
         .map(|field| (*field, field.replace('.', "_")))
@@ -207,7 +214,7 @@ fn the_view_of_athena_has_the_values_of_the_fields() {
     let mut events = vec![];
     for folder in &folders {
         for event in plugin.events(folder.to_str().unwrap()).unwrap() {
-            let extracted = plugin.extract(&event, &fields).unwrap();
+            let extracted = plugin.extract(&event, fields).unwrap();
             let values = extracted
                 .into_iter()
                 .map(|(field, found)| (field, found.value));

@@ -534,6 +534,37 @@ fn passing_trouble_loses_nothing() {
     }
 }
 
+/// What says nothing for longer than is waited for is asked again.
+#[test]
+fn silence_costs_time_only() {
+    use harness::aws::Fault;
+    let silence = |op: Op, fault: Fault| {
+        let aws = Aws::start();
+        let files = make();
+        put(&aws, "logs", &files, |file| file.key(""));
+        aws.fault_times(1, move |request| request.op == op, fault.clone());
+        let seen = Capture::new("s3://logs").aws(&aws).run();
+        assert_eq!(
+            (seen.error.clone(), seen.stderr.as_str()),
+            (None, ""),
+            "{op:?} {fault:?}"
+        );
+        assert_eq!(
+            sorted(seen.ids()),
+            sorted(trail::ids(&files)),
+            "{op:?} {fault:?}"
+        );
+    };
+    // Twenty seconds each.
+    std::thread::scope(|scope| {
+        for op in [Op::ListObjects, Op::GetObject] {
+            for fault in [Fault::Stall, Fault::StallAfter(60)] {
+                scope.spawn(move || silence(op, fault));
+            }
+        }
+    });
+}
+
 #[test]
 fn a_large_object_comes_in_ranges_whatever_happens_to_them() {
     use harness::aws::Fault;

@@ -266,6 +266,10 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
         "aws.externalId",
         "aws.requestPayer",
         "includeInsights",
+        "historyOrder",
+        "validate",
+        "validateKeys",
+        "redact",
     ];
     wanted.sort_unstable();
     assert_eq!(sorted, wanted);

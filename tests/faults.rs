@@ -267,9 +267,10 @@ fn books_add_up(metrics: &BTreeMap<String, u64>, events: usize) -> Result<(), St
         "records_handed_over",
         "records_passed_over",
         "records_filtered",
+        "records_other",
         "records_unreadable",
     ];
-    let files = sum(&["files_fetched", "files_failed"]);
+    let files = sum(&["files_fetched", "files_failed", "archives_read"]);
     if metrics["records_found"] != sum(&handed)
         || metrics["files_listed"] != files
         || metrics["records_handed_over"] != events as u64
@@ -386,6 +387,65 @@ fn what_goes_wrong_with_a_bucket_is_made_good_or_named() {
         "what_goes_wrong_with_a_bucket_is_made_good_or_named",
         || for_each_seed(0..150, of_bucket),
     );
+}
+
+/// What does not pass costs its log file, which is named with what to do about it, and no other.
+fn without(trouble: &Trouble, words: &str) {
+    let files = Maker::new(1).trail(&ACCOUNTS, &REGIONS, "20240305T2250Z", 9, 2);
+    let mut stored: Vec<Stored> = files.into_iter().map(Stored::sound).collect();
+    stored.sort_by(|a, b| a.key.cmp(&b.key));
+    let victim = stored[10].key.clone();
+    let wanted: BTreeSet<String> = stored
+        .iter()
+        .filter(|stored| stored.key != victim)
+        .flat_map(|stored| stored.file.records.iter().map(|record| record.id.clone()))
+        .collect();
+    let planned = (victim.clone(), trouble.clone());
+    let server = Faulty::start(Bucket(Arc::new(stored)), 1000, move |asked| {
+        match asked.key == planned.0 {
+            true => planned.1.clone(),
+            false => Trouble::None,
+        }
+    });
+    let home = TempDir::new().unwrap();
+    let plugin = plugin(&server.endpoint(), &home);
+    let mut instance = plugin.open("s3://logs/AWSLogs/").unwrap();
+    let all = instance.read_all(LIMIT);
+    drop(instance);
+    let log = log(&plugin);
+    assert_eq!(all.error, None, "{trouble:?}: {log}");
+    let seen: BTreeSet<String> = all.events.iter().map(Event::id).collect();
+    assert!(seen == wanted && all.events.len() == seen.len(), "{log}");
+    let named = format!("s3://logs/{victim}: ");
+    assert!(
+        log.lines()
+            .any(|line| line.starts_with(&named) && line.contains(words)),
+        "{trouble:?}: {log}"
+    );
+    assert!(log.contains("1 log file could not be read"), "{log}");
+    let metrics = plugin.metrics().unwrap();
+    assert_eq!(metrics["files_failed"], 1);
+    books_add_up(&metrics, all.events.len()).unwrap();
+}
+
+#[test]
+fn what_does_not_pass_costs_its_file_and_no_other() {
+    alone("what_does_not_pass_costs_its_file_and_no_other", || {
+        thread::scope(|scope| {
+            for (trouble, words) in [
+                (Trouble::Error(503, "SlowDown", None), "try again later"),
+                (
+                    Trouble::Error(500, "InternalError", None),
+                    "try again later",
+                ),
+                (Trouble::Reset, "can't reach it"),
+                (Trouble::ResetAfter(0), "broke off at byte 0"),
+                (Trouble::TooLong(0), "broke off at byte 0"),
+            ] {
+                scope.spawn(move || without(&trouble, words));
+            }
+        });
+    });
 }
 
 /// What ends a capture for good is an error that says so, behind everything that was delivered before.

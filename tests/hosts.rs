@@ -385,12 +385,16 @@ fn the_capture_dialog() {
             ["--cloudtrail-s3interval", "Time interval", "string", ""],
             ["--cloudtrail-s3intervalof", "Interval of", "selector", "delivery"],
             ["--cloudtrail-s3accountlist", "Account IDs", "string", ""],
-            ["--cloudtrail-s3follow", "Follow the bucket", "boolean", "false"],
+            ["--cloudtrail-s3follow", "Follow the bucket or history", "boolean", "false"],
             ["--cloudtrail-s3pollinterval", "Seconds between listings", "integer", "30"],
+            ["--cloudtrail-historyorder", "Order of the event history", "selector", "time"],
             ["--cloudtrail-includeinsights", "Include Insights events", "boolean", "true"],
+            ["--cloudtrail-validate", "Validate log files", "selector", "off"],
+            ["--cloudtrail-validatekeys", "Public keys for validation", "string", ""],
             ["--cloudtrail-s3downloadconcurrency", "Concurrent downloads", "integer", "256"],
             ["--cloudtrail-sqsdelete", "Delete SQS messages", "boolean", "true"],
             ["--cloudtrail-sqsowneraccount", "SQS queue owner account", "string", ""],
+            ["--cloudtrail-redact", "Redact", "string", ""],
             ["--cloudtrail-uses3sns", "SQS messages come from S3 (no effect)", "boolean", "false"],
             ["--cloudtrail-useasync", "Asynchronous extraction (no effect)", "boolean", "true"],
         ]
@@ -522,13 +526,23 @@ fn what_was_lost_is_said_at_the_end() {
         "123456789012_CloudTrail_us-east-1_20240306T0015Z_q7RkTz0dLwPfX3vB.json.gz",
         b"no gzip and no JSON",
     );
-    let output = hosts.falcodump(&trail, "rest.scap", &[]);
-    let said = messages(&output);
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(
-        said.contains("9 events from 2 log files; 1 log file could not be read"),
-        "{said}"
+    let wanted = format!(
+        "cloudtrail: 9 events from 2 log files; 1 log file could not be read; the first: {trail}/{DAY}/\
+         123456789012_CloudTrail_us-east-1_20240306T0015Z_q7RkTz0dLwPfX3vB.json.gz: "
     );
+    let falcodump = hosts.falcodump(&trail, "rest.scap", &[]);
+    let plugin = hosts.plugin.display().to_string();
+    let input = format!("cloudtrail:{trail}");
+    let sysdig = ["sysdig", "-H", &plugin, "-I", &input, "-p", "%ct.id"];
+    let sysdig = hosts.output(&sysdig);
+    assert_eq!(lines(&text(&sysdig.stdout)), IDS);
+    for output in [falcodump, sysdig] {
+        assert!(output.status.success(), "{output:?}");
+        let said = messages(&output);
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with(&wanted), "{said}");
+        println!("{said}");
+    }
     let ids = hosts.stdout(&["strato", "-r", "rest.scap", "-T", "fields", "-e", "ct.id"]);
     assert_eq!(lines(&ids), IDS);
 }
@@ -541,28 +555,43 @@ fn reset_connections_do_not_end_the_host() {
         return;
     };
     let (aws, url) = known_bucket();
-    aws.fault_times(4, |request| request.op == Op::GetObject, Fault::Reset);
     let plugin = format!(
         r#"{}:{{"aws":{{"endpoint":"{}"}}}}"#,
         hosts.plugin.display(),
         aws.secure_endpoint()
     );
-    let output = hosts
-        .command(&[
-            "sysdig",
-            "-H",
-            &plugin,
-            "-I",
-            &format!("cloudtrail:{url}"),
-            "-p",
-            "%ct.id",
-        ])
-        .env("AWS_CA_BUNDLE", aws.ca_file())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(lines(&text(&output.stdout)), IDS);
-    assert_eq!(aws.log_of(Op::GetObject).len(), 4 + LOG_FILES.len());
+    let input = format!("cloudtrail:{url}");
+    let run = |arguments: &[&str]| {
+        aws.fault_times(4, |request| request.op == Op::GetObject, Fault::Reset);
+        let before = aws.log_of(Op::GetObject).len();
+        let mut command = hosts.command(arguments);
+        let output = command
+            .env("AWS_CA_BUNDLE", aws.ca_file())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let asked = aws.log_of(Op::GetObject).len() - before;
+        assert_eq!(asked, 4 + LOG_FILES.len());
+        text(&output.stdout)
+    };
+    let shown = run(&["sysdig", "-H", &plugin, "-I", &input, "-p", "%ct.id"]);
+    assert_eq!(lines(&shown), IDS);
+    run(&[
+        "falcodump",
+        "--capture",
+        "--extcap-interface",
+        "cloudtrail",
+        "--fifo",
+        "reset.scap",
+        "--plugin-source",
+        url,
+        "--include-capture-processes",
+        "true",
+        "--cloudtrail-aws-endpoint",
+        &aws.secure_endpoint(),
+    ]);
+    let ids = hosts.stdout(&["strato", "-r", "reset.scap", "-T", "fields", "-e", "ct.id"]);
+    assert_eq!(lines(&ids), IDS);
 }
 
 #[test]

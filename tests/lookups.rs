@@ -8,7 +8,7 @@ use std::{
     fs,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use harness::{
@@ -60,6 +60,7 @@ fn lookups_that_hang_outlive_the_library_and_do_no_harm() {
             // SAFETY: no other thread looks at the environment now.
             unsafe { std::env::set_var("AWS_ENDPOINT_URL_SQS", aws.endpoint()) };
             let before = threads();
+            let mut longest = Duration::ZERO;
             for round in 0..100 {
                 let key = Maker::new(round)
                     .file("123456789012", REGION, "20240305T1205Z", 1)
@@ -73,11 +74,16 @@ fn lookups_that_hang_outlive_the_library_and_do_no_harm() {
                 while HANGING.load(SeqCst) == hanging {
                     assert_eq!(instance.next_batch().status, Status::Timeout);
                 }
+                let start = Instant::now();
                 drop(instance);
+                longest = longest.max(start.elapsed());
                 drop(plugin);
                 drop(library);
                 assert!(HANGING.load(SeqCst) > hanging, "it did not hang");
             }
+            // It takes 100 ms at most; a busy machine is given more.
+            println!("closed in {longest:?}");
+            assert!(longest < Duration::from_secs(1), "{longest:?}");
             // The library is closed, and they go on.
             OVER.store(1, SeqCst);
             while HANGING.load(SeqCst) > 0 || threads() > before {
@@ -85,4 +91,24 @@ fn lookups_that_hang_outlive_the_library_and_do_no_harm() {
             }
         },
     );
+}
+
+/// An error does not wait for them either.
+#[test]
+fn lookups_that_hang_are_errors_in_the_end() {
+    alone("lookups_that_hang_are_errors_in_the_end", || {
+        let folder = TempDir::new().unwrap();
+        let keys = format!(
+            "[default]\naws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\n"
+        );
+        let keys = write(&folder.path().join("keys"), keys.as_bytes());
+        let config = json!({"aws": {"credentials": keys, "region": REGION}}).to_string();
+        let plugin = Library::load().unwrap().init(&config).unwrap();
+        let start = Instant::now();
+        let error = plugin.open("sqs://trail").err().unwrap().to_string();
+        println!("{:?}: {error}", start.elapsed());
+        assert!(HANGING.load(SeqCst) > 0);
+        assert!(error.contains("the queue trail"), "{error}");
+        OVER.store(1, SeqCst);
+    });
 }

@@ -5,9 +5,11 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use harness::{
@@ -221,6 +223,240 @@ fn close_ends_all_threads_with_work_in_flight() {
             let mapped = fs::read_to_string("/proc/self/maps").unwrap();
             assert!(mapped.contains("libcloudtrail.so"), "unloaded");
         }
+    });
+}
+
+/// What a close can meet.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Listing,
+    Fetching,
+    /// In the middle of a body.
+    Receiving,
+    Decoding,
+    /// For messages of a queue.
+    Waiting,
+    /// Messages whose events are consumed.
+    Deleting,
+    /// For what is new in a bucket.
+    Following,
+}
+
+impl Work {
+    /// Opens a capture, waits until this is under way, and closes it: how long that took.
+    fn close(self) -> Duration {
+        let (aws, files) = aws_with_trail(12);
+        let folder = TempDir::new().unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&config(&aws, &folder)).unwrap();
+        let action = |action: &str| aws.log_of(Op::Sqs).iter().any(|asked| asked.key == action);
+        let mut params = "s3://logs/AWSLogs/123456789012/CloudTrail/us-east-1/";
+        let trail = folder.path().join("trail");
+        match self {
+            Self::Listing => stalled(&aws, Op::ListObjects),
+            Self::Fetching => stalled(&aws, Op::GetObject),
+            Self::Receiving => aws.fault(|asked| asked.op == Op::GetObject, Fault::StallAfter(20)),
+            Self::Decoding => {
+                for file in Maker::new(1).trail(
+                    &["123456789012"],
+                    &["us-east-1"],
+                    "20240305T1205Z",
+                    40,
+                    500,
+                ) {
+                    file.write(&trail);
+                }
+                params = trail.to_str().unwrap();
+            }
+            Self::Waiting | Self::Deleting => {
+                params = "sqs://trail";
+                aws.queues().create("trail", Duration::from_secs(300));
+            }
+            Self::Following => {
+                config["s3Follow"] = true.into();
+                config["s3PollInterval"] = 3600.into();
+            }
+        }
+        if let Self::Deleting = self {
+            for file in &files {
+                let message = json!({"s3Bucket": "logs", "s3ObjectKey": [file.key("")]});
+                aws.queues().send("trail", message.to_string());
+            }
+            aws.fault(|asked| asked.key == "DeleteMessageBatch", Fault::Stall);
+        }
+        let plugin = Library::load().unwrap().init(&config.to_string()).unwrap();
+        let mut instance = plugin.open(params).unwrap();
+        let mut events = 0;
+        let under_way = |events| match self {
+            Self::Listing => aws.log_of(Op::ListObjects).len() > 1,
+            Self::Fetching | Self::Receiving => aws.log_of(Op::GetObject).len() > 1,
+            Self::Decoding => events > 0,
+            Self::Waiting => action("ReceiveMessage"),
+            Self::Deleting => events == 24 && action("DeleteMessageBatch"),
+            Self::Following => events == 24,
+        };
+        while !under_way(events) {
+            let batch = instance.next_batch();
+            assert!(
+                matches!(batch.status, Status::More | Status::Timeout),
+                "{self:?}: {:?}",
+                batch.status
+            );
+            events += batch.events.len();
+        }
+        let start = Instant::now();
+        drop(instance);
+        start.elapsed()
+    }
+}
+
+/// It takes 100 ms at most; a busy machine is given more.
+#[test]
+fn close_is_quick_whatever_is_under_way() {
+    alone("close_is_quick_whatever_is_under_way", || {
+        for work in [
+            Work::Listing,
+            Work::Fetching,
+            Work::Receiving,
+            Work::Decoding,
+            Work::Waiting,
+            Work::Deleting,
+            Work::Following,
+        ] {
+            let longest = (0..5).map(|_| work.close()).max().unwrap();
+            println!("{work:?}: closed in {longest:?}");
+            assert!(longest < Duration::from_secs(1), "{work:?}: {longest:?}");
+        }
+    });
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").unwrap();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+fn command_line(process: u32) -> String {
+    fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default()
+}
+
+/// The processes that this one has started, and those that they have.
+fn descendants(process: u32) -> Vec<u32> {
+    processes()
+        .filter(|child| parent(*child) == Some(process))
+        .flat_map(|child| [vec![child], descendants(child)].concat())
+        .collect()
+}
+
+/// What is behind the name in `/proc/ID/stat`: state, parent, …
+fn stat(process: u32) -> Option<(String, u32)> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut rest = text.rsplit_once(')')?.1.split_whitespace();
+    Some((rest.next()?.to_owned(), rest.next()?.parse().ok()?))
+}
+
+fn parent(process: u32) -> Option<u32> {
+    Some(stat(process)?.1)
+}
+
+/// Waits for what comes soon.
+fn until(what: &str, there: impl Fn() -> bool) {
+    let tries = LIMIT.as_millis() / 5;
+    let came = (0..tries).any(|_| {
+        thread::sleep(Duration::from_millis(5));
+        there()
+    });
+    assert!(came, "there is not: {what}");
+}
+
+/// The paths below a folder.
+fn files(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut all = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.append(&mut files(&path));
+        }
+        all.insert(path);
+    }
+    all
+}
+
+/// Ends the process of a capture with SIGTERM once it is `there`: its end is as quick as that of any, and neither files
+/// nor processes stay behind.
+fn terminate(moment: &str, capture: Capture, there: impl Fn(&Path) -> bool) {
+    let home = capture.home().to_owned();
+    let temporary = home.join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let capture = capture.env("TMPDIR", temporary.to_str().unwrap());
+    // The harness's own, that of its answer among them.
+    let mut before = files(&home);
+    before.extend(["capture.json", "capture.out", "capture.err"].map(|name| home.join(name)));
+    let running = capture.start();
+    until(moment, || there(&home));
+    let started = descendants(running.id());
+    // SAFETY: it is a child of ours, which was not waited for.
+    assert_eq!(unsafe { libc::kill(running.id() as i32, libc::SIGTERM) }, 0);
+    until(moment, || {
+        stat(running.id()).is_some_and(|(state, _)| state == "Z")
+    });
+    until(moment, || {
+        started
+            .iter()
+            .all(|process| stat(*process).is_none_or(|(state, _)| state == "Z"))
+    });
+    let left: Vec<_> = files(&home).difference(&before).cloned().collect();
+    assert!(left.is_empty(), "{moment}: {left:?}");
+    let seen = running.wait();
+    assert_eq!(seen.status.signal(), Some(libc::SIGTERM), "{moment}");
+    assert_eq!(seen.stderr, "", "{moment}");
+}
+
+#[test]
+fn sigterm_leaves_nothing_behind() {
+    let bucket = "s3://logs/AWSLogs/123456789012/CloudTrail/us-east-1/";
+    for op in [Op::ListObjects, Op::GetObject] {
+        let (aws, _) = aws_with_trail(12);
+        stalled(&aws, op);
+        terminate(&format!("{op:?}"), Capture::new(bucket).aws(&aws), |_| {
+            aws.log_of(op).len() > 1
+        });
+    }
+    let (aws, _) = aws_with_trail(2);
+    aws.fault(|asked| asked.op == Op::ListObjects, Fault::Stall);
+    terminate("opening", Capture::new("s3://logs").aws(&aws), |_| {
+        !aws.log_of(Op::ListObjects).is_empty()
+    });
+
+    let (aws, _) = aws_with_trail(12);
+    let follow = json!({"s3Follow": true, "s3PollInterval": 3600});
+    let capture = Capture::new("s3://logs").aws(&aws).config(follow);
+    terminate("following", capture, |home| {
+        let events = fs::read_to_string(home.join("capture.out")).unwrap_or_default();
+        events.matches("\"Event\"").count() == 24
+    });
+
+    let (aws, _) = aws_with_trail(2);
+    aws.queues().create("trail", Duration::from_secs(300));
+    let capture = Capture::new("sqs://trail")
+        .aws(&aws)
+        .env("AWS_ENDPOINT_URL_SQS", aws.endpoint());
+    terminate("waiting", capture, |_| {
+        let asked = aws.log_of(Op::Sqs).into_iter();
+        asked.filter(|asked| asked.key == "ReceiveMessage").count() > 0
+    });
+
+    // A helper that is asked for credentials finds nobody to tell them.
+    let (aws, _) = aws_with_trail(2);
+    let capture = Capture::new("s3://logs")
+        .endpoint(&aws)
+        .env("AWS_REGION", REGION);
+    let helper = write(
+        &capture.home().join("helper"),
+        b"while sleep 0.1; do echo; done",
+    );
+    let profile = format!("[default]\ncredential_process = sh {}\n", helper.display());
+    let capture = capture.file(".aws/config", &profile);
+    terminate("asking for credentials", capture, |_| {
+        processes().any(|process| command_line(process).contains(helper.to_str().unwrap()))
     });
 }
 

@@ -914,3 +914,138 @@ fn moto_two_hosts_one_of_them_killed() {
         trail::ids(&files).into_iter().collect()
     );
 }
+
+/// A rule of EventBridge can send events to the queue, with SNS behind it or not, as they are or cut out; see
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html>.
+#[test]
+fn messages_may_be_events_themselves() {
+    let world = World::new(
+        LONG,
+        json!({"s3AccountList": ACCOUNT, "s3Interval": "2024-03-01T00:00:00Z"}),
+    );
+    let mut maker = Maker::new(40);
+    let time = "2024-03-05T12:00:00Z".parse().unwrap();
+    let records: Vec<_> = (0..3)
+        .map(|_| maker.record(ACCOUNT, "us-east-1", time))
+        .collect();
+    let envelope = |record: &trail::Record| {
+        let detail: Value = serde_json::from_str(&record.json).unwrap();
+        json!({
+            "version": "0", "id": record.id, "detail-type": "AWS API Call via CloudTrail", "source": "aws.s3",
+            "account": ACCOUNT, "time": "2024-03-05T12:00:00Z", "region": REGION, "resources": [],
+            "detail": detail,
+        })
+        .to_string()
+    };
+    let through_sns = json!({
+        "Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:123456789012:t",
+        "Message": envelope(&records[1]),
+    });
+    let files = files(41, 1, 2);
+    world.deliver(&files);
+    let other = maker.record("999999999999", "us-east-1", time);
+    let old = maker.record(
+        ACCOUNT,
+        "us-east-1",
+        "2024-02-05T12:00:00Z".parse().unwrap(),
+    );
+    for body in [
+        envelope(&records[0]),
+        through_sns.to_string(),
+        records[2].json.clone(),
+        envelope(&other),
+        envelope(&old),
+    ] {
+        world.aws.queues().send("trail", body);
+    }
+    // Left there.
+    let state = json!({
+        "source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification", "detail": {"state": "pending"},
+    });
+    world.aws.queues().send("trail", state.to_string());
+    let mut instance = world.open();
+    let events = world.read_until_deleted(&mut instance, 6);
+    let wanted = [
+        records.iter().map(|record| record.id.clone()).collect(),
+        trail::ids(&files),
+    ];
+    assert_eq!(sorted(ids(&events)), sorted(wanted.concat()));
+    let raw = events
+        .iter()
+        .find(|event| event.id() == records[2].id)
+        .unwrap();
+    assert_eq!(
+        (raw.payload(), raw.ts()),
+        (records[2].json.as_bytes(), records[2].ts())
+    );
+    for (metric, value) in [
+        ("messages_deleted", 6),
+        ("messages_unknown", 1),
+        ("files_filtered", 2),
+        ("files_fetched", 4),
+        ("records_handed_over", 5),
+    ] {
+        assert_eq!(world.metric(metric), value, "{metric}");
+    }
+}
+
+/// Where the host is not through with it, it comes again.
+#[test]
+fn an_event_that_is_not_consumed_stays_in_the_queue() {
+    let world = World::new(Duration::from_secs(2), json!({}));
+    let record = Maker::new(42).record(
+        ACCOUNT,
+        "us-east-1",
+        "2024-03-05T12:00:00Z".parse().unwrap(),
+    );
+    world.aws.queues().send("trail", record.json.clone());
+    for _ in 0..2 {
+        let mut instance = world.open();
+        let events = world.read_until(&mut instance, |events| !events.is_empty());
+        assert_eq!(ids(&events), [&*record.id]);
+        drop(instance);
+        assert_eq!(world.counts().deleted, 0);
+    }
+    let mut instance = world.open();
+    assert_eq!(
+        ids(&world.read_until_deleted(&mut instance, 1)),
+        [&*record.id]
+    );
+}
+
+/// Exports and archives that messages tell of.
+#[test]
+fn objects_of_any_form_are_read() {
+    let world = World::new(LONG, json!({}));
+    let files = files(43, 3, 4);
+    let lines: Vec<&str> = files[0]
+        .records
+        .iter()
+        .map(|record| &*record.json)
+        .collect();
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for file in &files[1..] {
+        zip.start_file(file.key(""), zip::write::SimpleFileOptions::default())
+            .unwrap();
+        std::io::Write::write_all(&mut zip, &file.gz()).unwrap();
+    }
+    for (key, body) in [
+        ("a.jsonl", lines.join("\n").into_bytes()),
+        ("b.zip", zip.finish().unwrap().into_inner()),
+    ] {
+        world.aws.put("logs", key, &body);
+        world.aws.queues().send("trail", of_s3("logs", key));
+    }
+    let mut instance = world.open();
+    let events = world.read_until_deleted(&mut instance, 2);
+    assert_eq!(sorted(ids(&events)), sorted(trail::ids(&files)));
+    // A zip archive of which nothing can be read is left.
+    world.aws.put("logs", "c.zip", b"PK\x03\x04 and no more");
+    world.aws.queues().send("trail", of_s3("logs", "c.zip"));
+    let mut log = String::new();
+    world.read_until(&mut instance, |_| {
+        log += &world.log();
+        log.contains("c.zip")
+    });
+    assert_eq!(world.counts().deleted, 2);
+}

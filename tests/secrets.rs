@@ -100,12 +100,14 @@ fn failing_services_are_not_repeated() {
     let listing: When = |request| request.op == Op::ListObjects;
     let reading: When = |request| request.op == Op::GetObject;
     let asking: When = |request| request.op == Op::Sqs;
+    let looking_up: When = |request| request.op == Op::CloudTrail;
     let (mut failed, mut running) = (0, vec![]);
     for (url, when) in [
         ("s3://logs", listing),
         ("s3://logs", reading),
         ("sqs://trail", asking),
         ("sqs://trail", reading),
+        ("cloudtrail://us-east-1", looking_up),
     ] {
         for fault in &faults {
             let aws = world();

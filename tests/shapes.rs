@@ -1,9 +1,12 @@
 //! Records of any size and shape, in log files of any form.
 
 use harness::{
+    aws::Aws,
+    capture::Capture,
     host::{Event, Library, Plugin},
     trail::{LogFile, Maker, gzip, gzip_members, log_text, write},
 };
+use serde_json::Value;
 use tempfile::TempDir;
 
 fn plugin() -> Plugin {
@@ -309,4 +312,471 @@ fn image_ids_are_a_list_with_an_optional_index() {
     let seen = plugin.extract(&request, &fields).unwrap();
     let seen: Vec<_> = seen.keys().map(String::as_str).collect();
     assert_eq!(seen, ["ec2.imageid", "ec2.imageids", "ec2.imageids[0]"]);
+}
+
+/// Runs the captures that the tests of this file start.
+#[test]
+#[ignore = "not a test: the process that a capture runs in"]
+fn child() {
+    harness::capture::child();
+}
+
+/// A form that events come in: its name, its text, and how many events of others it has.
+type Shape = (&'static str, String, u64);
+
+/// A record as a JSON string.
+fn string(record: &str) -> String {
+    Value::from(record).to_string()
+}
+
+/// Log events of CloudWatch Logs with one of another application among them, and one that it sends to keep a
+/// subscription alive.
+fn log_events(records: &[&str]) -> Vec<String> {
+    let mut events: Vec<String> = records
+        .iter()
+        .map(|record| {
+            format!(
+                r#"{{"id":"3195310660696698337880902507980421114328961542429EXAMPLE","timestamp":1709640000000,"message":{}}}"#,
+                string(record)
+            )
+        })
+        .collect();
+    events.insert(
+        1,
+        r#"{"id":"2","timestamp":1709640000000,"message":"START RequestId: 1 {\"a\":1}"}"#.into(),
+    );
+    events
+}
+
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html>
+fn envelope(record: &str) -> String {
+    format!(
+        r#"{{"version":"0","id":"6f87d04b-9f74-4f04-a780-7acf4b0a9b38","detail-type":"AWS API Call via CloudTrail","source":"aws.iam","account":"123456789012","time":"2024-03-05T12:00:00Z","region":"us-east-1","resources":[],"detail":{record}}}"#
+    )
+}
+
+/// What else a rule of EventBridge may let through.
+const OTHER_ENVELOPE: &str = r#"{"version":"0","id":"7bf73129-1428-4cd3-a780-95db273d1602","detail-type":"EC2 Instance State-change Notification","source":"aws.ec2","account":"123456789012","time":"2024-03-05T12:00:00Z","region":"us-east-1","resources":[],"detail":{"instance-id":"i-abcd1111","state":"pending"}}"#;
+
+/// Every form, made of the same records.
+fn shapes(records: &[&str]) -> Vec<Shape> {
+    let list = records.join(",");
+    let strings: Vec<String> = records.iter().map(|record| string(record)).collect();
+    let envelopes: Vec<String> = records.iter().map(|record| envelope(record)).collect();
+    let subscription = |events: &[String]| {
+        format!(
+            r#"{{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"CloudTrail","logStream":"123456789012_CloudTrail_us-east-1","subscriptionFilters":["Destination"],"logEvents":[{}]}}"#,
+            events.join(",")
+        )
+    };
+    let lookups = records.iter().map(|record| {
+        format!(
+            r#"{{"EventId":"654ccbc0-ba0d-486a-9076-dbf7274677a7","EventName":"X","ReadOnly":"false","EventTime":"2021-11-18T09:41:02-08:00","EventSource":"iam.amazonaws.com","Username":"my-session-name","Resources":[],"CloudTrailEvent":{}}}"#,
+            string(record)
+        )
+    });
+    let lookups: Vec<String> = lookups.collect();
+    let rows = records.iter().map(|record| {
+        format!(
+            r#"[{{"field":"@timestamp","value":"2024-03-05 12:00:00.000"}},{{"field":"@message","value":{}}},{{"field":"@ptr","value":"x"}}]"#,
+            string(record)
+        )
+    });
+    let rows: Vec<String> = rows.collect();
+    let console = records.iter().enumerate().map(|(number, record)| {
+        // The console writes JSON as JSON, and other programs as text.
+        let message = match number % 2 {
+            0 => (*record).to_owned(),
+            _ => string(record),
+        };
+        format!(r#"{{"@timestamp":"2024-03-05 12:00:00.000","@message":{message}}}"#)
+    });
+    let console: Vec<String> = console.collect();
+    let lines = |before: &str| {
+        let lines = records.iter().map(|record| format!("{before}{record}\n"));
+        lines.collect::<String>()
+    };
+    vec![
+        ("log file", format!("{{\"Records\":[{list}]}}"), 0),
+        ("list", format!("[{list}]"), 0),
+        ("JSON lines", records.join("\n"), 0),
+        ("JSON lines, Windows", records.join("\r\n"), 0),
+        // https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
+        (
+            "lookup-events",
+            format!(r#"{{"NextToken":"x","Events":[{}]}}"#, lookups.join(",")),
+            0,
+        ),
+        ("lookup-events --query Events", format!("[{}]", lookups.join(",")), 0),
+        (
+            "lookup-events --query 'Events[].CloudTrailEvent'",
+            format!("[\n  {}\n]", strings.join(",\n  ")),
+            0,
+        ),
+        ("the same as text", records.join("\t"), 0),
+        ("jq '.Events[].CloudTrailEvent'", strings.join("\n"), 0),
+        ("EventBridge, JSON lines", [&envelopes[..], &[OTHER_ENVELOPE.into()]].concat().join("\n"), 1),
+        ("EventBridge, list", format!("[{},{OTHER_ENVELOPE}]", envelopes.join(",")), 1),
+        ("EventBridge, as Firehose writes it", envelopes.concat(), 0),
+        // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html
+        (
+            "CloudWatch Logs, export",
+            format!("{}2024-03-05T12:00:01.000Z START RequestId: 1\n", lines("2024-03-05T12:00:00.123Z ")),
+            1,
+        ),
+        ("aws logs tail", lines("2024-03-05T12:00:00.123000+00:00 123456789012_CloudTrail_us-east-1 "), 0),
+        (
+            "CloudWatch Logs, export of what EventBridge wrote",
+            envelopes.iter().map(|envelope| format!("2024-03-05T12:00:00.123Z {envelope}\n")).collect(),
+            0,
+        ),
+        // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+        (
+            "filter-log-events",
+            format!(
+                r#"{{"searchedLogStreams":[{{"logStreamName":"a"}}],"events":[{}]}}"#,
+                log_events(records).join(",")
+            ),
+            1,
+        ),
+        (
+            "the least of it",
+            format!(
+                r#"{{"events":[{}]}}"#,
+                strings.iter().map(|text| format!(r#"{{"message":{text}}}"#)).collect::<Vec<_>>().join(",")
+            ),
+            0,
+        ),
+        // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetQueryResults.html
+        (
+            "get-query-results",
+            format!(r#"{{"results":[{}],"statistics":{{"recordsMatched":1.0}},"status":"Complete"}}"#, rows.join(",")),
+            0,
+        ),
+        ("Logs Insights, console", format!("[{}]", console.join(",")), 0),
+        // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
+        (
+            "subscription",
+            [
+                subscription(&log_events(&records[..2])),
+                r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1709640000000,"message":"CWL CONTROL MESSAGE: Checking health of destination Firehose."}]}"#.to_owned(),
+                subscription(&log_events(&records[2..])),
+            ]
+            .concat(),
+            2,
+        ),
+        // https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
+        (
+            "SNS",
+            envelopes
+                .iter()
+                .map(|envelope| format!(r#"{{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:us-east-1:123456789012:t","Message":{}}}"#, string(envelope)))
+                .collect::<Vec<_>>()
+                .join("\n"),
+            0,
+        ),
+    ]
+}
+
+/// Records with all that may have to be escaped.
+fn records() -> Vec<String> {
+    let file = log_file(5);
+    let mut records: Vec<String> = file
+        .records
+        .iter()
+        .map(|record| record.json.clone())
+        .collect();
+    records[1].insert_str(
+        1,
+        r#""odd":"\\ \" \/ \u0000 \ud83d \ud83d\ude00 é😀 \u007f {[","#,
+    );
+    records
+}
+
+fn texts(records: &[String]) -> Vec<&str> {
+    records.iter().map(String::as_str).collect()
+}
+
+/// What a capture has seen, which lost nothing.
+fn assert_seen(
+    seen: &harness::capture::Seen,
+    files: u64,
+    records: &[String],
+    other: u64,
+    what: &str,
+) {
+    assert_eq!(seen.error, None, "{what}: {}", seen.words());
+    assert_eq!(seen.stderr, "", "{what}");
+    let wanted: Vec<Vec<u8>> = (0..files)
+        .flat_map(|_| records.iter().map(|record| record.clone().into_bytes()))
+        .collect();
+    let payloads: Vec<Vec<u8>> = seen
+        .events
+        .iter()
+        .map(|event| event.payload().to_vec())
+        .collect();
+    assert!(
+        payloads == wanted,
+        "{what}: {} events of {}: {}",
+        payloads.len(),
+        wanted.len(),
+        seen.words()
+    );
+    let metric = |name: &str| seen.metrics[name];
+    assert_eq!(metric("files_fetched"), files, "{what}");
+    assert_eq!(metric("records_other"), files * other, "{what}");
+    assert_eq!(
+        metric("records_found"),
+        metric("records_handed_over") + metric("records_other"),
+        "{what}"
+    );
+    assert_eq!(
+        metric("files_listed"),
+        metric("files_fetched") + metric("files_failed") + metric("archives_read"),
+        "{what}"
+    );
+}
+
+#[test]
+fn every_form_is_read_from_a_folder() {
+    let records = records();
+    for (shape, text, other) in shapes(&texts(&records)) {
+        let text = text.as_bytes();
+        let capture = Capture::new("~/trail");
+        let folder = capture.home().join("trail");
+        // Whatever its name is; twice compressed is what Firehose makes of CloudWatch Logs.
+        write(&folder.join("a.json"), text);
+        write(&folder.join("b.json.gz"), &gzip(text));
+        write(&folder.join("c/000000.gz"), &gzip_members(text, 1000));
+        write(&folder.join("d.txt"), text);
+        write(&folder.join("e"), &gzip(&gzip(text)));
+        write(&folder.join("notes.txt"), b"{ notes }");
+        let seen = capture.run();
+        assert_seen(&seen, 5, &records, other, shape);
+        assert_eq!(seen.metrics["files_passed_over"], 1, "{shape}");
+    }
+}
+
+#[test]
+fn every_form_is_read_from_a_bucket() {
+    let aws = Aws::start();
+    let records = records();
+    for (number, (shape, text, other)) in shapes(&texts(&records)).into_iter().enumerate() {
+        let bucket = format!("exports-{number}");
+        let text = text.as_bytes();
+        aws.put(&bucket, "x/a.jsonl", text);
+        aws.put(&bucket, "x/b.json.gz", &gzip(text));
+        aws.put(&bucket, "x/task/stream/000000.gz", &gzip(text));
+        aws.put(
+            &bucket,
+            "x/trail-1-2024-03-05-12-05-11-0f9a3b52-5f2e-4c1d-9d0a-1c2b3d4e5f60",
+            &gzip_members(text, 999),
+        );
+        aws.put(
+            &bucket,
+            "x/aws-logs-write-test",
+            b"Permission Check Successful",
+        );
+        let seen = Capture::new(format!("s3://{bucket}/x/")).aws(&aws).run();
+        assert_seen(&seen, 4, &records, other, shape);
+        assert_eq!(seen.metrics["files_passed_over"], 1, "{shape}");
+        // What is named by itself may have any name.
+        aws.put(&bucket, "y/any name", text);
+        let seen = Capture::new(format!("s3://{bucket}/y/any name"))
+            .aws(&aws)
+            .run();
+        assert_seen(&seen, 1, &records, other, shape);
+    }
+}
+
+#[test]
+fn documents_may_be_of_several_lines() {
+    let records = records();
+    let pretty: Vec<String> = records
+        .iter()
+        .map(|record| record.replacen('{', "{\n  ", 1))
+        .collect();
+    for text in [pretty.join("\n"), format!("[\n{}\n]\n", pretty.join(",\n"))] {
+        assert_eq!(
+            payloads(&read(text.as_bytes())),
+            texts(&pretty)
+                .into_iter()
+                .map(str::as_bytes)
+                .collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn aggregated_and_insights_events_are_events() {
+    // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-aggregated-events.html
+    let aggregated = r#"{"eventVersion":"1.0","accountId":"123456789012","eventId":"a1","eventCategory":"Aggregated","eventType":"AwsAggregatedEvent","awsRegion":"us-east-1","eventSource":"s3.amazonaws.com","timeWindow":{"windowStart":"2024-03-05T12:00:00Z","windowEnd":"2024-03-05T12:05:00Z","windowSize":"PT5M"},"summary":{}}"#;
+    // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/logging-insights-events-with-cloudtrail.html
+    let insight = r#"{"eventVersion":"1.07","eventTime":"2024-03-05T12:00:00Z","awsRegion":"us-east-1","eventID":"i1","eventType":"AwsCloudTrailInsight","recipientAccountId":"123456789012","sharedEventID":"s","insightDetails":{"state":"Start","eventSource":"iam.amazonaws.com","eventName":"CreateUser","insightType":"ApiCallRateInsight"},"eventCategory":"Insight"}"#;
+    for record in [aggregated, insight] {
+        for text in [
+            record.to_owned(),
+            format!("[{record}]"),
+            format!("{{\"Records\":[{record}]}}"),
+            envelope(record),
+        ] {
+            assert_eq!(
+                payloads(&read(text.as_bytes())),
+                [record.as_bytes()],
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn envelopes_of_real_events_are_opened() {
+    let Some(folder) =
+        harness::shared::folder("cloudtrail-samples/wrapped/eventbridge_cloud-custodian")
+    else {
+        return;
+    };
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let wrapped: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let events = plugin().events(path.to_str().unwrap()).unwrap();
+        assert_eq!(events.len(), 1, "{}", path.display());
+        assert_eq!(events[0].json(), wrapped["detail"], "{}", path.display());
+    }
+}
+
+/// Nothing of it can be read, and these are the words.
+fn assert_named(text: &[u8], words: &[&str]) {
+    for bytes in [text.to_vec(), gzip(text)] {
+        let capture = Capture::new("~/x.json");
+        write(&capture.home().join("x.json"), &bytes);
+        let seen = capture.run();
+        let shown = String::from_utf8_lossy(text).into_owned();
+        assert_eq!(seen.events.len(), 0, "{shown}");
+        let (_, error) = seen.error.clone().expect("an error");
+        for word in words {
+            assert!(error.contains(word), "{shown}: {error}");
+        }
+    }
+}
+
+#[test]
+fn what_is_of_no_form_is_named_and_not_guessed() {
+    let unknown = "is JSON, but without a list of Records or another form of CloudTrail events";
+    assert_named(br#"{"a":1}"#, &[unknown, "is no CloudTrail event"]);
+    assert_named(
+        br#"[{"name":"x"},{"name":"y"}]"#,
+        &[unknown, "is no CloudTrail event"],
+    );
+    assert_named(b"[1,2]", &[unknown, "is no object"]);
+    assert_named(br#"{"events":[{"a":1}]}"#, &[unknown]);
+    assert_named(
+        br#"{"results":[[{"field":"eventName","value":"X"}]]}"#,
+        &[unknown, "add that to the query's fields"],
+    );
+    // Wrongly nested.
+    assert_named(
+        br#"{"detail":{"Records":[{"eventVersion":"1","eventName":"X"}]}}"#,
+        &[unknown],
+    );
+    assert_named(
+        br#"[{"Records":[{"eventVersion":"1","eventName":"X"}]}]"#,
+        &[unknown],
+    );
+    // Of others alone.
+    assert_named(
+        OTHER_ENVELOPE.as_bytes(),
+        &["1 record of others than CloudTrail"],
+    );
+    assert_named(
+        br#"{"events":[{"timestamp":1,"message":"hello"},{"timestamp":2,"message":"{\"level\":\"info\"}"}]}"#,
+        &["2 records of others than CloudTrail"],
+    );
+    // Streams of DynamoDB look like CloudTrail's records.
+    assert_named(
+        br#"{"eventID":"1","eventName":"INSERT","eventVersion":"1.1","eventSource":"aws:dynamodb","awsRegion":"us-east-1"}"#,
+        &[unknown],
+    );
+}
+
+#[test]
+fn what_is_broken_in_any_form_costs_itself_and_is_named() {
+    let records = records();
+    for (shape, text, other) in shapes(&texts(&records)) {
+        // Cut in the last record.
+        let last = text.rfind("eventVersion").unwrap();
+        let capture = Capture::new("~/x.json");
+        write(&capture.home().join("x.json"), &text.as_bytes()[..last]);
+        let seen = capture.run();
+        let most = records.len() - 1;
+        let known = seen.events.iter().filter(|event| {
+            records
+                .iter()
+                .any(|record| record.as_bytes() == event.payload())
+        });
+        assert_eq!(
+            known.count(),
+            seen.events.len(),
+            "{shape}: {}",
+            seen.words()
+        );
+        assert_eq!(seen.events.len(), most, "{shape}: {}", seen.words());
+        assert!(
+            seen.stderr.contains("truncated") || seen.stderr.contains("can't be read"),
+            "{shape}: {}",
+            seen.words()
+        );
+        assert!(seen.metrics["records_other"] <= other);
+    }
+    // A broken one between others.
+    let broken = r#"{"eventVersion":"1.08","eventTime":"2024-03-05T12:00:00Z","eventName":}"#;
+    let lines = [&records[0], broken, &records[1]].join("\n");
+    let list = format!("[{},{broken},{}]", records[0], records[1]);
+    let strings = [&records[0], broken, &records[1]]
+        .map(|record| format!(r#"{{"CloudTrailEvent":{}}}"#, string(record)));
+    let lookups = format!(r#"{{"Events":[{}]}}"#, strings.join(","));
+    let export: String = [&records[0], broken, &records[1]]
+        .map(|record| format!("2024-03-05T12:00:00.123Z {record}\n"))
+        .concat();
+    for text in [lines, list, lookups, export] {
+        let capture = Capture::new("~/x.json");
+        write(&capture.home().join("x.json"), text.as_bytes());
+        let seen = capture.run();
+        assert_eq!(seen.events.len(), 2, "{text}: {}", seen.words());
+        assert!(
+            seen.stderr
+                .contains("has 1 record that can't be read, the first one is broken"),
+            "{}",
+            seen.stderr
+        );
+    }
+}
+
+#[test]
+fn forms_larger_than_memory_come_in_pieces() {
+    let records: Vec<String> = (0..9000).map(|number| {
+        format!(r#"{{"eventVersion":"1.08","eventTime":"2024-03-05T12:00:00Z","eventID":"{number}","requestParameters":{{"k":"{}"}}}}"#, format_args!("{}\\n", "x".repeat(4500)))
+    }).collect();
+    for (shape, text, other) in shapes(&texts(&records)) {
+        if !matches!(
+            shape,
+            "JSON lines" | "lookup-events" | "CloudWatch Logs, export" | "subscription" | "SNS"
+        ) {
+            continue;
+        }
+        assert!(text.len() > 33 << 20);
+        let plugin = plugin();
+        let folder = TempDir::new().unwrap();
+        let path = write(&folder.path().join("x.json"), &gzip(text.as_bytes()));
+        let events = plugin.events(path.to_str().unwrap()).unwrap();
+        assert!(
+            events
+                .iter()
+                .map(Event::payload)
+                .eq(records.iter().map(String::as_bytes)),
+            "{shape}: {}",
+            events.len()
+        );
+        assert_eq!(plugin.metrics().unwrap()["records_other"], other, "{shape}");
+    }
 }

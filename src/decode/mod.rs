@@ -1,14 +1,18 @@
 //! From a log file's bytes to records: inflate, split, sort.
 //!
-//! A whole file is inflated by libdeflate and split in one SIMD pass, or by serde_json where it is JSON of another
-//! form. What is too large to hold, or broken, goes through flate2 and a splitter that finds its way past damage: what
-//! such a file still holds is delivered.
+//! A whole file is inflated by libdeflate and split in one SIMD pass. What is of another form than CloudTrail's own, or
+//! broken, goes through a splitter that finds its way past damage, and what is too large to hold comes to it in pieces,
+//! inflated by flate2: what such a file still holds is delivered.
 
+mod archive;
+mod shapes;
 pub(crate) mod split;
+mod splitter;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,23 +21,27 @@ use flate2::bufread::GzDecoder;
 use jiff::Timestamp;
 use libdeflater::Decompressor;
 use memchr::memmem;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
+use crate::integrity::{self, Hash};
 use crate::ledger::count;
 use crate::record;
-use crate::source::Body;
+use crate::redact::Redaction;
+use crate::source::{Body, Wanted};
 use crate::trail::Interval;
+use archive::Kind;
+pub(crate) use archive::Member;
+use shapes::Content;
 use split::Found;
+use splitter::{Candidate, LARGEST_RECORD, Splitter};
 
 /// A log file of more bytes than this, as stored or inflated, is decoded piece by piece. CloudTrail's own stay far below.
 pub(crate) const WHOLE: usize = 32 << 20;
+/// What a file's first bytes are looked at for: tar has its mark near the end of them.
+const HEAD: u64 = 512;
+/// Compressed data within compressed data within …: Firehose can compress what CloudWatch Logs has compressed.
+const LAYERS: u8 = 3;
 /// The size of such a piece, inflated.
-const PIECE: usize = 4 << 20;
-/// A record of more bytes than this, in a file that is decoded piece by piece, is named and left out.
-const LARGEST_RECORD: usize = 64 << 20;
-/// Bytes that are looked at again, in all, to find records behind broken ones in a file.
-const SEARCHED: usize = 512 << 20;
+pub(crate) const PIECE: usize = 4 << 20;
 
 /// Records of one log file, ready for the host.
 #[derive(Debug)]
@@ -99,16 +107,49 @@ pub(crate) struct Outcome {
     pub passed_over: u64,
     /// Records outside the interval of events.
     pub filtered: u64,
+    /// Events of others than CloudTrail, in a form that may hold those as well.
+    pub other: u64,
     /// Records that could not be read.
     pub unreadable: u64,
+    /// Values replaced.
+    pub redacted: u64,
     /// What was lost, in words.
     pub problems: Vec<String>,
     /// A part of the file is missing beyond the records counted as unreadable.
     pub damaged: bool,
+    /// Where it is asked for, the SHA-256 of what the file inflates to, if it does to its end.
+    pub hash: Option<Hash>,
+    /// Where it is an archive of log files, what became of these.
+    pub archive: Option<Contents>,
 }
 
+/// The files of an archive.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Log files that were read.
+    pub read: u64,
+    /// Log files that could not be read.
+    pub failed: u64,
+    /// Files that hold no events.
+    pub passed_over: u64,
+    /// Log files that are not asked for.
+    pub filtered: u64,
+}
+
+/// What decoding gives.
+#[derive(Debug)]
+pub(crate) enum Decoded {
+    /// Records.
+    Chunk(Chunk),
+    /// The end of a log file within an archive, whose records came before.
+    Member(Member),
+}
+
+/// What takes it, until it returns false.
+type Take<'a> = &'a mut dyn FnMut(Decoded) -> bool;
+
 /// How to decode.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Decode {
     /// For log files as stored.
     pub stored: Buffers,
@@ -119,14 +160,71 @@ pub(crate) struct Decode {
     pub include_insights: bool,
     /// Events outside are left out.
     pub events: Interval,
+    /// The newest record of a log file comes first.
+    pub newest_first: bool,
+    /// Values to replace before the host sees them.
+    pub redaction: Arc<Redaction>,
+    /// Whether the file is hashed.
+    pub hashing: Hashing,
+    /// Log files of an archive that are not are left out.
+    pub wanted: Arc<Wanted>,
+    /// See [`PIECE`].
+    pub piece: usize,
+    /// See [`WHOLE`].
+    pub whole: usize,
+    /// For log files within an archive.
+    pub within_archive: bool,
+}
+
+/// Whether a log file is hashed.
+#[derive(Clone, Default)]
+pub(crate) enum Hashing {
+    #[default]
+    Off,
+    /// For the [`Outcome`].
+    Along,
+    /// Before any record is given, which happens only if this allows it.
+    First(Admit),
+}
+
+/// Asked whether a log file may be handed over.
+type Admit = Arc<dyn Fn(integrity::Content) -> Result<()> + Send + Sync>;
+
+impl fmt::Debug for Hashing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Off => "Off",
+            Self::Along => "Along",
+            Self::First(_) => "First",
+        })
+    }
+}
+
+impl Default for Decode {
+    fn default() -> Self {
+        Self {
+            stored: Buffers::default(),
+            inflated: Buffers::default(),
+            delivered: None,
+            include_insights: false,
+            events: Interval::default(),
+            newest_first: false,
+            redaction: Arc::default(),
+            hashing: Hashing::Off,
+            wanted: Arc::default(),
+            piece: PIECE,
+            whole: WHOLE,
+            within_archive: false,
+        }
+    }
 }
 
 impl Decode {
-    /// Decode `body`, giving records to `take` until it returns false.
+    /// Decode `body`, giving what it holds to `take` until it returns false.
     ///
     /// # Errors
     /// Where nothing could be read at all.
-    pub fn run(&self, body: Body, take: &mut dyn FnMut(Chunk) -> bool) -> Result<Outcome> {
+    pub fn run(&self, body: Body, take: Take<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         match body {
             Body::Bytes(bytes) => self.whole(bytes, &mut outcome, take)?,
@@ -136,8 +234,23 @@ impl Decode {
                 ensure!(metadata.is_file(), "is no file any more");
                 let size = metadata.len();
                 let mut file = File::open(path).context("can't be opened")?;
-                if size > WHOLE as u64 {
-                    self.pieces(Counted::new(file), &mut outcome, take)?;
+                if size > self.whole as u64 {
+                    if let Hashing::First(admit) = &self.hashing {
+                        admit(content(hash_of(&file)))?;
+                        file.rewind().context("can't be read")?;
+                    }
+                    let mut head = Vec::new();
+                    Read::take(&mut file, HEAD)
+                        .read_to_end(&mut head)
+                        .context("can't be read")?;
+                    file.rewind().context("can't be read")?;
+                    match archive::kind(&head) {
+                        Some(kind) => {
+                            outcome.bytes = size;
+                            self.archive(kind, BufReader::new(file), &mut outcome, take)?;
+                        }
+                        None => self.pieces(Counted::new(file), &mut outcome, take)?,
+                    }
                 } else {
                     let mut bytes = self.stored.take();
                     bytes.clear();
@@ -145,31 +258,31 @@ impl Decode {
                     self.whole(bytes, &mut outcome, take)?;
                 }
             }
-            Body::Stream(pieces) => self.pieces(
-                Counted::new(Pieces {
+            Body::Stream(pieces) => {
+                if let Hashing::First(admit) = &self.hashing {
+                    admit(integrity::Content::TooLarge)?;
+                }
+                let pieces = Pieces {
                     pieces,
                     current: io::Cursor::default(),
-                }),
-                &mut outcome,
-                take,
-            )?,
+                };
+                self.pieces(Counted::new(pieces), &mut outcome, take)?;
+            }
         }
         Ok(outcome)
     }
 
-    fn whole(
-        &self,
-        bytes: Vec<u8>,
-        outcome: &mut Outcome,
-        take: &mut dyn FnMut(Chunk) -> bool,
-    ) -> Result<()> {
+    fn whole(&self, bytes: Vec<u8>, outcome: &mut Outcome, take: Take<'_>) -> Result<()> {
         ensure!(!bytes.is_empty(), "is empty");
         let gzip = is_gzip(&bytes);
         outcome.bytes = bytes.len() as u64;
-        let (data, length) = if gzip {
+        let (mut data, length) = if gzip {
             let mut data = self.inflated.take();
-            let Some(length) = inflate(&bytes, &mut data) else {
+            let Some(length) = inflate(&bytes, &mut data, self.whole) else {
                 self.inflated.give(data);
+                if let Hashing::First(admit) = &self.hashing {
+                    admit(content(hash_of(&*bytes)))?;
+                }
                 // Too large, damaged, or with something behind it.
                 return self.pieces(Counted::new(io::Cursor::new(bytes)), outcome, take);
             };
@@ -179,45 +292,35 @@ impl Decode {
             let length = bytes.len();
             (bytes, length)
         };
-        let mut records = Vec::new();
-        if self.split(&data[..length], &mut records, outcome).is_ok() {
+        let hash = match &self.hashing {
+            Hashing::Off => None,
+            _ => Some(integrity::hash(&data[..length])),
+        };
+        if let Hashing::First(admit) = &self.hashing {
+            admit(content(hash))?;
+        }
+        outcome.hash = hash;
+        let mut found = Vec::new();
+        if split::split(&data[..length], &mut found) {
+            let mut records = Vec::with_capacity(found.len());
+            for record in found {
+                self.add(&data, record, &mut records, outcome);
+            }
             self.give(data, records, outcome, take);
             return Ok(());
         }
-        *outcome = Outcome {
-            bytes: outcome.bytes,
-            ..Outcome::default()
-        };
-        self.scan(&mut &data[..length], gzip, outcome, take)
-    }
-
-    /// The fast way: all of the data is JSON documents with records.
-    fn split(
-        &self,
-        data: &[u8],
-        records: &mut Vec<Entry>,
-        outcome: &mut Outcome,
-    ) -> serde_json::Result<()> {
-        let mut found = Vec::new();
-        if !split::split(data, &mut found) {
-            found.clear();
-            let mut json = serde_json::Deserializer::from_slice(data);
-            loop {
-                Document {
-                    data,
-                    found: &mut found,
-                }
-                .deserialize(&mut json)?;
-                if json.end().is_ok() {
-                    break;
-                }
-            }
+        data.truncate(length);
+        if let Some(kind) = archive::kind(&data) {
+            return self.archive(kind, io::Cursor::new(data), outcome, take);
         }
-        records.reserve(found.len());
-        for record in found {
-            self.add(data, record, records, outcome);
+        if gzip && is_gzip(&data) {
+            return self.read(&mut &*data, 1, outcome, take);
         }
-        Ok(())
+        let mut scan = Scan::new(self, gzip);
+        let mut records = Vec::new();
+        scan.run(&mut data, true, &mut records, outcome);
+        self.give(data, records, outcome, take);
+        scan.finish(None, outcome)
     }
 
     /// Note a record that is a JSON object.
@@ -245,23 +348,48 @@ impl Decode {
 
     fn give(
         &self,
-        data: Vec<u8>,
+        mut data: Vec<u8>,
         mut records: Vec<Entry>,
         outcome: &mut Outcome,
-        take: &mut dyn FnMut(Chunk) -> bool,
+        take: Take<'_>,
     ) -> bool {
         debug_assert!(outcome.found >= records.len() as u64);
+        if !self.redaction.is_empty() {
+            self.redact(&mut data, &mut records, outcome);
+        }
         if records.is_empty() {
             return true;
         }
-        if !records.is_sorted_by_key(|record| record.time) {
+        if self.newest_first {
+            records.sort_by_key(|record| Reverse(record.time));
+        } else if !records.is_sorted_by_key(|record| record.time) {
             records.sort_by_key(|record| record.time);
         }
-        take(Chunk {
+        take(Decoded::Chunk(Chunk {
             data,
             records,
             buffers: self.inflated.clone(),
-        })
+        }))
+    }
+
+    /// Replace values in the records. One of which it can't be said where they are is left out.
+    fn redact(&self, data: &mut [u8], records: &mut Vec<Entry>, outcome: &mut Outcome) {
+        let before = records.len();
+        records.retain(|record| {
+            let replaced = data
+                .get_mut(record.range.clone())
+                .and_then(|record| self.redaction.apply(record));
+            outcome.redacted += replaced.unwrap_or(0);
+            replaced.is_some()
+        });
+        let unsound = (before - records.len()) as u64;
+        outcome.unreadable += unsound;
+        if unsound > 0 {
+            outcome.problems.push(format!(
+                "has {} too broken to be redacted, left out since a secret might be in it",
+                count(unsound, "record")
+            ));
+        }
     }
 
     /// The way for what is large or broken.
@@ -269,34 +397,63 @@ impl Decode {
         &self,
         mut input: Counted<impl Read>,
         outcome: &mut Outcome,
-        take: &mut dyn FnMut(Chunk) -> bool,
+        take: Take<'_>,
     ) -> Result<()> {
-        let mut magic = [0; 2];
-        let mut start = 0;
-        while start < magic.len() {
-            match input.read(&mut magic[start..]).context("can't be read")? {
-                0 => break,
-                n => start += n,
+        let result = self.read(&mut input, 0, outcome, take);
+        outcome.bytes = input.bytes;
+        result
+    }
+
+    /// Read data of any kind that is compressed so often at least.
+    fn read(
+        &self,
+        input: &mut dyn Read,
+        layers: u8,
+        outcome: &mut Outcome,
+        take: Take<'_>,
+    ) -> Result<()> {
+        let mut input = Peeked::new(input);
+        let head = input.head.get_ref();
+        if layers == 0 && head.is_empty() {
+            match input.error {
+                Some(error) => return Err(error).context("can't be read"),
+                None => bail!("is empty"),
             }
         }
-        ensure!(start > 0, "is empty");
-        let mut input = io::Cursor::new(magic[..start].to_vec()).chain(&mut input);
-        let result = if is_gzip(&magic[..start]) {
-            let mut members = Members::new(&mut input);
-            let result = self.scan(&mut members, true, outcome, take);
-            if members.behind > 0 && result.is_ok() {
-                let behind = count(members.behind, "byte");
-                outcome.damaged = true;
-                outcome.problems.push(format!(
-                    "has {behind} behind its compressed data that are no gzip"
-                ));
-            }
-            result
-        } else {
-            self.scan(&mut input, false, outcome, take)
+        // What a digest has the hash of: the content of a log file, compressed once.
+        let hashing = match layers {
+            0 => &self.hashing,
+            _ => &Hashing::Off,
         };
-        outcome.bytes = input.into_inner().1.bytes;
-        result
+        match archive::kind(head) {
+            Some(kind) => self.archive_in_order(kind, &mut input, outcome, take),
+            None if is_gzip(head) && layers < LAYERS => {
+                let mut members = Members::new(&mut input as &mut dyn Read);
+                let mut hashed = Hashed::new(&mut members, hashing);
+                let result = self.read(&mut hashed, layers + 1, outcome, take);
+                let hash = hashed.finish();
+                if layers == 0 {
+                    outcome.hash = hash.filter(|_| members.behind == 0);
+                }
+                if members.behind > 0 && result.is_ok() {
+                    let behind = count(members.behind, "byte");
+                    outcome.damaged = true;
+                    outcome.problems.push(format!(
+                        "has {behind} behind its compressed data that are no gzip"
+                    ));
+                }
+                result
+            }
+            None => {
+                let mut hashed = Hashed::new(&mut input, hashing);
+                let result = self.scan(&mut hashed, layers > 0, outcome, take);
+                let hash = hashed.finish();
+                if layers == 0 {
+                    outcome.hash = hash;
+                }
+                result
+            }
+        }
     }
 
     fn scan(
@@ -304,11 +461,11 @@ impl Decode {
         input: &mut dyn Read,
         gzip: bool,
         outcome: &mut Outcome,
-        take: &mut dyn FnMut(Chunk) -> bool,
+        take: Take<'_>,
     ) -> Result<()> {
-        let mut splitter = Splitter::default();
+        let mut scan = Scan::new(self, gzip);
         let mut data: Vec<u8> = Vec::new();
-        let mut wanted = PIECE;
+        let mut wanted = self.piece;
         let mut end = false;
         let mut failure = None;
         loop {
@@ -322,39 +479,122 @@ impl Decode {
                     }
                 }
             }
-            let mut found = Vec::new();
-            let used = splitter.run(&data, end, &mut found);
+            let mut records = Vec::new();
+            let used = scan.run(&mut data, end, &mut records, outcome);
             if used == 0 && !end {
                 if wanted < LARGEST_RECORD {
                     wanted *= 2;
                 } else {
-                    splitter.skip();
+                    scan.splitter.skip();
                 }
                 continue;
             }
             let rest = data[used..].to_vec();
-            let mut records = Vec::with_capacity(found.len());
-            for range in found {
-                let found = Found { range, time: None };
-                self.add(&data, found, &mut records, outcome);
-            }
             let piece = std::mem::replace(&mut data, rest);
             if !self.give(piece, records, outcome, take) {
                 return Ok(());
             }
-            wanted = (data.len() * 2).clamp(PIECE, LARGEST_RECORD);
+            wanted = (data.len() * 2).clamp(self.piece, LARGEST_RECORD);
             if end {
                 break;
             }
         }
-        outcome.found += splitter.unreadable;
-        outcome.unreadable += splitter.unreadable;
-        if splitter.unreadable > 0 {
-            let first = splitter.first_unreadable.take().unwrap_or_default();
-            outcome.problems.push(format!(
-                "has {} that can't be read, the first one {first}",
-                count(splitter.unreadable, "record")
-            ));
+        scan.finish(failure, outcome)
+    }
+}
+
+/// The way of one file through the splitter.
+struct Scan<'a> {
+    decode: &'a Decode,
+    gzip: bool,
+    splitter: Splitter,
+    found: Vec<Candidate>,
+    /// Values that are of no known form, and why the first one is not.
+    unknown: u64,
+    first_unknown: &'static str,
+    /// A value was of a known form.
+    known: bool,
+}
+
+impl<'a> Scan<'a> {
+    fn new(decode: &'a Decode, gzip: bool) -> Self {
+        Self {
+            decode,
+            gzip,
+            splitter: Splitter::default(),
+            found: Vec::new(),
+            unknown: 0,
+            first_unknown: "",
+            known: false,
+        }
+    }
+
+    /// See [`Splitter::run`].
+    fn run(
+        &mut self,
+        data: &mut [u8],
+        end: bool,
+        records: &mut Vec<Entry>,
+        outcome: &mut Outcome,
+    ) -> usize {
+        let used = self.splitter.run(data, end, &mut self.found);
+        for Candidate { range, is_record } in self.found.drain(..) {
+            let content = match is_record {
+                true => Content::Record(range),
+                false => shapes::look_into(data, range),
+            };
+            self.known |= !matches!(content, Content::Unknown(_));
+            match content {
+                Content::Record(range) => {
+                    let found = Found { range, time: None };
+                    self.decode.add(data, found, records, outcome);
+                }
+                Content::Nothing => {}
+                Content::Other => {
+                    outcome.found += 1;
+                    outcome.other += 1;
+                }
+                Content::Unknown(why) => {
+                    if self.unknown == 0 {
+                        self.first_unknown = why;
+                    }
+                    self.unknown += 1;
+                }
+                Content::Broken(why) => {
+                    self.splitter.unreadable += 1;
+                    self.splitter.first_unreadable.get_or_insert(why);
+                }
+            }
+        }
+        used
+    }
+
+    /// What became of the file, whose reading may have met a `failure`.
+    fn finish(self, failure: Option<String>, outcome: &mut Outcome) -> Result<()> {
+        let Self {
+            mut splitter,
+            known,
+            unknown,
+            ..
+        } = self;
+        let mut problems = Vec::new();
+        let is_known = known || splitter.unreadable > 0 || splitter.has_list && unknown == 0;
+        if is_known {
+            // Among others, what is of no known form is a loss.
+            splitter.unreadable += unknown;
+            let first = match &splitter.first_unreadable {
+                Some(first) => first,
+                None => self.first_unknown,
+            };
+            if splitter.unreadable > 0 {
+                problems.push(format!(
+                    "has {} that can't be read, the first one {first}",
+                    count(splitter.unreadable, "record")
+                ));
+            }
+            outcome.found += splitter.unreadable + splitter.lines;
+            outcome.unreadable += splitter.unreadable;
+            outcome.other += splitter.lines;
         }
         if let Some(failure) = failure.or_else(|| {
             splitter
@@ -362,34 +602,77 @@ impl Decode {
                 .then(|| "is truncated: its JSON ends in the middle of a record or list".to_owned())
         }) {
             outcome.damaged = true;
-            outcome.problems.push(failure);
+            problems.push(failure);
         }
         if splitter.garbage > 0 {
             outcome.damaged = true;
-            outcome.problems.push(format!(
+            problems.push(format!(
                 "has {} that are no JSON",
                 count(splitter.garbage, "byte")
             ));
         }
-        if outcome.found == 0 && !splitter.has_list {
-            let why = std::mem::take(&mut outcome.problems).join("; it ");
-            if splitter.documents > 0 {
-                bail!(
-                    "is JSON, but without a list of Records{}{why}",
-                    if why.is_empty() { "" } else { "; it " }
-                );
-            }
+        if is_known {
+            outcome.problems.extend(problems);
+            return Ok(());
+        }
+        let why = problems.join("; it ");
+        if splitter.documents > 0 {
             bail!(
-                "{}{}{why}",
-                if gzip {
-                    "is compressed, but holds no JSON"
-                } else {
-                    "is neither gzip nor JSON with a list of Records"
-                },
-                if why.is_empty() { "" } else { ": it " }
+                "is JSON, but without a list of Records or another form of CloudTrail events{}{}{}{why}",
+                if unknown > 0 { ": what it holds " } else { "" },
+                self.first_unknown,
+                if why.is_empty() { "" } else { "; it " }
             );
         }
-        Ok(())
+        bail!(
+            "{}{}{why}",
+            if self.gzip {
+                "is compressed, but holds no JSON"
+            } else {
+                "is neither gzip nor JSON with a list of Records"
+            },
+            if why.is_empty() { "" } else { ": it " }
+        );
+    }
+}
+
+/// Does a file that is not named as a log file begin as one, or as an archive?
+pub(crate) fn holds_events(name: &str, input: &mut dyn Read) -> bool {
+    let head = first_bytes(input, 0);
+    match archive::kind(&head) {
+        // Documents and programs are zip archives, too.
+        Some(Kind::Zip) => !name
+            .rsplit(['/', '\\'])
+            .next()
+            .unwrap_or(name)
+            .contains('.'),
+        Some(Kind::Tar) => true,
+        None => shapes::may_hold_events(&head),
+    }
+}
+
+/// The record that this is, by itself or wrapped.
+pub(crate) fn record_within(text: &str) -> Option<Vec<u8>> {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
+    let mut data = text.trim().as_bytes().to_vec();
+    let end = data.len();
+    match shapes::look_into(&mut data, 0..end) {
+        Content::Record(range) => Some(data[range].to_vec()),
+        _ => None,
+    }
+}
+
+/// The first bytes of what is compressed so often, inflated.
+fn first_bytes(input: &mut dyn Read, layers: u8) -> Vec<u8> {
+    let mut head = Vec::new();
+    // What is before damage may do.
+    _ = Read::take(&mut *input, 4 << 10).read_to_end(&mut head);
+    match is_gzip(&head) && layers < LAYERS {
+        true => {
+            let mut rest: &mut dyn Read = &mut Read::chain(&*head, input);
+            first_bytes(&mut Members::new(&mut rest), layers + 1)
+        }
+        false => head,
     }
 }
 
@@ -415,7 +698,7 @@ fn is_gzip(bytes: &[u8]) -> bool {
 /// libdeflate does not tell where a member ended. So ends are guessed, at the end of the data and wherever the magic
 /// number of a next member stands, nearest first; libdeflate having checked the member's own length and checksum, an
 /// end is right if the eight bytes before it repeat them.
-fn inflate(bytes: &[u8], data: &mut Vec<u8>) -> Option<usize> {
+fn inflate(bytes: &[u8], data: &mut Vec<u8>, most: usize) -> Option<usize> {
     let mut inflater = Decompressor::new();
     let mut length = 0;
     let mut start = 0;
@@ -428,7 +711,7 @@ fn inflate(bytes: &[u8], data: &mut Vec<u8>) -> Option<usize> {
             if guesses == 0 {
                 return None;
             }
-            let inflated = inflate_member(&mut inflater, &member[..end], data, length);
+            let inflated = inflate_member(&mut inflater, &member[..end], data, length, most);
             guesses -= usize::from(inflated.is_none());
             Some((end, inflated?))
         })?;
@@ -444,12 +727,13 @@ fn inflate_member(
     member: &[u8],
     data: &mut Vec<u8>,
     at: usize,
+    most: usize,
 ) -> Option<usize> {
     let (_, trailer) = member.split_last_chunk::<8>()?;
     let [c0, c1, c2, c3, l0, l1, l2, l3] = *trailer;
     let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
     // Deflate makes at most 1032 bytes of one.
-    if length > member.len() * 1032 || at + length > WHOLE {
+    if length > member.len() * 1032 || at + length > most {
         return None;
     }
     if data.len() < at + length {
@@ -525,6 +809,92 @@ impl<R: Read> Read for Members<R> {
     }
 }
 
+fn content(hash: Option<Hash>) -> integrity::Content {
+    hash.map_or(integrity::Content::Broken, integrity::Content::Whole)
+}
+
+/// The SHA-256 of what an input inflates to; none where it does not to its end, or something follows it.
+fn hash_of(input: impl Read) -> Option<Hash> {
+    let mut input = BufReader::new(input);
+    if !is_gzip(input.fill_buf().ok()?) {
+        return Hashed::new(&mut input, &Hashing::Along).finish();
+    }
+    let mut members = Members::new(input);
+    let hash = Hashed::new(&mut members, &Hashing::Along).finish();
+    hash.filter(|_| members.behind == 0)
+}
+
+/// Hashes what is read, where that is asked for.
+struct Hashed<R> {
+    input: R,
+    /// None where nobody asks, or the input could not be read.
+    hash: Option<integrity::Hasher>,
+}
+
+impl<R: Read> Hashed<R> {
+    fn new(input: R, hashing: &Hashing) -> Self {
+        let hash = matches!(hashing, Hashing::Along).then(integrity::Hasher::default);
+        Self { input, hash }
+    }
+
+    /// The hash of all of the input, to the end of which is read.
+    fn finish(mut self) -> Option<Hash> {
+        if self.hash.is_some() {
+            io::copy(&mut self, &mut io::sink()).ok()?;
+        }
+        Some(self.hash?.finish())
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer);
+        match &read {
+            Ok(n) => {
+                if let Some(hash) = &mut self.hash {
+                    hash.update(&buffer[..*n]);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.hash = None,
+        }
+        read
+    }
+}
+
+/// Reads what has been looked at, and the rest.
+struct Peeked<'a> {
+    head: io::Cursor<Vec<u8>>,
+    /// What ended the look.
+    error: Option<io::Error>,
+    input: &'a mut dyn Read,
+}
+
+impl<'a> Peeked<'a> {
+    fn new(input: &'a mut dyn Read) -> Self {
+        let mut head = Vec::new();
+        let error = Read::take(&mut *input, HEAD).read_to_end(&mut head).err();
+        Self {
+            head: io::Cursor::new(head),
+            error,
+            input,
+        }
+    }
+}
+
+impl Read for Peeked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match (self.head.read(buffer)?, self.error.take()) {
+            (0, Some(error)) => Err(error),
+            (0, None) => self.input.read(buffer),
+            (n, error) => {
+                self.error = error;
+                Ok(n)
+            }
+        }
+    }
+}
+
 /// Counts what is read.
 struct Counted<R> {
     input: R,
@@ -543,420 +913,6 @@ impl<R: Read> Read for Counted<R> {
         self.bytes += n as u64;
         Ok(n)
     }
-}
-
-/// Finds the records of one JSON document: the objects in `Records`, or in a list that is the whole document, as in
-/// files of aggregated events.
-struct Document<'d, 'f> {
-    data: &'d [u8],
-    found: &'f mut Vec<Found>,
-}
-
-impl<'d> DeserializeSeed<'d> for Document<'d, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'d>>(
-        self,
-        deserializer: D,
-    ) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'d> Visitor<'d> for Document<'d, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an object with Records")
-    }
-
-    fn visit_map<A: MapAccess<'d>>(mut self, mut map: A) -> std::result::Result<(), A::Error> {
-        let mut has_records = false;
-        while let Some(key) = map.next_key::<std::borrow::Cow<str>>()? {
-            if key == "Records" {
-                has_records = true;
-                map.next_value_seed(List(&mut self))?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        has_records
-            .then_some(())
-            .ok_or_else(|| serde::de::Error::missing_field("Records"))
-    }
-
-    fn visit_seq<A: SeqAccess<'d>>(mut self, seq: A) -> std::result::Result<(), A::Error> {
-        List(&mut self).visit_seq(seq)
-    }
-}
-
-struct List<'a, 'd, 'f>(&'a mut Document<'d, 'f>);
-
-impl<'d> DeserializeSeed<'d> for List<'_, 'd, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'d>>(
-        self,
-        deserializer: D,
-    ) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'d> Visitor<'d> for List<'_, 'd, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a list of records")
-    }
-
-    fn visit_seq<A: SeqAccess<'d>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
-        while let Some(record) = seq.next_element::<&RawValue>()? {
-            let record = record.get();
-            if !record.starts_with('{') {
-                return Err(serde::de::Error::custom("a record that is no object"));
-            }
-            let start = record.as_ptr().addr() - self.0.data.as_ptr().addr();
-            let range = start..start + record.len();
-            self.0.found.push(Found { range, time: None });
-        }
-        Ok(())
-    }
-}
-
-/// Finds records in JSON that comes in pieces and may be broken.
-#[derive(Debug)]
-struct Splitter {
-    place: Place,
-    /// In a value that is too large to hold.
-    skipping: Option<Skip>,
-    /// How much of [`SEARCHED`] is left.
-    searches: usize,
-    /// Documents begun.
-    documents: u64,
-    /// A list of records was begun.
-    has_list: bool,
-    unreadable: u64,
-    first_unreadable: Option<String>,
-    /// Bytes between documents.
-    garbage: u64,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq)]
-enum Place {
-    /// Between documents.
-    #[default]
-    Outside,
-    /// In a document that is an object, before a key or its end.
-    Object,
-    /// In a list of records, which ends the document where that is the list.
-    List { in_object: bool },
-}
-
-impl Default for Splitter {
-    fn default() -> Self {
-        Self {
-            place: Place::default(),
-            skipping: None,
-            searches: SEARCHED,
-            documents: 0,
-            has_list: false,
-            unreadable: 0,
-            first_unreadable: None,
-            garbage: 0,
-        }
-    }
-}
-
-impl Splitter {
-    /// Find records in `data`, which goes on where the last call's used bytes ended. Gives how many bytes are done
-    /// with; all, if this is the `end`.
-    fn run(&mut self, data: &[u8], end: bool, found: &mut Vec<Range<usize>>) -> usize {
-        let mut at = 0;
-        if let Some(skip) = &mut self.skipping {
-            match skip.end(data) {
-                Some(length) => at = length,
-                None => return data.len(),
-            }
-            self.skipping = None;
-        }
-        while let Some(next) = self.step(data, at, end, found) {
-            at = next;
-        }
-        if end {
-            return data.len();
-        }
-        skip_space(data, at)
-    }
-
-    /// Pass over the value that comes next, which is too large to hold.
-    fn skip(&mut self) {
-        let is_record = matches!(self.place, Place::List { .. });
-        // Else a key and its value.
-        self.skipping = Some(Skip::new(if is_record { 1 } else { 2 }));
-        if is_record {
-            let why = format!("has more than {} MB", LARGEST_RECORD >> 20);
-            self.lose(why, 0);
-        }
-    }
-
-    /// Did the data end within a document?
-    fn incomplete(&self) -> bool {
-        self.place != Place::Outside
-    }
-
-    /// One step from `at`; none where more data is needed, or there is nothing left.
-    fn step(
-        &mut self,
-        data: &[u8],
-        at: usize,
-        end: bool,
-        found: &mut Vec<Range<usize>>,
-    ) -> Option<usize> {
-        let at = skip_space(data, at);
-        let byte = *data.get(at)?;
-        match (self.place, byte) {
-            (Place::Outside, b'{') => {
-                self.documents += 1;
-                self.place = Place::Object;
-                Some(at + 1)
-            }
-            (Place::Outside, b'[') => {
-                self.documents += 1;
-                self.has_list = true;
-                self.place = Place::List { in_object: false };
-                Some(at + 1)
-            }
-            (Place::Outside, _) => {
-                self.garbage += 1;
-                Some(at + 1)
-            }
-            (Place::Object, b'}') => {
-                self.place = Place::Outside;
-                Some(at + 1)
-            }
-            (Place::Object, b'"') => {
-                let key_end = value_end(data, at)?;
-                let colon = skip_space(data, key_end);
-                if *data.get(colon)? != b':' {
-                    return Some(key_end);
-                }
-                let value = skip_space(data, colon + 1);
-                let first = *data.get(value)?;
-                if &data[at..key_end] == br#""Records""# && first == b'[' {
-                    self.has_list = true;
-                    self.place = Place::List { in_object: true };
-                    return Some(value + 1);
-                }
-                value_end(data, value).filter(|&value_end| value_end < data.len() || end)
-            }
-            // A comma, or what can't be here: go on to the next key or end.
-            (Place::Object, _) => Some(at + 1),
-            (Place::List { in_object }, b']') => {
-                self.place = if in_object {
-                    Place::Object
-                } else {
-                    Place::Outside
-                };
-                Some(at + 1)
-            }
-            (Place::List { .. }, b',') => Some(at + 1),
-            (Place::List { .. }, _) => self.record(data, at, end, found),
-        }
-    }
-
-    /// What should be a record at `at`.
-    fn record(
-        &mut self,
-        data: &[u8],
-        at: usize,
-        end: bool,
-        found: &mut Vec<Range<usize>>,
-    ) -> Option<usize> {
-        let length = value_end(data, at).map(|end| end - at);
-        if let Some(length) = length
-            && (data[at] == b'{' || at + length < data.len() || end)
-        {
-            let value = &data[at..at + length];
-            match serde_json::from_slice::<IgnoredAny>(value) {
-                Ok(_) if value.starts_with(b"{") => {
-                    found.push(at..at + length);
-                    return Some(at + length);
-                }
-                Ok(_) => return Some(self.lose("is no object".to_owned(), at + length)),
-                // Its brackets may balance with those of others that it swallowed.
-                Err(error) => {
-                    let next = self.next_record(data, at + 1..at + length);
-                    let next = next.unwrap_or(at + length);
-                    return Some(self.lose(format!("is broken: {error}"), next));
-                }
-            }
-        }
-        // Its end is not there yet, or it is broken in a way that hides it.
-        if !end {
-            return None;
-        }
-        match self.next_record(data, at + 1..data.len()) {
-            Some(next) => Some(self.lose("is broken: it has no end".to_owned(), next)),
-            // The rest of a file that is cut short, which is named by itself.
-            None => Some(data.len()),
-        }
-    }
-
-    /// The next object after a broken one that looks like a record: it parses and has an event time.
-    fn next_record(&mut self, data: &[u8], within: Range<usize>) -> Option<usize> {
-        let start = within.start;
-        // Objects within the broken record are tried as well, and may go on to the end of the data.
-        memchr::memchr_iter(b'{', &data[within])
-            .map(|at| start + at)
-            .map_while(|at| {
-                let end = value_end(data, at);
-                let length = end.unwrap_or(data.len()) - at;
-                self.searches = self.searches.checked_sub(length)?;
-                Some((at, end))
-            })
-            .find(|&(at, end)| {
-                end.is_some_and(|end| {
-                    let value = &data[at..end];
-                    record::head(value).time.is_some()
-                        && serde_json::from_slice::<IgnoredAny>(value).is_ok()
-                })
-            })
-            .map(|(at, _)| at)
-    }
-
-    fn lose(&mut self, why: String, next: usize) -> usize {
-        self.unreadable += 1;
-        self.first_unreadable.get_or_insert(why);
-        next
-    }
-}
-
-/// Finds the end of what is too large to hold, by its brackets and quotes alone.
-#[derive(Debug)]
-struct Skip {
-    /// Values to pass over: a key counts.
-    values: u8,
-    within: Within,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Within {
-    /// Before a value.
-    Nothing,
-    /// A number, say.
-    Scalar,
-    /// So many brackets.
-    Brackets { depth: u64 },
-    /// A string within so many brackets.
-    String { depth: u64, escaped: bool },
-}
-
-impl Skip {
-    fn new(values: u8) -> Self {
-        Self {
-            values,
-            within: Within::Nothing,
-        }
-    }
-
-    /// Where it ends, if it does in this piece.
-    fn end(&mut self, data: &[u8]) -> Option<usize> {
-        use Within::{Brackets, Nothing, Scalar, String};
-        let mut at = 0;
-        loop {
-            let byte = *data.get(at)?;
-            let next = match (self.within, byte) {
-                (
-                    String {
-                        depth,
-                        escaped: true,
-                    },
-                    _,
-                ) => String {
-                    depth,
-                    escaped: false,
-                },
-                (String { depth, .. }, b'"') => Brackets { depth },
-                (String { depth, .. }, b'\\') => String {
-                    depth,
-                    escaped: true,
-                },
-                (within @ String { .. }, _) => {
-                    at += memchr::memchr2(b'"', b'\\', &data[at..]).unwrap_or(data.len() - at);
-                    self.within = within;
-                    continue;
-                }
-                // What comes behind the value is left there.
-                (Nothing | Scalar, b',' | b']' | b'}') => return Some(at),
-                (Nothing, b':' | b' ' | b'\n' | b'\r' | b'\t') => Nothing,
-                (Scalar, b':' | b' ' | b'\n' | b'\r' | b'\t') => Brackets { depth: 0 },
-                (Nothing, b'"') => String {
-                    depth: 0,
-                    escaped: false,
-                },
-                (Brackets { depth }, b'"') => String {
-                    depth,
-                    escaped: false,
-                },
-                (Nothing, b'{' | b'[') => Brackets { depth: 1 },
-                (Nothing | Scalar, _) => Scalar,
-                (Brackets { depth }, b'{' | b'[') => Brackets { depth: depth + 1 },
-                (Brackets { depth }, b'}' | b']') => Brackets { depth: depth - 1 },
-                (within @ Brackets { .. }, _) => within,
-            };
-            at += 1;
-            self.within = next;
-            if next == (Brackets { depth: 0 }) {
-                self.values -= 1;
-                self.within = Nothing;
-                if self.values == 0 {
-                    return Some(at);
-                }
-            }
-        }
-    }
-}
-
-fn skip_space(data: &[u8], at: usize) -> usize {
-    // A byte order mark is as good as space.
-    let is_space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | 0xef | 0xbb | 0xbf);
-    at + data[at..].iter().take_while(|byte| is_space(byte)).count()
-}
-
-/// Where the value that begins at `at` ends, by its brackets and quotes alone.
-fn value_end(data: &[u8], at: usize) -> Option<usize> {
-    let mut depth = 0usize;
-    let mut i = at;
-    match data.get(at)? {
-        b'{' | b'[' | b'"' => {}
-        _ => {
-            let length = data[at..]
-                .iter()
-                .position(|byte| b",]} \n\r\t".contains(byte));
-            return Some(length.map_or(data.len(), |length| at + length.max(1)));
-        }
-    }
-    while let Some(&byte) = data.get(i) {
-        i += 1;
-        match byte {
-            b'"' => loop {
-                i += memchr::memchr2(b'"', b'\\', data.get(i..)?)?;
-                if data[i] == b'"' {
-                    i += 1;
-                    break;
-                }
-                i += 2;
-            },
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return (i <= data.len()).then_some(i);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -989,7 +945,10 @@ mod tests {
 
     fn decode_as(decode: Decode, body: Body) -> (Result<Outcome>, Vec<String>) {
         let mut records = Vec::new();
-        let outcome = decode.run(body, &mut |chunk| {
+        let outcome = decode.run(body, &mut |decoded| {
+            let Decoded::Chunk(chunk) = decoded else {
+                return true;
+            };
             let mut n = 0;
             while let Some((record, _)) = chunk.record(n) {
                 records.push(String::from_utf8_lossy(record).into_owned());
@@ -1246,10 +1205,15 @@ mod tests {
             delivered: Some(delivered),
             ..Decode::default()
         }
-        .run(Body::Bytes(log_file(&records).into_bytes()), &mut |chunk| {
-            times.extend(chunk.records.iter().map(|record| record.time));
-            true
-        })
+        .run(
+            Body::Bytes(log_file(&records).into_bytes()),
+            &mut |decoded| {
+                if let Decoded::Chunk(chunk) = decoded {
+                    times.extend(chunk.records.iter().map(|record| record.time));
+                }
+                true
+            },
+        )
         .unwrap();
         assert_eq!(times, [delivered.as_second() as u64 * 1_000_000_000]);
         assert_eq!((outcome.found, outcome.passed_over), (2, 1));

@@ -56,4 +56,81 @@ fn last_part<'a>(
 pub(super) fn account<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     text_of(record, Member::IdentityAccountId)
         .or_else(|| text_of(record, Member::RecipientAccountId))
+        // Of an aggregated event.
+        .or_else(|| text_of(record, Member::AccountId))
+}
+
+/// `ct.actor`
+pub(super) fn actor<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    let kind = record.text(Member::IdentityType);
+    let named = match kind.as_deref() {
+        Some(b"Root") => return constant(b"root"),
+        Some(b"AssumedRole") => role_session(record),
+        Some(b"AWSService") => some_text(record, Member::IdentityInvokedBy),
+        Some(b"AWSAccount") => account_in_words(record),
+        Some(b"IdentityCenterUser") => some_text(record, Member::OnBehalfOfUserId),
+        // Its name is that of the user who asked for the session.
+        Some(b"FederatedUser") => name_in_arn(record),
+        _ => None,
+    };
+    named
+        .or_else(|| some_text(record, Member::IdentityUserName))
+        .or_else(|| some_text(record, Member::OnBehalfOfUserId))
+        .or_else(|| name_in_arn(record))
+        .or_else(|| some_text(record, Member::IdentityPrincipalId))
+        .or_else(|| some_text(record, Member::IdentityInvokedBy))
+        .or_else(|| account_in_words(record))
+        .or_else(|| service(record))
+        .or(constant(b"unknown"))
+}
+
+/// A member's text, if it isn't empty.
+fn some_text<'a>(record: &mut Record<'a>, member: Member) -> Option<Text<'a>> {
+    text_of(record, member).filter(|(text, _)| !text.is_empty())
+}
+
+/// Role and session: from the ARN, or else from where they are apart.
+fn role_session<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    if let Some(name) = name_in_arn(record) {
+        return Some(name);
+    }
+    let (role, range) = some_text(record, Member::IssuerUserName)?;
+    match last_part(record, Member::IdentityPrincipalId, b':', 2) {
+        Some((session, _)) => Some(([&*role, b"/", &*session].concat().into(), COMPUTED)),
+        None => Some((role, range)),
+    }
+}
+
+/// `arn:aws:iam::account:user/path/NAME`, `arn:aws:sts::account:assumed-role/ROLE/SESSION`, `…:federated-user/NAME`
+fn name_in_arn<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    let (arn, range) = text_of(record, Member::IdentityArn)?;
+    let resource = arn.splitn(6, |&byte| byte == b':').nth(5)?;
+    let name = resource
+        .strip_prefix(b"assumed-role/")
+        .or_else(|| resource.rsplit(|&byte| byte == b'/').next())
+        .filter(|name| !name.is_empty())?;
+    let start = arn.len() - name.len();
+    let name = match arn {
+        Cow::Borrowed(arn) => arn[start..].into(),
+        Cow::Owned(mut arn) => arn.split_off(start).into(),
+    };
+    Some((name, range))
+}
+
+/// Another account, or nobody that is known: requests without credentials have no principal.
+fn account_in_words<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    let (account, range) = some_text(record, Member::IdentityAccountId)?;
+    if account.eq_ignore_ascii_case(b"anonymous") || *account == *b"ANONYMOUS_PRINCIPAL" {
+        return Some((b"anonymous".into(), range));
+    }
+    Some(([b"account ", &*account].concat().into(), range))
+}
+
+/// The service, if it did something by itself or stands in for the address.
+fn service<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    if record.text(Member::EventType).as_deref() == Some(b"AwsServiceEvent") {
+        return some_text(record, Member::EventSource);
+    }
+    some_text(record, Member::SourceIpAddress)
+        .filter(|(address, _)| address.ends_with(b".amazonaws.com"))
 }

@@ -1,6 +1,9 @@
 //! The fields that hosts filter by and show, each of them once in [`FIELDS`].
 
+mod given;
 mod identity;
+mod joined;
+mod outcome;
 mod services;
 mod summary;
 
@@ -14,7 +17,9 @@ use bumpalo::Bump;
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 use serde_json::json;
 
-use crate::record::{Index, Member, Record};
+use crate::record::{Index, Member, Record, Value};
+use given::{Asked, Given, asked};
+use joined::{Path, all, below};
 
 /// A field as hosts see it, and how to extract it.
 pub struct Field {
@@ -33,12 +38,20 @@ pub struct Field {
 enum Source {
     /// A member's text; absent if it is null.
     Text(Member),
+    /// The text of the first of these members that has one.
+    First(&'static [Member]),
     /// A member's JSON, null included.
     Json(Member),
     /// A member's number.
     Number(Member),
+    /// The texts of all that these paths lead to, each once, joined by commas.
+    Joined(&'static [Path]),
+    /// The value that the argument, a JSON pointer, points to, as text; absent if it is null.
+    Pointer,
     /// A computed text.
     ComputedText(for<'a> fn(&mut Record<'a>) -> Option<Text<'a>>),
+    /// `true` or `false`, computed.
+    Flag(fn(&mut Record<'_>) -> bool),
     /// A computed number.
     ComputedNumber(fn(&mut Record<'_>) -> Option<u64>),
     /// Several texts, or the one with this index.
@@ -90,26 +103,44 @@ impl Field {
         matches!(self.source, Source::List(_))
     }
 
-    /// The path of the member that it shows, if it is just one.
-    pub fn path(&self) -> Option<String> {
-        match self.source {
+    /// Whether a JSON pointer may choose what it shows.
+    pub fn is_pointed(&self) -> bool {
+        matches!(self.source, Source::Pointer)
+    }
+
+    /// Whether its value is made of several.
+    pub fn is_joined(&self) -> bool {
+        matches!(self.source, Source::Joined(_))
+    }
+
+    /// The paths of the members that it shows the first of, or all; none if it is computed.
+    pub fn paths(&self) -> Vec<String> {
+        let path = |member: &Member| member.path();
+        match &self.source {
             Source::Text(member) | Source::Json(member) | Source::Number(member) => {
-                Some(member.path())
+                vec![path(member)]
             }
-            _ => None,
+            Source::First(members) => members.iter().map(path).collect(),
+            Source::Joined(paths) => paths.iter().map(Path::name).collect(),
+            _ => Vec::new(),
         }
     }
 }
 
-use Source::{ComputedNumber, ComputedText, Json, List, Number, Text as Of};
+use Source::{
+    ComputedNumber, ComputedText, First, Flag, Joined, Json, List, Number, Pointer, Text as Of,
+};
+
+/// How many fields the official plugin has, which come first.
+pub const OFFICIAL: usize = 73;
 
 /// All fields; their positions are the IDs that hosts ask with.
 #[rustfmt::skip]
 pub static FIELDS: &[Field] = &[
-    field("ct.id", "Event ID", Of(Member::EventId), "The unique ID of the event."),
+    field("ct.id", "Event ID", First(&[Member::EventId, Member::EventIdOfAggregate]), "The unique ID of the event."),
     field("ct.error", "Error Code", Of(Member::ErrorCode), "Why AWS refused the request, as a short code such as AccessDenied. Only there if the request failed."),
     field("ct.errormessage", "Error Message", Of(Member::ErrorMessage), "Why AWS refused the request, as a sentence. Only there if the request failed."),
-    field("ct.time", "Timestamp", Of(Member::EventTime), "When the request was completed, in UTC, as written in the record.").with(&["hidden"]),
+    field("ct.time", "Timestamp", First(&[Member::EventTime, Member::WindowStart]), "When the request was completed, in UTC, as written in the record.").with(&["hidden"]),
     field("ct.src", "AWS Service", Of(Member::EventSource), "The AWS service that the request was made to, such as s3.amazonaws.com."),
     field("ct.shortsrc", "AWS Service", ComputedText(summary::short_source), "The AWS service that the request was made to, without the trailing .amazonaws.com, such as s3."),
     field("ct.name", "Event Name", Of(Member::EventName), "What was asked of the service: the name of the API action, such as GetObject or ConsoleLogin."),
@@ -148,7 +179,7 @@ pub static FIELDS: &[Field] = &[
     field("ct.eventtype", "Event Type", Of(Member::EventType), "What gave rise to the event, such as AwsApiCall, AwsConsoleSignIn or AwsServiceEvent."),
     field("ct.apiversion", "API Version", Of(Member::ApiVersion), "The version of the API that the request was made with."),
     field("ct.resources", "Resources", ComputedText(services::resources), "The resources that the request touched, as JSON objects separated by commas."),
-    field("ct.recipientaccountid", "Recipient Account Id", Of(Member::RecipientAccountId), "The AWS account that received the event; it differs from the user's where access goes across accounts."),
+    field("ct.recipientaccountid", "Recipient Account Id", First(&[Member::RecipientAccountId, Member::AccountId]), "The AWS account that received the event; it differs from the user's where access goes across accounts."),
     field("ct.serviceeventdetails", "Service Event Details", Of(Member::ServiceEventDetails), "What the service did by itself, and the result, for events that no request gave rise to."),
     field("ct.sharedeventid", "Shared Event ID", Of(Member::SharedEventId), "The ID that the events of one action in several accounts have in common."),
     field("ct.vpcendpointid", "VPC Endpoint ID", Of(Member::VpcEndpointId), "The VPC endpoint that the request went through."),
@@ -179,7 +210,110 @@ pub static FIELDS: &[Field] = &[
     field("ecr.imagetag", "Image Tag", Of(Member::RequestImageTag), "The tag of the container image in the request."),
     field("iam.role", "IAM Role", Of(Member::RequestRoleName), "The name of the IAM role in the request."),
     field("iam.policy", "IAM Policy", Of(Member::RequestPolicyName), "The name of the IAM policy in the request."),
+    // Those that the official plugin doesn't have; new ones come last.
+    field("ct.value", "Value", Pointer, "Any value of the event, by JSON pointer (RFC 6901): ct.value[/requestParameters/bucketName], ct.value[/resources/0/ARN]; in names, ~1 stands for / and ~0 for ~. Texts as they are, all else as JSON; null is absent. Without pointer the whole event.").with(&["hidden"]),
+    field("ct.actor", "Actor", ComputedText(identity::actor), "Who made the request, in words, for every event: a user's name, role/session, root, an AWS service, account and its number, anonymous, or unknown."),
+    field("ct.user.accesskeyid", "Access Key ID", Of(Member::IdentityAccessKeyId), "The ID of the access key that the request was signed with: AKIA… are long-term keys, ASIA… temporary ones."),
+    field("ct.user.invokedby", "Invoked By", Of(Member::IdentityInvokedBy), "The AWS service that made the request on behalf of the identity, such as cloudformation.amazonaws.com."),
+    field("ct.user.mfa", "MFA Authenticated", Of(Member::SessionMfa), "true if the session's credentials were obtained with multi-factor authentication."),
+    field("ct.user.sessioncreated", "Session Created", Of(Member::SessionCreated), "When the session's temporary credentials were issued."),
+    field("ct.user.issuer.arn", "Issuer ARN", Of(Member::IssuerArn), "The Amazon Resource Name of the role or user that the session's credentials were obtained from."),
+    field("ct.user.issuer.type", "Issuer Type", Of(Member::IssuerType), "Where the session's credentials came from, such as Role, IAMUser or Root."),
+    field("ct.user.issuer.accountid", "Issuer Account ID", Of(Member::IssuerAccountId), "The AWS account of the role or user that the session's credentials were obtained from."),
+    field("ct.user.issuer.principalid", "Issuer Principal ID", Of(Member::IssuerPrincipalId), "AWS's unique ID of the role or user that the session's credentials were obtained from."),
+    field("ct.user.sourceidentity", "Source Identity", Of(Member::SessionSourceIdentity), "The source identity that was set when the role was assumed; it stays the same from role to role."),
+    field("ct.user.federatedprovider", "Federated Provider", Of(Member::FederatedProvider), "The identity provider that vouched for a session of web identity federation, such as an OIDC provider's ARN."),
+    field("ct.user.identityprovider", "Identity Provider", Of(Member::IdentityProvider), "The external identity provider of a user from SAML or web identity federation."),
+    field("ct.user.onbehalfof.userid", "On Behalf Of User ID", Of(Member::OnBehalfOfUserId), "The ID of the IAM Identity Center user for whom the request was made."),
+    field("ct.user.onbehalfof.store", "On Behalf Of Identity Store", Of(Member::OnBehalfOfStore), "The ARN of the IAM Identity Center identity store of the user for whom the request was made."),
+    field("ct.user.credentialid", "Credential ID", Of(Member::IdentityCredentialId), "The ID of the bearer token that the request was made with; of IAM Identity Center users only."),
+    field("ct.user.inscopeof", "In Scope Of", Of(Member::IdentityInScopeOf), "The AWS resource, such as a Lambda function, that the credentials were issued to, as JSON."),
+    field("ct.user.assumedroot", "Assumed Root", Of(Member::SessionAssumedRoot), "true if the session has the root user's permissions for a task in a member account (AssumeRoot)."),
+    field("ct.version", "Event Version", Of(Member::EventVersion), "The version of the record's format, such as 1.11."),
+    field("ct.console", "Console", Flag(outcome::console), "true if a person used the AWS Management Console: the session, the event's type or the user agent says so. Otherwise false."),
+    field("ct.mfaused", "MFA Used", ComputedText(outcome::mfa_used), "true or false: whether the sign-in, or else the session, was with multi-factor authentication; absent where the event doesn't tell."),
+    field("ct.failed", "Failed", Flag(outcome::failed), "true if the request was refused or the sign-in failed, with or without an error code. Otherwise false."),
+    field("ct.vpcendpointaccountid", "VPC Endpoint Account ID", Of(Member::VpcEndpointAccountId), "The AWS account that owns the VPC endpoint that the request went through."),
+    field("ct.resource.arns", "Resource ARNs", ComputedText(joined::resource_arns), "The ARNs of the resources that the request touched, separated by commas."),
+    field("ct.resource.types", "Resource Types", ComputedText(joined::resource_types), "The types of the resources that the request touched, such as AWS::S3::Object, each once, separated by commas."),
+    field("ct.resource.accounts", "Resource Accounts", ComputedText(joined::resource_accounts), "The AWS accounts that own the resources that the request touched, each once, separated by commas."),
+    field("ct.tlsdetails.keyexchange", "TLS Key Exchange", Of(Member::TlsKeyExchange), "The key exchange of the TLS connection, such as X25519MLKEM768, which withstands quantum computers."),
+    field("ct.eventcontext", "Event Context", Of(Member::EventContext), "What CloudTrail was told to add to the event: tags of resources and principals, condition keys of the request, as JSON."),
+    field("ct.insight.state", "Insight State", Of(Member::InsightState), "Start or End of the unusual activity that CloudTrail Insights has noticed."),
+    field("ct.insight.type", "Insight Type", Of(Member::InsightType), "What is unusual: ApiCallRateInsight or ApiErrorRateInsight."),
+    field("ct.insight.source", "Insight Source", Of(Member::InsightEventSource), "The AWS service of the unusual activity, such as ec2.amazonaws.com."),
+    field("ct.insight.name", "Insight Name", Of(Member::InsightEventName), "The API action of the unusual activity, such as RunInstances."),
+    field("ct.insight.error", "Insight Error", Of(Member::InsightErrorCode), "The error code whose rate is unusual."),
+    field("ct.insight.baseline", "Insight Baseline", Of(Member::BaselineAverage), "How many calls or errors a minute are usual."),
+    field("ct.insight.value", "Insight Value", Of(Member::InsightAverage), "How many calls or errors a minute there were."),
+    field("ct.aggregate.dimension", "Aggregate Dimension", Of(Member::DimensionName), "What an aggregated event counts by: eventName, resourceARN or userIdentity."),
+    field("ct.aggregate.names", "Aggregate Names", ComputedText(joined::aggregate_names), "The API actions, resources or users that an aggregated event is about, separated by commas."),
+    field("ct.aggregate.count", "Aggregate Count", ComputedNumber(joined::aggregate_count), "How many events an aggregated event stands for."),
+    field("ct.aggregate.type", "Aggregation Type", Of(Member::DimensionAggregationType), "How an aggregated event was made of others, such as Count."),
+    field("ct.aggregate.start", "Aggregate Start", Of(Member::WindowStart), "The beginning of the time that an aggregated event sums up, which is the event's own time."),
+    field("ct.aggregate.end", "Aggregate End", Of(Member::WindowEnd), "The end of the time that an aggregated event sums up."),
+    field("ct.aggregate.window", "Aggregate Window", Of(Member::WindowSize), "How long the time is that an aggregated event sums up, such as PT5M for five minutes."),
+    field("ct.aggregate.details", "Aggregate Details", Of(Member::SummaryDetails), "What else an aggregated event counts, by resource, user, address and the like, as JSON."),
+    field("ct.tags", "Tags", ComputedText(services::tags), "The tags that the request sets, as key=value, separated by commas."),
+    field("iam.policyarn", "IAM Policy ARN", Of(Member::RequestPolicyArn), "The ARN of the IAM policy in the request, such as that of AdministratorAccess."),
+    field("iam.policydocument", "IAM Policy Document", First(&[Member::RequestPolicyDocument, Member::RequestAssumeRolePolicyDocument]), "The IAM policy in the request, as JSON: of a role, a user or a group, or who may assume a role."),
+    field("iam.accesskeyid", "IAM Access Key ID", First(&[Member::RequestAccessKeyId, Member::NewAccessKeyId]), "The access key that the request is about, or that it has made; ct.user.accesskeyid is the one that it was signed with."),
+    field("iam.rolearn", "IAM Role ARN", First(&[Member::RequestRoleArn, Member::RequestRole]), "The ARN of the role in the request: the role to assume, or the one that a function or service gets."),
+    field("iam.instanceprofile", "IAM Instance Profile", Of(Member::RequestInstanceProfileName), "The name of the instance profile in the request."),
+    field("iam.samlproviderarn", "SAML Provider ARN", First(&[Member::RequestSamlProviderArn, Member::SamlProviderArn]), "The ARN of the SAML identity provider in the request or of the sign-in."),
+    field("sts.sessionname", "STS Session Name", Of(Member::RequestRoleSessionName), "The name that the session of the assumed role is to have."),
+    field("sts.accesskeyid", "STS Access Key ID", Of(Member::CredentialsAccessKeyId), "The temporary access key that was given out; what the session does next has it as ct.user.accesskeyid."),
+    field("signin.result", "Sign-in Result", First(&[Member::ResponseConsoleLogin, Member::ResponseCheckMfa, Member::ResponsePasswordUpdated, Member::ResponseSwitchRole]), "Success or Failure of a sign-in to the console, a check of MFA, a new password or a switch of roles."),
+    field("signin.loginto", "Sign-in To", Of(Member::LoginTo), "The page of the console that the sign-in was for."),
+    field("ec2.instanceid", "Instance ID", Joined(&[all(Member::RequestInstanceId), below(Member::RequestInstancesSet, &["items", "instanceId"]), all(Member::RequestInstanceIds), below(Member::ResponseInstancesSet, &["items", "instanceId"])]), "The EC2 instances of the request or the response, separated by commas."),
+    field("ec2.instancetype", "Instance Type", ComputedText(services::instance_type), "The type of the EC2 instances in the request, such as t3.micro."),
+    field("ec2.attribute", "Attribute", First(&[Member::RequestAttribute, Member::RequestAttributeType]), "The attribute that is read or changed, such as an instance's userData or an image's launchPermission."),
+    field("ec2.vpcid", "VPC ID", Of(Member::RequestVpcId), "The ID of the VPC in the request."),
+    field("ec2.groupid", "Security Group ID", Joined(&[all(Member::RequestGroupId), below(Member::RequestGroupSet, &["items", "groupId"]), below(Member::RequestModifySecurityGroupRules, &["GroupId"]), all(Member::ResponseGroupId)]), "The security groups of the request, or the one that it has made, separated by commas."),
+    field("ec2.cidrs", "CIDRs", Joined(&[below(Member::RequestIpPermissions, &["items", "ipRanges", "items", "cidrIp"]), below(Member::RequestIpPermissions, &["items", "ipv6Ranges", "items", "cidrIpv6"]), all(Member::RequestCidrIp), below(Member::RequestModifySecurityGroupRules, &["SecurityGroupRule", "SecurityGroupRule", "CidrIpv4"]), below(Member::RequestModifySecurityGroupRules, &["SecurityGroupRule", "SecurityGroupRule", "CidrIpv6"]), all(Member::RequestCidrBlock), all(Member::RequestIpv6CidrBlock), all(Member::RequestDestinationCidrBlock), all(Member::RequestDestinationIpv6CidrBlock)]), "The address ranges in the request, of a security group's rules, a network ACL, a route, a VPC or a subnet, such as 0.0.0.0/0, separated by commas."),
+    field("ec2.ports", "Ports", ComputedText(services::ports), "The ports that the rules in the request open or close: 22, 8000-8080 or all, separated by commas."),
+    field("ec2.rules", "Security Group Rules", ComputedText(services::security_group_rules), "The rules of a security group in the request, such as tcp 22 0.0.0.0/0, separated by commas."),
+    field("ec2.ruleaction", "ACL Rule Action", Of(Member::RequestRuleAction), "What a network ACL's entry does: allow or deny."),
+    field("ec2.sharedwith", "Shared With", Joined(&[below(Member::RequestCreateVolumePermission, &["add", "items", "userId"]), below(Member::RequestCreateVolumePermission, &["add", "items", "group"]), below(Member::RequestLaunchPermission, &["add", "items", "userId"]), below(Member::RequestLaunchPermission, &["add", "items", "group"]), below(Member::RequestLaunchPermission, &["add", "items", "organizationArn"]), below(Member::RequestLaunchPermission, &["add", "items", "organizationalUnitArn"])]), "Whom the request shares a snapshot or an image (AMI) with: accounts, organizations, or all, separated by commas."),
+    field("ec2.snapshotid", "Snapshot ID", First(&[Member::RequestSnapshotId, Member::ResponseSnapshotId]), "The ID of the EBS snapshot in the request, or the one that it has made."),
+    field("ec2.volumeid", "Volume ID", First(&[Member::RequestVolumeId, Member::ResponseVolumeId]), "The ID of the EBS volume in the request, or the one that it has made."),
+    field("ec2.keyname", "Key Pair Name", Of(Member::RequestKeyName), "The name of the key pair in the request."),
+    field("ec2.httptokens", "IMDS Tokens", Joined(&[below(Member::RequestModifyMetadataOptions, &["HttpTokens"]), below(Member::RequestMetadataOptions, &["httpTokens"])]), "Whether the instance metadata service (IMDS) asks for tokens: optional or required."),
+    field("s3.acl", "Canned ACL", Joined(&[all(Member::RequestAcl)]), "The canned ACL that a bucket or object gets, such as public-read."),
+    field("s3.grants", "ACL Grants", ComputedText(services::grants), "The grants of the ACL in the request, as permission and grantee, such as READ http://acs.amazonaws.com/groups/global/AllUsers, separated by commas."),
+    field("s3.bucketpolicy", "Bucket Policy", Of(Member::RequestBucketPolicy), "The bucket policy in the request, as JSON."),
+    field("s3.publicaccessblock", "Public Access Block", Of(Member::RequestPublicAccessBlock), "Which public access the request blocks, as JSON."),
+    field("s3.versioning", "Versioning", Joined(&[below(Member::RequestVersioning, &["Status"])]), "The versioning that a bucket gets: Enabled or Suspended."),
+    field("s3.mfadelete", "MFA Delete", Joined(&[below(Member::RequestVersioning, &["MfaDelete"])]), "Whether deleting versions of a bucket's objects is to need MFA: Enabled or Disabled."),
+    field("s3.lifecycle", "Lifecycle", Of(Member::RequestLifecycle), "The lifecycle rules that a bucket gets, as JSON; they may delete its objects."),
+    field("s3.ssecustomeralgorithm", "SSE-C Algorithm", Of(Member::RequestCustomerAlgorithm), "The algorithm, where an object is encrypted with a key of the caller's own, which ransomware does."),
+    field("kms.keyid", "KMS Key ID", First(&[Member::RequestKeyId, Member::RequestKmsKeyId, Member::RequestKmsKeyIdOfDatabase, Member::RequestKmsKeyIdOfObject, Member::ResponseKeyId]), "The KMS key in the request: its ID, ARN or alias."),
+    field("secretsmanager.secretid", "Secret ID", Of(Member::RequestSecretId), "The name or ARN of the secret in the request."),
+    field("ssm.parameters", "SSM Parameters", ComputedText(services::ssm_parameters), "The names of the Systems Manager parameters in the request, separated by commas."),
+    field("ssm.withdecryption", "SSM With Decryption", Of(Member::RequestWithDecryption), "true if Systems Manager parameters are to be given decrypted."),
+    field("lambda.functionarn", "Lambda Function ARN", Of(Member::ResponseFunctionArn), "The ARN of the Lambda function in the response."),
+    field("lambda.layers", "Lambda Layers", Joined(&[all(Member::RequestLayers), below(Member::ResponseLayers, &["arn"])]), "The ARNs of the layers that a Lambda function gets, separated by commas."),
+    field("lambda.principal", "Lambda Principal", Of(Member::RequestPrincipal), "Who is to be allowed to invoke a Lambda function: a service, an account, or * for everybody."),
+    field("cloudtrail.trail", "Trail", ComputedText(services::trail), "The trail that a request to CloudTrail is about: its name or ARN."),
+    field("cloudtrail.eventselectors", "Event Selectors", First(&[Member::RequestEventSelectors, Member::RequestAdvancedEventSelectors]), "Which events a trail is to log, as JSON."),
+    field("rds.instance", "DB Instance", First(&[Member::RequestDbInstanceIdentifier, Member::ResponseDbInstanceIdentifier]), "The identifier of the database instance in the request or the response."),
+    field("rds.cluster", "DB Cluster", Of(Member::RequestDbClusterIdentifier), "The identifier of the database cluster in the request."),
+    field("rds.snapshot", "DB Snapshot", First(&[Member::RequestDbSnapshotIdentifier, Member::RequestDbClusterSnapshotIdentifier]), "The identifier of the database snapshot in the request."),
+    field("rds.attribute", "DB Snapshot Attribute", Of(Member::RequestAttributeName), "The attribute of a database snapshot that is changed: restore is who may restore it."),
+    field("rds.sharedwith", "DB Snapshot Shared With", Joined(&[all(Member::RequestValuesToAdd)]), "The accounts that a database snapshot is shared with, or all, separated by commas."),
+    field("rds.publiclyaccessible", "DB Publicly Accessible", First(&[Member::RequestPubliclyAccessible, Member::ResponsePubliclyAccessible]), "true if a database instance is to be reachable from the internet."),
+    field("rds.deletionprotection", "DB Deletion Protection", Of(Member::RequestDeletionProtection), "false if a database is no longer to be protected from deletion."),
+    field("rds.masteruserpassword", "DB Master User Password", First(&[Member::RequestMasterUserPassword, Member::PendingMasterUserPassword]), "There, as asterisks or the like, if the request sets the password of a database's master user."),
+    field("dynamodb.table", "DynamoDB Table", Of(Member::RequestTableName), "The name or ARN of the table in the request."),
+    field("sns.topicarn", "SNS Topic ARN", Of(Member::RequestTopicArn), "The ARN of the SNS topic in the request."),
+    field("sns.protocol", "SNS Protocol", Of(Member::RequestProtocol), "The protocol of a subscription to an SNS topic, such as email or sms."),
+    field("sqs.queueurl", "SQS Queue URL", Of(Member::RequestQueueUrl), "The URL of the SQS queue in the request."),
+    field("logs.group", "Log Group", Of(Member::RequestLogGroupName), "The name of the CloudWatch log group in the request."),
+    field("guardduty.detectorid", "GuardDuty Detector ID", Of(Member::RequestDetectorId), "The ID of the GuardDuty detector in the request."),
+    field("guardduty.enable", "GuardDuty Enable", Of(Member::RequestEnable), "false if a GuardDuty detector is to be switched off."),
 ];
+
+const _: () = assert!(FIELDS.len() < Given::BITS);
 
 /// The fields as JSON, for `plugin_get_fields`.
 pub fn schema() -> &'static CStr {
@@ -196,6 +330,9 @@ pub fn schema() -> &'static CStr {
             if field.is_list() {
                 json["arg"] = json!({ "isIndex": true, "isRequired": false });
             }
+            if field.is_pointed() {
+                json["arg"] = json!({ "isKey": true, "isRequired": false });
+            }
             json
         };
         let json = FIELDS.iter().map(field).collect::<serde_json::Value>();
@@ -204,19 +341,24 @@ pub fn schema() -> &'static CStr {
     &SCHEMA
 }
 
-/// The fields as a table in Markdown, for the README.
+/// The fields as a table in Markdown, for the README, with a mark at those that the official plugin doesn't have.
 pub fn markdown() -> String {
     let mut table = String::from("| field | type | what it tells | from |\n|---|---|---|---|\n");
-    for field in FIELDS {
-        let kind = match field.is_list() {
-            true => format!("list of {}s, index possible", field.kind()),
-            false => field.kind().to_owned(),
+    for (at, field) in FIELDS.iter().enumerate() {
+        let mark = if at < OFFICIAL { "" } else { "+ " };
+        let kind = match (field.is_list(), field.is_pointed()) {
+            (true, _) => format!("list of {}s, index possible", field.kind()),
+            (_, true) => format!("{}, JSON pointer possible", field.kind()),
+            _ => field.kind().to_owned(),
         };
-        let from = field
-            .path()
-            .map_or_else(|| "computed".to_owned(), |path| format!("`{path}`"));
+        let paths = field.paths().into_iter().map(|path| format!("`{path}`"));
+        let or = if field.is_joined() { ", " } else { ", else " };
+        let from = match paths.collect::<Vec<_>>().join(or) {
+            none if none.is_empty() => "computed".to_owned(),
+            paths => paths,
+        };
         table += &format!(
-            "| `{}` | {kind} | {} | {from} |\n",
+            "| {mark}`{}` | {kind} | {} | {from} |\n",
             field.name, field.description
         );
     }
@@ -234,8 +376,8 @@ pub struct Extractor {
     id: Option<([u8; UUID], usize)>,
     /// The last event's bytes, once a host has asked for more of it than its ID can vouch for.
     bytes: Vec<u8>,
-    /// The fields given since all bytes were compared, as bits.
-    given: u128,
+    /// What was given since all bytes were compared.
+    given: Given,
 }
 
 impl Extractor {
@@ -249,22 +391,24 @@ impl Extractor {
     /// To compare all bytes takes longer than to extract a field. A host asks for each field of an
     /// event once, so while it goes on to others the ID will do. If it asks again, that may be for
     /// another event in the same place, and all bytes count.
-    fn record<'a>(&'a mut self, number: u64, payload: &'a [u8], fields: u128) -> Record<'a> {
+    fn record<'a>(&'a mut self, number: u64, payload: &'a [u8], asked: Asked) -> Record<'a> {
         let event = (number, payload.as_ptr().addr(), payload.len());
         let again = self.event == event;
         if again {
-            let first = self.given & fields == 0;
+            let first = self.given.add(asked);
             let same_id = || {
                 let (id, at) = self.id.as_ref()?;
                 Some(is_same_id(id, payload.get(*at..)?.first_chunk()?))
             };
             if first && same_id() == Some(true) || self.bytes == payload {
-                self.given = if first { self.given | fields } else { fields };
+                if !first {
+                    self.given.start(asked);
+                }
                 return Record::again(payload, &mut self.index);
             }
         }
         self.event = event;
-        self.given = fields;
+        self.given.start(asked);
         self.bytes.clear();
         if again {
             self.bytes.extend_from_slice(payload);
@@ -289,11 +433,7 @@ impl Extractor {
         offsets: Option<&mut ss_plugin_extract_value_offsets>,
         storage: &Bump,
     ) -> anyhow::Result<()> {
-        // Of a field ID too large, which is an error below, any bit will do.
-        let asked = fields
-            .iter()
-            .fold(0, |asked, field| asked | 1u128.wrapping_shl(field.field_id));
-        let mut record = self.record(event_number, payload, asked);
+        let mut record = self.record(event_number, payload, asked(fields));
         let mut places = offsets.map(|offsets| {
             let starts = storage.alloc_slice_fill_copy(fields.len(), 0u32);
             let lengths = storage.alloc_slice_fill_copy(fields.len(), 0u32);
@@ -318,39 +458,67 @@ impl Extractor {
 
     /// The event in one line.
     pub fn event_string(&mut self, payload: &[u8]) -> CString {
-        CString::new(summary::event(&mut self.record(self.event.0, payload, !0)))
-            .unwrap_or_default()
+        CString::new(summary::event(&mut self.record(
+            self.event.0,
+            payload,
+            None,
+        )))
+        .unwrap_or_default()
     }
 }
 
 impl Field {
     /// Writes the value into `request`, and returns its place in the record.
+    // Inlined, as is all that it does for a single member: that is what most fields show.
+    #[inline(always)]
     fn extract(
         &self,
         record: &mut Record<'_>,
         request: &mut ss_plugin_extract_field,
         storage: &Bump,
     ) -> anyhow::Result<Range<usize>> {
-        let has_index = request.arg_present != 0;
+        match self.source {
+            Of(member) if request.arg_present == 0 => {
+                Ok(put_value(request, record.get(member), storage))
+            }
+            _ => self.extract_other(record, request, storage),
+        }
+    }
+
+    #[inline(never)]
+    fn extract_other(
+        &self,
+        record: &mut Record<'_>,
+        request: &mut ss_plugin_extract_field,
+        storage: &Bump,
+    ) -> anyhow::Result<Range<usize>> {
+        let has_argument = request.arg_present != 0;
         ensure!(
-            self.is_list() || !has_index,
+            self.is_list() || self.is_pointed() || !has_argument,
             "the field {} takes no argument",
             self.name
         );
         let text = match self.source {
-            Of(member) => {
-                let value = record.get(member);
-                if let Some(value) = value
-                    && let Some(string) = value.plain_string()
-                {
-                    // In one go with its quote, which makes room for the NUL.
-                    let string = storage.alloc_slice_copy(string);
-                    string[string.len() - 1] = 0;
-                    request.res.str_ = storage.alloc(string.as_ptr().cast());
-                    request.res_len = 1;
-                    return Ok(value.range());
+            Of(member) => text_of(record, member),
+            First(members) => {
+                let mut values = members.iter().filter_map(|&member| record.get(member));
+                let value = values.find(|value| !value.is_null());
+                return Ok(put_value(request, value, storage));
+            }
+            Joined(paths) => joined::joined(&mut |each| {
+                for path in paths {
+                    path.each(record, each);
                 }
-                value.and_then(|value| Some((value.text()?, value.range())))
+            }),
+            Pointer => {
+                let value = if has_argument && !request.arg_key.is_null() {
+                    // SAFETY: a C string of the host's.
+                    let pointer = unsafe { CStr::from_ptr(request.arg_key) };
+                    record.pointer(pointer.to_bytes())
+                } else {
+                    record.whole()
+                };
+                return Ok(put_value(request, value, storage));
             }
             Json(member) => record
                 .get(member)
@@ -362,12 +530,18 @@ impl Field {
                     .and_then(|value| Some((value.number()?, value.range())));
                 return Ok(put_number(request, number, storage));
             }
+            Flag(flag) => {
+                let text = if flag(record) { c"true" } else { c"false" };
+                request.res.str_ = storage.alloc(text.as_ptr());
+                request.res_len = 1;
+                return Ok(COMPUTED);
+            }
             ComputedNumber(number) => {
                 let number = number(record).map(|number| (number, COMPUTED));
                 return Ok(put_number(request, number, storage));
             }
             List(texts) => {
-                let texts = texts(record, has_index.then_some(request.arg_index));
+                let texts = texts(record, has_argument.then_some(request.arg_index));
                 let strings = storage
                     .alloc_slice_fill_iter(texts.iter().map(|(text, _)| c_string(text, storage)));
                 request.res.str_ = strings.as_mut_ptr();
@@ -375,14 +549,46 @@ impl Field {
                 return Ok(texts.first().map_or(COMPUTED, |(_, range)| range.clone()));
             }
         };
-        request.res_len = u64::from(text.is_some());
-        let Some((text, range)) = text else {
-            request.res.str_ = std::ptr::null_mut();
-            return Ok(COMPUTED);
-        };
-        request.res.str_ = storage.alloc(c_string(&text, storage));
-        Ok(range)
+        Ok(put_text(request, text, storage))
     }
+}
+
+/// Writes a value's text into `request`, and returns its place.
+#[inline(always)]
+fn put_value(
+    request: &mut ss_plugin_extract_field,
+    value: Option<Value<'_>>,
+    storage: &Bump,
+) -> Range<usize> {
+    let Some(value) = value else {
+        request.res_len = 0;
+        request.res.str_ = std::ptr::null_mut();
+        return COMPUTED;
+    };
+    let Some(string) = value.plain_string() else {
+        return put_text(request, text_at(value), storage);
+    };
+    // In one go with its quote, which makes room for the NUL.
+    let string = storage.alloc_slice_copy(string);
+    string[string.len() - 1] = 0;
+    request.res.str_ = storage.alloc(string.as_ptr().cast());
+    request.res_len = 1;
+    value.range()
+}
+
+#[inline(never)]
+fn put_text(
+    request: &mut ss_plugin_extract_field,
+    text: Option<Text<'_>>,
+    storage: &Bump,
+) -> Range<usize> {
+    request.res_len = u64::from(text.is_some());
+    let Some((text, range)) = text else {
+        request.res.str_ = std::ptr::null_mut();
+        return COMPUTED;
+    };
+    request.res.str_ = storage.alloc(c_string(&text, storage));
+    range
 }
 
 fn put_number(
@@ -420,7 +626,11 @@ fn is_same_id(one: &[u8; UUID], other: &[u8; UUID]) -> bool {
 
 /// A member's text and place.
 fn text_of<'a>(record: &mut Record<'a>, member: Member) -> Option<Text<'a>> {
-    let value = record.get(member)?;
+    text_at(record.get(member)?)
+}
+
+/// A value's text and place.
+fn text_at(value: Value<'_>) -> Option<Text<'_>> {
     Some((value.text()?, value.range()))
 }
 
@@ -734,7 +944,8 @@ mod tests {
     #[test]
     fn hosts_can_show_the_table() {
         let schema: serde_json::Value = serde_json::from_slice(schema().to_bytes()).expect("JSON");
-        assert_eq!(schema.as_array().map(Vec::len), Some(73));
+        assert_eq!(schema.as_array().map(Vec::len), Some(FIELDS.len()));
+        assert_eq!(FIELDS[OFFICIAL].name, "ct.value");
         for field in FIELDS {
             assert!(
                 field.name.len() < 64 && field.display.len() < 64,

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{COMPUTED, Text};
+use super::joined::{all, each_below, joined_texts};
+use super::{COMPUTED, Text, text_at, text_of};
 use crate::record::{Member, Record, Value};
 
 /// `ct.resources`
@@ -73,6 +74,13 @@ pub(super) fn instance_name<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
         .filter_map(|tag| tag.member("value")?.text())
         .last()?;
     (!name.is_empty()).then_some((name, COMPUTED))
+}
+
+/// `ec2.instancetype`
+pub(super) fn instance_type<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    let kind = record.get(Member::RequestInstanceType)?;
+    // As an attribute of an instance, it is an object.
+    text_at(kind.member("value").unwrap_or(kind))
 }
 
 /// `ec2.imageid`
@@ -148,4 +156,186 @@ pub(super) fn write_public_access_block(record: &mut Record<'_>, info: &mut Vec<
         info.extend_from_slice(&value);
         info.push(b' ');
     }
+}
+
+/// `ct.tags`
+pub(super) fn tags<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    let places: [(Member, &[&str]); 4] = [
+        (Member::RequestTagSpecificationSet, &["tags"]),
+        (Member::RequestTagSet, &[]),
+        (Member::RequestTagging, &["TagSet", "Tag"]),
+        (Member::RequestTags, &[]),
+    ];
+    joined_texts(&mut |each| {
+        for (member, names) in places {
+            let Some(value) = record.get(member) else {
+                continue;
+            };
+            let items = value.member("items").filter(|items| items.is_array());
+            each_below(items.unwrap_or(value), names, &mut |tag| {
+                let key = [("key", "value"), ("Key", "Value"), ("tagKey", "tagValue")]
+                    .into_iter()
+                    .find_map(|(key, value)| Some((tag.member(key)?.text()?, tag.member(value))));
+                match key {
+                    Some((key, value)) => {
+                        let value = value.and_then(Value::text).unwrap_or_default();
+                        each(made([&*key, b"=", &*value].concat()));
+                    }
+                    // An object with a member for each tag.
+                    None => tag.each_member(&mut |key, value| {
+                        let value = value.text().unwrap_or_default();
+                        each(made([&*key, b"=", &*value].concat()));
+                    }),
+                }
+            });
+        }
+    })
+}
+
+fn made<'a>(text: Vec<u8>) -> Option<Text<'a>> {
+    Some((text.into(), COMPUTED))
+}
+
+/// Calls `each` with the permissions of security groups in a request: as lists, as they were once and as they are
+/// modified.
+fn each_permission<'a>(record: &mut Record<'a>, each: &mut dyn FnMut(Value<'a>)) {
+    if let Some(permissions) = record.get(Member::RequestIpPermissions) {
+        each_below(permissions, &["items"], each);
+    }
+    if let Some(request) = record.get(Member::RequestModifySecurityGroupRules) {
+        each_below(request, &["SecurityGroupRule", "SecurityGroupRule"], each);
+    }
+    if record.get(Member::RequestCidrIp).is_some()
+        && let Some(request) = record.get(Member::RequestParameters)
+    {
+        each(request);
+    }
+}
+
+/// The ports of a permission: `22`, `8000-8080` or `all`.
+fn ports_of(from: Option<Value<'_>>, to: Option<Value<'_>>) -> Vec<u8> {
+    let text = |value: Option<Value<'_>>| {
+        let text = value.and_then(Value::text)?;
+        (*text != *b"-1").then(|| text.into_owned())
+    };
+    match (text(from), text(to)) {
+        (Some(from), Some(to)) if from != to => [&*from, b"-", &*to].concat(),
+        (Some(port), _) | (None, Some(port)) => port,
+        (None, None) => b"all".into(),
+    }
+}
+
+fn either<'a>(value: Value<'a>, one: &str, other: &str) -> Option<Value<'a>> {
+    value.member(one).or_else(|| value.member(other))
+}
+
+/// The protocol of a permission and its ports, `all` if it has any protocol.
+fn protocol_and_ports(permission: Value<'_>) -> (Cow<'_, [u8]>, Vec<u8>) {
+    let protocol = either(permission, "ipProtocol", "IpProtocol").and_then(Value::text);
+    match protocol {
+        Some(protocol) if *protocol != *b"-1" => {
+            let from = either(permission, "fromPort", "FromPort");
+            let to = either(permission, "toPort", "ToPort");
+            (protocol, ports_of(from, to))
+        }
+        _ => (Cow::Borrowed(b"all"), b"all".into()),
+    }
+}
+
+/// `ec2.ports`
+pub(super) fn ports<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    joined_texts(&mut |each| {
+        each_permission(record, &mut |permission| {
+            each(made(protocol_and_ports(permission).1));
+        });
+        // Of a network ACL.
+        if let Some(range) = record.get(Member::RequestPortRange) {
+            each(made(ports_of(range.member("from"), range.member("to"))));
+        }
+    })
+}
+
+/// `ec2.rules`
+pub(super) fn security_group_rules<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    const PEERS: [&[&str]; 9] = [
+        &["ipRanges", "items", "cidrIp"],
+        &["ipv6Ranges", "items", "cidrIpv6"],
+        &["groups", "items", "groupId"],
+        &["prefixListIds", "items", "prefixListId"],
+        &["cidrIp"],
+        &["CidrIpv4"],
+        &["CidrIpv6"],
+        &["ReferencedGroupId"],
+        &["PrefixListId"],
+    ];
+    joined_texts(&mut |each| {
+        each_permission(record, &mut |permission| {
+            let (protocol, ports) = protocol_and_ports(permission);
+            let what = match &*protocol {
+                b"all" => ports,
+                protocol => [protocol, b" ", &*ports].concat(),
+            };
+            for names in PEERS {
+                each_below(permission, names, &mut |peer| {
+                    if let Some(peer) = peer.text() {
+                        each(made([&*what, b" ", &*peer].concat()));
+                    }
+                });
+            }
+        });
+    })
+}
+
+/// `s3.grants`
+pub(super) fn grants<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    let policy = record.get(Member::RequestAccessControlPolicy)?;
+    joined_texts(&mut |each| {
+        each_below(policy, &["AccessControlList", "Grant"], &mut |grant| {
+            let permission = grant.member("Permission").and_then(Value::text);
+            let grantee = grant.member("Grantee").and_then(|grantee| {
+                ["URI", "EmailAddress", "ID"]
+                    .into_iter()
+                    .find_map(|name| grantee.member(name)?.text())
+            });
+            if let (Some(permission), Some(grantee)) = (permission, grantee) {
+                each(made([&*permission, b" ", &*grantee].concat()));
+            }
+        });
+    })
+}
+
+/// Whether the request was made to this service.
+fn is_to(record: &mut Record<'_>, service: &[u8]) -> bool {
+    record.text(Member::EventSource).as_deref() == Some(service)
+}
+
+/// `ssm.parameters`
+pub(super) fn ssm_parameters<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    if !is_to(record, b"ssm.amazonaws.com") {
+        return None;
+    }
+    let parameter = |name: &[u8]| memchr::memmem::find(name, b"Parameter").is_some();
+    if !record
+        .text(Member::EventName)
+        .is_some_and(|name| parameter(&name))
+    {
+        return None;
+    }
+    all(Member::RequestNames)
+        .joined(record)
+        .or_else(|| text_of(record, Member::RequestName))
+}
+
+/// `cloudtrail.trail`
+pub(super) fn trail<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    if !is_to(record, b"cloudtrail.amazonaws.com") {
+        return None;
+    }
+    [
+        Member::RequestName,
+        Member::RequestTrailName,
+        Member::ResponseTrailArn,
+    ]
+    .into_iter()
+    .find_map(|member| text_of(record, member))
 }

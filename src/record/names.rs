@@ -1,7 +1,5 @@
 //! The members of a record that fields are made from, and how their names are looked up.
 
-use std::ops::Range;
-
 /// The objects of a record whose members are known, and these members by name.
 macro_rules! members {
     ($($object:ident $parent:tt { $($member:ident $name:literal,)* })*) => {
@@ -10,20 +8,11 @@ macro_rules! members {
         pub(super) enum Object { $($object,)* }
 
         impl Object {
-            /// The member that holds this object; the record itself is held by none.
-            pub fn holder(self) -> Option<Member> {
-                match self { $(Self::$object => members!(@holder $parent),)* }
-            }
+            const EACH: &[Self] = &[$(Self::$object,)*];
 
-            /// The positions of its members.
-            pub fn members(self) -> Range<usize> {
-                match self {
-                    $(Self::$object => {
-                        const MEMBERS: &[Member] = &[$(Member::$member,)*];
-                        let first = MEMBERS[0] as usize;
-                        first..first + MEMBERS.len()
-                    })*
-                }
+            /// The member that holds this object; the record itself is held by none.
+            pub const fn holder(self) -> Option<Member> {
+                match self { $(Self::$object => members!(@holder $parent),)* }
             }
         }
 
@@ -32,6 +21,9 @@ macro_rules! members {
         pub(crate) enum Member { $($($member,)*)* }
 
         impl Member {
+            /// All of them, in their order.
+            pub(super) const EACH: &[Self] = &[$($(Self::$member,)*)*];
+
             /// What each is a member of, and its name.
             pub(super) const ALL: &[(Object, &str)] = &[$($((Object::$object, $name),)*)*];
         }
@@ -42,6 +34,7 @@ macro_rules! members {
 
 members! {
     Record () {
+        AccountId "accountId",
         Addendum "addendum",
         AdditionalEventData "additionalEventData",
         ApiVersion "apiVersion",
@@ -50,11 +43,15 @@ members! {
         ErrorCode "errorCode",
         ErrorMessage "errorMessage",
         EventCategory "eventCategory",
+        EventContext "eventContext",
         EventId "eventID",
+        EventIdOfAggregate "eventId",
         EventName "eventName",
         EventSource "eventSource",
         EventTime "eventTime",
         EventType "eventType",
+        EventVersion "eventVersion",
+        InsightDetails "insightDetails",
         ManagementEvent "managementEvent",
         ReadOnly "readOnly",
         RecipientAccountId "recipientAccountId",
@@ -66,66 +63,193 @@ members! {
         SessionCredentialFromConsole "sessionCredentialFromConsole",
         SharedEventId "sharedEventID",
         SourceIpAddress "sourceIPAddress",
+        Summary "summary",
+        TimeWindow "timeWindow",
         TlsDetails "tlsDetails",
         UserAgent "userAgent",
         UserIdentity "userIdentity",
+        VpcEndpointAccountId "vpcEndpointAccountId",
         VpcEndpointId "vpcEndpointId",
     }
     UserIdentity (UserIdentity) {
+        IdentityAccessKeyId "accessKeyId",
         IdentityAccountId "accountId",
         IdentityArn "arn",
+        IdentityCredentialId "credentialId",
+        IdentityInScopeOf "inScopeOf",
         IdentityInvokedBy "invokedBy",
+        IdentityOnBehalfOf "onBehalfOf",
         IdentityPrincipalId "principalId",
+        IdentityProvider "identityProvider",
         IdentitySessionContext "sessionContext",
         IdentityType "type",
         IdentityUserName "userName",
     }
+    OnBehalfOf (IdentityOnBehalfOf) {
+        OnBehalfOfStore "identityStoreArn",
+        OnBehalfOfUserId "userId",
+    }
     SessionContext (IdentitySessionContext) {
+        SessionAssumedRoot "assumedRoot",
+        SessionAttributes "attributes",
         SessionIssuer "sessionIssuer",
+        SessionSourceIdentity "sourceIdentity",
+        SessionWebIdFederation "webIdFederationData",
+    }
+    SessionAttributes (SessionAttributes) {
+        SessionCreated "creationDate",
+        SessionMfa "mfaAuthenticated",
     }
     SessionIssuer (SessionIssuer) {
+        IssuerAccountId "accountId",
+        IssuerArn "arn",
+        IssuerPrincipalId "principalId",
+        IssuerType "type",
         IssuerUserName "userName",
     }
+    WebIdFederation (SessionWebIdFederation) {
+        FederatedProvider "federatedProvider",
+    }
     RequestParameters (RequestParameters) {
+        RequestAccessControlPolicy "AccessControlPolicy",
+        RequestAccessKeyId "accessKeyId",
+        RequestAcl "x-amz-acl",
+        RequestAdvancedEventSelectors "advancedEventSelectors",
+        RequestAssumeRolePolicyDocument "assumeRolePolicyDocument",
+        RequestAttribute "attribute",
+        RequestAttributeName "attributeName",
+        RequestAttributeType "attributeType",
         RequestAvailabilityZone "availabilityZone",
         RequestBucketName "bucketName",
+        RequestBucketPolicy "bucketPolicy",
+        RequestCidrBlock "cidrBlock",
+        RequestCidrIp "cidrIp",
         RequestCluster "cluster",
+        RequestCreateVolumePermission "createVolumePermission",
+        RequestCustomerAlgorithm "x-amz-server-side-encryption-customer-algorithm",
+        RequestDbClusterIdentifier "dBClusterIdentifier",
+        RequestDbClusterSnapshotIdentifier "dBClusterSnapshotIdentifier",
+        RequestDbInstanceIdentifier "dBInstanceIdentifier",
+        RequestDbSnapshotIdentifier "dBSnapshotIdentifier",
+        RequestDeletionProtection "deletionProtection",
+        RequestDestinationCidrBlock "destinationCidrBlock",
+        RequestDestinationIpv6CidrBlock "destinationIpv6CidrBlock",
+        RequestDetectorId "detectorId",
         RequestDocumentName "documentName",
+        RequestEnable "enable",
+        RequestEventSelectors "eventSelectors",
         RequestFastLaunchImages "DescribeFastLaunchImagesRequest",
         RequestFunctionName "functionName",
+        RequestGroupId "groupId",
         RequestGroupName "groupName",
+        RequestGroupSet "groupSet",
         RequestHost "Host",
         RequestImageId "imageId",
         RequestImageTag "imageTag",
+        RequestInstanceId "instanceId",
+        RequestInstanceIds "instanceIds",
+        RequestInstanceProfileName "instanceProfileName",
+        RequestInstanceType "instanceType",
+        RequestInstancesSet "instancesSet",
+        RequestIpPermissions "ipPermissions",
+        RequestIpv6CidrBlock "ipv6CidrBlock",
         RequestKey "key",
+        RequestKeyId "keyId",
+        RequestKeyName "keyName",
+        RequestKmsKeyId "kmsKeyId",
+        RequestKmsKeyIdOfDatabase "kMSKeyId",
+        RequestKmsKeyIdOfObject "x-amz-server-side-encryption-aws-kms-key-id",
+        RequestLaunchPermission "launchPermission",
         RequestLaunchSpecification "launchSpecification",
+        RequestLayers "layers",
+        RequestLifecycle "LifecycleConfiguration",
+        RequestLogGroupName "logGroupName",
+        RequestMasterUserPassword "masterUserPassword",
+        RequestMetadataOptions "metadataOptions",
+        RequestModifyMetadataOptions "ModifyInstanceMetadataOptionsRequest",
+        RequestModifySecurityGroupRules "ModifySecurityGroupRulesRequest",
         RequestName "name",
+        RequestNames "names",
         RequestPolicy "policy",
+        RequestPolicyArn "policyArn",
+        RequestPolicyDocument "policyDocument",
         RequestPolicyName "policyName",
+        RequestPortRange "portRange",
+        RequestPrincipal "principal",
+        RequestProtocol "protocol",
         RequestPublicAccessBlock "PublicAccessBlockConfiguration",
+        RequestPubliclyAccessible "publiclyAccessible",
+        RequestQueueUrl "queueUrl",
         RequestReason "reason",
         RequestRepositoryName "repositoryName",
+        RequestRole "role",
+        RequestRoleArn "roleArn",
         RequestRoleName "roleName",
+        RequestRoleSessionName "roleSessionName",
+        RequestRuleAction "ruleAction",
+        RequestSamlProviderArn "sAMLProviderArn",
+        RequestSecretId "secretId",
         RequestSerialNumber "serialNumber",
         RequestServiceName "serviceName",
+        RequestSnapshotId "snapshotId",
         RequestSubnetId "subnetId",
+        RequestTableName "tableName",
+        RequestTagSet "tagSet",
         RequestTagSpecificationSet "tagSpecificationSet",
+        RequestTagging "Tagging",
+        RequestTags "tags",
         RequestTarget "target",
         RequestTaskDefinition "taskDefinition",
+        RequestTopicArn "topicArn",
+        RequestTrailName "trailName",
         RequestUserName "userName",
+        RequestValuesToAdd "valuesToAdd",
+        RequestVersioning "VersioningConfiguration",
+        RequestVolumeId "volumeId",
+        RequestVpcId "vpcId",
+        RequestWithDecryption "withDecryption",
     }
     ResponseElements (ResponseElements) {
+        ResponseAccessKey "accessKey",
+        ResponseCheckMfa "CheckMfa",
+        ResponseConsoleLogin "ConsoleLogin",
+        ResponseCredentials "credentials",
+        ResponseDbInstanceIdentifier "dBInstanceIdentifier",
+        ResponseFunctionArn "functionArn",
+        ResponseGroupId "groupId",
         ResponseInstancesSet "instancesSet",
+        ResponseKeyId "keyId",
+        ResponseLayers "layers",
+        ResponsePasswordUpdated "PasswordUpdated",
+        ResponsePendingModifiedValues "pendingModifiedValues",
+        ResponsePubliclyAccessible "publiclyAccessible",
         ResponseReservationId "reservationId",
+        ResponseSnapshotId "snapshotId",
         ResponseSubnetId "subnetId",
+        ResponseSwitchRole "SwitchRole",
+        ResponseTrailArn "trailARN",
+        ResponseVolumeId "volumeId",
+    }
+    AccessKey (ResponseAccessKey) {
+        NewAccessKeyId "accessKeyId",
+    }
+    Credentials (ResponseCredentials) {
+        CredentialsAccessKeyId "accessKeyId",
+    }
+    PendingModifiedValues (ResponsePendingModifiedValues) {
+        PendingMasterUserPassword "masterUserPassword",
     }
     AdditionalEventData (AdditionalEventData) {
         BytesTransferredIn "bytesTransferredIn",
         BytesTransferredOut "bytesTransferredOut",
+        LoginTo "LoginTo",
+        MfaUsed "MFAUsed",
+        SamlProviderArn "SamlProviderArn",
     }
     TlsDetails (TlsDetails) {
         TlsCipherSuite "cipherSuite",
         TlsClientProvidedHostHeader "clientProvidedHostHeader",
+        TlsKeyExchange "keyExchange",
         TlsVersion "tlsVersion",
     }
     Addendum (Addendum) {
@@ -134,11 +258,46 @@ members! {
         AddendumReason "reason",
         AddendumUpdatedFields "updatedFields",
     }
+    Insight (InsightDetails) {
+        InsightContext "insightContext",
+        InsightErrorCode "errorCode",
+        InsightEventName "eventName",
+        InsightEventSource "eventSource",
+        InsightState "state",
+        InsightType "insightType",
+    }
+    InsightContext (InsightContext) {
+        InsightStatistics "statistics",
+    }
+    InsightStatistics (InsightStatistics) {
+        InsightBaseline "baseline",
+        InsightInsight "insight",
+    }
+    InsightBaseline (InsightBaseline) {
+        BaselineAverage "average",
+    }
+    InsightInsight (InsightInsight) {
+        InsightAverage "average",
+    }
+    TimeWindow (TimeWindow) {
+        WindowEnd "windowEnd",
+        WindowSize "windowSize",
+        WindowStart "windowStart",
+    }
+    Summary (Summary) {
+        SummaryDetails "details",
+        SummaryPrimaryDimension "primaryDimension",
+    }
+    PrimaryDimension (SummaryPrimaryDimension) {
+        DimensionAggregationType "aggregationType",
+        DimensionName "dimension",
+        DimensionStatistics "statistics",
+    }
 }
 
 impl Object {
     /// A bit of its own.
-    pub fn bit(self) -> u16 {
+    pub fn bit(self) -> u32 {
         1 << self as u16
     }
 }
@@ -148,6 +307,11 @@ impl Member {
     #[inline]
     pub(super) fn object(self) -> Object {
         Self::ALL[self as usize].0
+    }
+
+    /// The object that this member holds, if members of it are known.
+    pub(super) fn held(self) -> Option<Object> {
+        HELD[self as usize]
     }
 
     /// The path of names from the record to this member.
@@ -183,6 +347,19 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
         }
 }
 
+/// The objects that members hold.
+static HELD: [Option<Object>; Member::ALL.len()] = {
+    let mut held = [None; Member::ALL.len()];
+    let mut at = 0;
+    while at < Object::EACH.len() {
+        if let Some(member) = Object::EACH[at].holder() {
+            held[member as usize] = Some(Object::EACH[at]);
+        }
+        at += 1;
+    }
+    held
+};
+
 /// A perfect hash of the members' names, made at compile time.
 struct Names {
     seed: u64,
@@ -190,8 +367,8 @@ struct Names {
     places: [u8; PLACES],
 }
 
-/// So many for less than a hundred names, that a seed without collisions is soon found.
-const PLACES: usize = 1024;
+/// So many for less than 255 names, that a seed without collisions is soon found.
+const PLACES: usize = 8192;
 static NAMES: Names = Names::new();
 
 impl Names {
@@ -215,15 +392,17 @@ impl Names {
     }
 }
 
-/// Where a name stands in [`Names`]: its length, first character and last four tell all names in one object apart.
+/// Where a name stands in [`Names`]: its length, third character and last four tell all names in one object apart.
 const fn place(object: Object, name: &[u8], seed: u64) -> usize {
-    let (first, last) = match name {
-        [first, .., a, b, c, d] => (*first, u32::from_le_bytes([*a, *b, *c, *d])),
-        [a, .., b, c] => (*a, u16::from_le_bytes([*b, *c]) as u32),
+    let (third, last) = match name {
+        [_, _, third, .., a, b, c, d] => (*third, u32::from_le_bytes([*a, *b, *c, *d])),
+        [_, _, third, .., a, b] | [third, .., a, b] => {
+            (*third, u16::from_le_bytes([*a, *b]) as u32)
+        }
         _ => (0, 0),
     };
     let word = ((object as u64) << 56)
-        ^ ((first as u64) << 48)
+        ^ ((third as u64) << 48)
         ^ ((name.len() as u64) << 32)
         ^ last as u64;
     (word.wrapping_mul(seed) >> (64 - PLACES.ilog2())) as usize
@@ -237,8 +416,9 @@ mod tests {
     fn every_name_is_found_in_its_object_only() {
         for (position, &(object, name)) in Member::ALL.iter().enumerate() {
             assert_eq!(Member::find(object, name.as_bytes()), Some(position));
-            // Of the same length, first and last characters.
-            let similar = format!("{}\u{1}{}", &name[..1], &name[2..]);
+            // Of the same length, third and last characters, or first and last ones.
+            let at = usize::from(name.len() < 5);
+            let similar = format!("{}\u{1}{}", &name[..at], &name[at + 1..]);
             assert_eq!(Member::find(object, similar.as_bytes()), None, "{similar}");
             for &(other, _) in Member::ALL {
                 let known = Member::ALL

@@ -1,5 +1,7 @@
 //! One SIMD pass over a record, and walks along what it has found.
 
+use std::ops::ControlFlow;
+
 use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
 
 use crate::simd::{Masks, Strings};
@@ -92,10 +94,10 @@ pub(super) struct Scanned<'a> {
 
 impl<'a> Scanned<'a> {
     /// Calls `each` with the names, as they stand between their quotes, and values of the object at
-    /// `start`, if it is one.
+    /// `start`, if it is one, until it breaks.
     // No iterator, since what it hands over goes through memory.
     #[inline(always)]
-    pub fn members(self, start: usize, mut each: impl FnMut(&'a [u8], Token)) {
+    pub fn members(self, start: usize, mut each: impl FnMut(&'a [u8], Token) -> ControlFlow<()>) {
         let (mut at, mut before) = (start, b'{');
         while self.bytes.get(at) == Some(&before) {
             let name = self.skip_space(at + 1);
@@ -112,7 +114,9 @@ impl<'a> Scanned<'a> {
             let Some((value, after)) = self.value_from(colon + 1) else {
                 return;
             };
-            each(name, value);
+            if each(name, value).is_break() {
+                return;
+            }
             (at, before) = (after, b',');
         }
     }

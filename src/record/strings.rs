@@ -3,9 +3,14 @@
 use std::borrow::Cow;
 
 /// The text of a JSON string, made fit for a C string.
-pub(super) fn unescape(string: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn unescape(string: &[u8]) -> Cow<'_, [u8]> {
+    printable(text(string))
+}
+
+/// The text of a JSON string.
+pub(crate) fn text(string: &[u8]) -> Cow<'_, [u8]> {
     if !string.contains(&b'\\') {
-        return printable(string.into());
+        return string.into();
     }
     let mut text = Vec::with_capacity(string.len());
     let mut rest = string;
@@ -31,7 +36,7 @@ pub(super) fn unescape(string: &[u8]) -> Cow<'_, [u8]> {
         });
     }
     text.extend_from_slice(rest);
-    printable(text.into())
+    text.into()
 }
 
 /// Takes the rest of a `\u` escape, and the low surrogate after a high one.

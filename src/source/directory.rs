@@ -1,5 +1,6 @@
 //! Log files in a folder, with all below it, or one file.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec;
@@ -7,11 +8,16 @@ use std::vec;
 use anyhow::{Context, Result, anyhow, bail};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use walkdir::WalkDir;
+use tokio::sync::OnceCell;
+use walkdir::{DirEntry, WalkDir};
 
 use super::{Body, LogFile, Source, Wanted};
+use crate::aws::login::Login;
+use crate::config::{self, Config};
+use crate::decode;
+use crate::integrity::{self, Listed, PublicKeys, Stored};
 use crate::ledger::Ledger;
-use crate::trail;
+use crate::trail::{self, Interval, Naming};
 
 /// The log files found, in order of delivery.
 pub(super) struct Directory(vec::IntoIter<Found>);
@@ -81,18 +87,22 @@ fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
         // of any name.
         let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
         let name = below.to_string_lossy();
-        if !entry.file_type().is_file() || !trail::is_log_file(&name) {
+        let is_log_file = entry.file_type().is_file()
+            && match trail::naming(&name) {
+                Naming::LogFile => true,
+                Naming::Other => false,
+                // An export may have any name.
+                Naming::Unknown => File::open(entry.path())
+                    .is_ok_and(|mut file| decode::holds_events(&name, &mut file)),
+            };
+        if !is_log_file {
             ledger.passed_over.add(1);
             continue;
         }
         seen += 1;
         // A file's own time says little of its delivery: where the name has none, the interval doesn't apply.
-        let in_interval =
-            trail::delivery_time(&name).is_none_or(|time| wanted.interval.contains(time));
-        if !in_interval
-            || !wanted
-                .accounts
-                .contain(trail::account(&entry.path().to_string_lossy()))
+        if !wanted.takes_time(&name, trail::delivery_time(&name))
+            || !wanted.takes_account(&entry.path().to_string_lossy())
         {
             ledger.filtered.add(1);
             continue;
@@ -105,7 +115,7 @@ fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
     }
     if seen == 0 && found.is_empty() {
         bail!(
-            "{shown}: there is no CloudTrail log file (*.json or *.json.gz) in this folder{}",
+            "{shown}: there is no CloudTrail log file (*.json or *.json.gz), nor an export or archive of such, in this folder{}",
             match ledger.passed_over.get() {
                 0 => ", which is empty".to_owned(),
                 n => format!(", but {} of another kind", crate::ledger::count(n, "file")),
@@ -123,6 +133,105 @@ fn delivery_time(path: &Path) -> Option<Timestamp> {
         .or_else(|| Timestamp::try_from(path.metadata().ok()?.modified().ok()?).ok())
 }
 
+/// The digests of what is read of a folder, which lie in it or beside it.
+pub(super) struct Digests {
+    root: PathBuf,
+    wanted: Wanted,
+    aws: config::Aws,
+    /// To ask for public keys, if need be.
+    login: OnceCell<Login>,
+}
+
+impl Digests {
+    pub fn new(root: PathBuf, wanted: Wanted, config: &Config) -> Self {
+        Self {
+            root,
+            wanted,
+            aws: config.aws.clone(),
+            login: OnceCell::new(),
+        }
+    }
+}
+
+/// The paths below a folder, in order; what can't be read is left out.
+fn walk(folder: &Path, take: impl Fn(&DirEntry) -> bool) -> Vec<String> {
+    WalkDir::new(folder)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| take(entry))
+        .map(|entry| entry.path().display().to_string())
+        .collect()
+}
+
+impl integrity::Digests for Digests {
+    fn list(&self, folder: String, _after: Option<String>) -> BoxFuture<'_, Result<Listed>> {
+        Box::pin(async move {
+            let names = move || walk(Path::new(&folder), |entry| entry.file_type().is_file());
+            Ok(Listed {
+                names: tokio::task::spawn_blocking(names).await?,
+                next: None,
+            })
+        })
+    }
+
+    fn get(&self, name: String) -> BoxFuture<'_, Result<Stored>> {
+        Box::pin(async move {
+            let bytes = tokio::task::spawn_blocking(move || std::fs::read(name)).await?;
+            Ok(Stored {
+                bytes: bytes.context("can't be read")?,
+                // That is kept by S3 only.
+                signature: None,
+                generated: None,
+            })
+        })
+    }
+
+    fn folders(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        let root = self.root.clone();
+        Box::pin(async move {
+            let is_region = |entry: &DirEntry| {
+                let parent = entry.path().parent().and_then(Path::file_name);
+                entry.file_type().is_dir() && parent.is_some_and(|name| name == trail::DIGESTS)
+            };
+            let regions = tokio::task::spawn_blocking(move || walk(&root, is_region)).await?;
+            let with_separator = |path| format!("{path}{}", std::path::MAIN_SEPARATOR);
+            Ok(regions.into_iter().map(with_separator).collect())
+        })
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        Path::new(name).starts_with(&self.root)
+            && trail::delivery_time(name).is_some_and(|time| self.wanted.interval.contains(time))
+            && self.wanted.accounts.contain(trail::account(name))
+    }
+
+    fn span(&self) -> Interval {
+        let days = trail::days_of(&self.root.to_string_lossy());
+        self.wanted.interval.and(days)
+    }
+
+    fn bucket(&self) -> Option<&str> {
+        None
+    }
+
+    fn public_keys(
+        &self,
+        region: String,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> BoxFuture<'_, Result<PublicKeys>> {
+        Box::pin(async move {
+            let login = self
+                .login
+                .get_or_try_init(|| Login::load(&self.aws))
+                .await?;
+            login.current().0.public_keys(&region, from, to).await
+        })
+    }
+}
+
 impl Source for Directory {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
         Box::pin(std::future::ready(Ok(self.0.next().map(|file| LogFile {
@@ -136,6 +245,7 @@ impl Source for Directory {
                 }))
             }),
             receipt: None,
+            proof: None,
         }))))
     }
 }

@@ -324,6 +324,9 @@ fn listings(
                     let child = below(level, folder_name(&folder));
                     if level == Level::Account && child != Level::Kind {
                         // Digests, AWS Config, flow logs and the like.
+                        if folder_name(&folder) == trail::DIGESTS {
+                            bucket.digest_folders().push(folder.clone());
+                        }
                         bucket
                             .ledger
                             .passed_over

@@ -210,9 +210,7 @@ impl Bucket {
             let delivered = trail::delivery_time(key)
                 .or(object.time)
                 .unwrap_or_default();
-            if !self.wanted.interval.contains(delivered)
-                || !self.wanted.accounts.contain(trail::account(key))
-            {
+            if !self.wanted.takes_time(key, Some(delivered)) || !self.wanted.takes_account(key) {
                 self.ledger.filtered.add(1);
                 continue;
             }

@@ -4,6 +4,7 @@
 //! one listing of its own, whose keys sort by time, and these are merged ([`merge`]). No list of all keys is held.
 //! With s3Follow all this is done again and again, for what is new ([`follow`]).
 
+mod digests;
 mod discover;
 mod follow;
 mod merge;
@@ -11,7 +12,10 @@ pub(super) mod object;
 pub(super) mod page;
 pub(super) mod store;
 
-use std::sync::Arc;
+#[cfg(any(fuzzing, test))]
+pub(crate) use page::fuzz::page as fuzz_page;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
@@ -29,6 +33,7 @@ use crate::config::Config;
 use crate::ledger::{Ledger, count};
 use crate::location::BucketLocation;
 use crate::trail;
+use digests::Digests;
 use discover::Listings;
 use follow::Follow;
 use merge::Merge;
@@ -50,6 +55,8 @@ struct Bucket {
     lists: Semaphore,
     /// None where what is there is read once.
     follow: Option<Follow>,
+    /// Accounts' folders of digests, as far as they were seen.
+    digest_folders: Mutex<Vec<String>>,
 }
 
 /// What to list.
@@ -115,6 +122,7 @@ pub(super) async fn open(
             lists: Semaphore::new(CONCURRENT_LISTS),
             follow: follow
                 .then(|| Follow::new(Duration::from_secs(config.s3_poll_interval.into()))),
+            digest_folders: Mutex::default(),
         };
         match bucket.try_list(&bucket.store.session(), &first).await {
             Ok(page) => break (bucket, page),
@@ -194,6 +202,11 @@ impl Source for BucketSource {
 }
 
 impl BucketSource {
+    /// The digests of its log files.
+    pub fn digests(&self) -> Digests {
+        Digests(Arc::clone(&self.bucket))
+    }
+
     fn log_file(&self, object: Object) -> LogFile {
         self.bucket.ledger.files_listed.add(1);
         let store = Arc::clone(&self.bucket.store);
@@ -203,6 +216,7 @@ impl BucketSource {
             delivered: object.time,
             fetch: Box::new(move || Box::pin(object::fetch(store, object))),
             receipt: None,
+            proof: None,
         }
     }
 
@@ -315,6 +329,12 @@ impl Bucket {
                 }
             }
         }
+    }
+
+    fn digest_folders(&self) -> MutexGuard<'_, Vec<String>> {
+        self.digest_folders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Is this a look after the first?

@@ -1,5 +1,6 @@
 //! One object's bytes, whatever happens on the way.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -32,6 +33,7 @@ pub(in crate::source) async fn fetch(store: Arc<Store>, object: Object) -> Resul
         key: object.key,
         offset: 0,
         etag: None,
+        metadata: None,
         body: None,
         tries: 0,
         end: if ranged { RANGE } else { object.size },
@@ -55,6 +57,32 @@ pub(in crate::source) async fn fetch(store: Arc<Store>, object: Object) -> Resul
         }
     });
     Ok(Body::Stream(body))
+}
+
+/// Get an object that is not large, such as a digest, with what its writer has said of it.
+pub(super) async fn fetch_small(
+    store: Arc<Store>,
+    key: String,
+) -> Result<(Vec<u8>, HashMap<String, String>)> {
+    let mut download = Download {
+        store,
+        key,
+        offset: 0,
+        etag: None,
+        metadata: None,
+        body: None,
+        tries: 0,
+        end: 0,
+        ranged: false,
+        moved: false,
+        renewed: false,
+    };
+    let first = download.next().await?.unwrap_or_default();
+    let metadata = download.metadata.take().unwrap_or_default();
+    if download.end > WHOLE as u64 {
+        bail!("is too large for a digest");
+    }
+    Ok((download.rest(first.into()).await?, metadata))
 }
 
 /// Send an object in pieces, as long as somebody listens.
@@ -99,6 +127,8 @@ struct Download {
     offset: u64,
     /// Of the object begun, lest another's end is read with it.
     etag: Option<String>,
+    /// What its writer has said of it, known with its first piece.
+    metadata: Option<HashMap<String, String>>,
     body: Option<ByteStream>,
     /// Tries since the last piece.
     tries: u32,
@@ -120,6 +150,7 @@ impl Download {
             key: self.key.clone(),
             offset,
             etag: self.etag.clone(),
+            metadata: None,
             body: None,
             tries: 0,
             end,
@@ -205,6 +236,7 @@ impl Download {
                     }
                     store.troubled.store(false, Ordering::Relaxed);
                     self.etag = output.e_tag;
+                    self.metadata = output.metadata;
                     self.body = Some(output.body);
                     return Ok(());
                 }

@@ -333,6 +333,126 @@ impl Body for PageBody {
     }
 }
 
+/// See [`crate::fuzz`].
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzz {
+    use std::collections::VecDeque;
+
+    use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2, ListObjectsV2Output};
+    use aws_sdk_s3::types::{EncodingType, ObjectStorageClass};
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
+    use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
+    use futures_util::FutureExt;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+    use super::*;
+
+    /// A body that comes in pieces.
+    struct Pieces(VecDeque<Bytes>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    /// The page that an answer holds, and what the SDK gets to see.
+    fn take(xml: &[u8], size: usize, prefix: &str) -> (Option<Page>, Vec<u8>) {
+        let take = TakePage {
+            prefix: prefix.into(),
+            ..TakePage::default()
+        };
+        let pieces = xml.chunks(size).map(Bytes::copy_from_slice).collect();
+        let mut body = PageBody {
+            body: SdkBody::from_body_1_x(Pieces(pieces)),
+            xml: Vec::new(),
+            take: Some(take.clone()),
+        };
+        let mut rest = Vec::new();
+        let mut next = || {
+            std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).now_or_never()
+        };
+        while let Some(frame) = next().expect("nothing to wait for") {
+            let data = frame.expect("no error").into_data();
+            rest.extend_from_slice(&data.expect("no trailers"));
+        }
+        (take.page(), rest)
+    }
+
+    /// What the SDK makes of an answer.
+    fn by_the_sdk(xml: &[u8]) -> Option<ListObjectsV2Output> {
+        let config = ListObjectsV2::new().config().expect("its configuration");
+        let sdk = config.load::<SharedResponseDeserializer>();
+        let answer = HttpResponse::new(200.try_into().expect("a status"), xml.to_vec().into());
+        let output = sdk
+            .expect("a deserializer")
+            .deserialize_nonstreaming_with_config(&answer, &ConfigBag::base());
+        Some(output.ok()?.downcast().expect("a listing"))
+    }
+
+    fn agree(page: Page, sdk: &ListObjectsV2Output, prefix: &str) {
+        let decode = |key: Option<&str>| match sdk.encoding_type() {
+            Some(EncodingType::Url) => decode_key(key.unwrap_or_default()),
+            _ => key.unwrap_or_default().to_owned(),
+        };
+        let theirs = sdk.contents().iter().map(|object| Object {
+            key: decode(object.key()),
+            size: object.size().unwrap_or(0).try_into().expect("a size"),
+            time: object
+                .last_modified()
+                .and_then(|time| Timestamp::from_second(time.secs()).ok()),
+            archived: matches!(
+                object.storage_class(),
+                Some(ObjectStorageClass::Glacier | ObjectStorageClass::DeepArchive)
+            ),
+        });
+        let theirs = theirs.filter(|object| object.key.starts_with(prefix));
+        assert_eq!(page.objects.collect::<Vec<_>>(), theirs.collect::<Vec<_>>());
+        let folders = sdk.common_prefixes().iter();
+        let folders: Vec<_> = folders.map(|folder| decode(folder.prefix())).collect();
+        assert_eq!(page.folders, folders);
+        let next = sdk.next_continuation_token();
+        let next = next.filter(|_| sdk.is_truncated() == Some(true));
+        assert_eq!(page.next.as_deref(), next);
+    }
+
+    /// A page is the same whatever the pieces that it comes in, and holds what the SDK finds in it; a key comes as it is.
+    pub(crate) fn page(data: &[u8]) {
+        for prefix in ["", "AWSLogs/"] {
+            let (page, rest) = take(data, data.len().max(1), prefix);
+            for size in [1, 7] {
+                let (in_pieces, rest_in_pieces) = take(data, size, prefix);
+                assert_eq!((&in_pieces, &rest_in_pieces), (&page, &rest));
+            }
+            match page {
+                Some(page) => {
+                    assert_eq!(rest, b"<ListBucketResult/>");
+                    // The SDK knows neither CDATA nor text around a comment.
+                    let plain = memmem::find(data, b"<!").is_none();
+                    if let Some(sdk) = plain.then(|| by_the_sdk(data)).flatten() {
+                        agree(page, &sdk, prefix);
+                    }
+                }
+                None => assert_eq!(rest, data),
+            }
+        }
+        let key = String::from_utf8_lossy(data);
+        let xml = format!(
+            "<ListBucketResult><Contents><Key>{}</Key></Contents><EncodingType>url</EncodingType></ListBucketResult>",
+            utf8_percent_encode(&key, NON_ALPHANUMERIC)
+        );
+        let mut page = Page::parse(xml.as_bytes(), &"".into()).expect("a page");
+        assert_eq!(page.objects.next().expect("an object").key, key);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::RequestPayer;
+use jiff::Timestamp;
 
 use crate::aws::Access;
 use crate::aws::login::Login;
@@ -84,6 +85,16 @@ impl Store {
     /// Find credentials anew, where nobody has done so since this session began.
     pub async fn renew(&self, expired: &Session) -> Result<()> {
         self.login.renew(expired.generation).await
+    }
+
+    /// Public keys of digests, see [`Access::public_keys`].
+    pub async fn public_keys(
+        &self,
+        region: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        self.session().access.public_keys(region, from, to).await
     }
 
     /// Ask in another region from now on. False where that was done already.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::message::Created;
+use super::message::News;
 use crate::ledger::{Ledger, count};
 
 /// So many messages are received ahead of the host: enough to keep downloads busy, and others on the queue get theirs.
@@ -130,12 +130,7 @@ impl InFlight {
 
     /// Take charge of a message. Gives those of its log files that are to be read: the others are under way already,
     /// or consumed.
-    pub fn take(
-        self: &Arc<Self>,
-        id: &str,
-        handle: String,
-        files: Vec<Created>,
-    ) -> Vec<(Created, Part)> {
+    pub fn take(self: &Arc<Self>, id: &str, handle: String, files: Vec<News>) -> Vec<(News, Part)> {
         let message = self.hasher.hash_one(id);
         let now = Instant::now();
         let mut state = self.state();
@@ -149,8 +144,8 @@ impl InFlight {
         }
         let mut parts = Vec::new();
         let mut waiting = 0;
-        for created in files {
-            let file = self.hasher.hash_one((&created.bucket, &created.key));
+        for news in files {
+            let file = self.hasher.hash_one(news.identity());
             if state.consumed.contains(&file) {
                 self.ledger.duplicates.add(1);
                 continue;
@@ -164,7 +159,7 @@ impl InFlight {
                 Entry::Vacant(entry) => {
                     entry.insert(vec![message]);
                     let in_flight = Arc::clone(self);
-                    parts.push((created, Part { in_flight, file }));
+                    parts.push((news, Part { in_flight, file }));
                 }
             }
         }
@@ -345,6 +340,7 @@ impl InFlight {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::Created;
     use super::*;
 
     fn in_flight(delete: bool) -> Arc<InFlight> {
@@ -352,13 +348,15 @@ mod tests {
         Arc::new(InFlight::new(visibility, delete, Arc::default()))
     }
 
-    fn files(keys: &[&str]) -> Vec<Created> {
-        let created = |key: &&str| Created {
-            bucket: "logs".into(),
-            key: (*key).into(),
-            size: 0,
-            region: None,
-            time: None,
+    fn files(keys: &[&str]) -> Vec<News> {
+        let created = |key: &&str| {
+            News::Object(Created {
+                bucket: "logs".into(),
+                key: (*key).into(),
+                size: 0,
+                region: None,
+                time: None,
+            })
         };
         keys.iter().map(created).collect()
     }

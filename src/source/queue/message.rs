@@ -5,6 +5,10 @@
 //! | CloudTrail | SNS | `{"s3Bucket": …, "s3ObjectKey": [KEY, …]}` |
 //! | S3 | itself, SNS | `{"Records": [{"eventName": …, "s3": {"bucket": …, "object": …}}, …]}`, keys URL-encoded |
 //! | S3 | EventBridge, with SNS behind it or not | `{"source": "aws.s3", "detail-type": …, "detail": {…}}` |
+//! | CloudTrail | EventBridge, with SNS behind it or not | `{"detail-type": "AWS API Call via CloudTrail", …, "detail": RECORD}` |
+//!
+//! The last one is no news of a log file, but an event; so is a record by itself, which a rule of EventBridge can cut
+//! out.
 //!
 //! SNS puts it as text into the `Message` of an envelope, save with raw delivery. See
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/configure-sns-notifications-for-cloudtrail.html>,
@@ -15,10 +19,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::source::bucket::page::decode_key;
+use crate::{decode, record};
 
 /// What a message tells.
 #[derive(Debug, PartialEq)]
 pub(super) enum Message {
+    /// It is an event.
+    Event(Event),
     /// Objects were created.
     Created(Vec<Created>),
     /// Nothing about new objects: a test, or the removal of one, say.
@@ -38,6 +45,35 @@ pub(super) struct Created {
     pub region: Option<String>,
     /// When, where the message says.
     pub time: Option<Timestamp>,
+}
+
+/// An event that is a message by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Event {
+    /// CloudTrail's record.
+    pub record: Vec<u8>,
+    /// `eventTime`
+    pub time: Option<Timestamp>,
+    /// The account that it is about.
+    pub account: Option<String>,
+}
+
+/// What is to be read.
+#[derive(Debug)]
+pub(super) enum News {
+    Object(Created),
+    /// With the ID of its message.
+    Event(String, Event),
+}
+
+impl News {
+    /// What no other has.
+    pub fn identity(&self) -> (&str, &str) {
+        match self {
+            Self::Object(created) => (&created.bucket, &created.key),
+            Self::Event(message, _) => ("", message),
+        }
+    }
 }
 
 /// What CloudTrail has SNS say when a trail is given a topic.
@@ -101,7 +137,37 @@ struct Object {
 
 /// Read a message's body.
 pub(super) fn parse(body: &str) -> Message {
-    parse_within(body, true)
+    match event(body) {
+        Some(event) => Message::Event(event),
+        None => parse_within(body, true),
+    }
+}
+
+fn event(body: &str) -> Option<Event> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Identity {
+        account_id: Option<String>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Head {
+        recipient_account_id: Option<String>,
+        user_identity: Option<Identity>,
+    }
+    let record = decode::record_within(body)?;
+    let head = serde_json::from_slice::<Head>(&record).ok();
+    let account = head.and_then(|head| {
+        let caller = head.user_identity.and_then(|identity| identity.account_id);
+        head.recipient_account_id.or(caller)
+    });
+    Some(Event {
+        time: record::head(&record)
+            .time
+            .and_then(|time| Timestamp::from_nanosecond(time.into()).ok()),
+        account,
+        record,
+    })
 }
 
 fn parse_within(body: &str, may_be_envelope: bool) -> Message {
@@ -278,6 +344,28 @@ mod tests {
             ),
             (json!({"Records": []}).to_string(), Message::Nothing),
         ] {
+            assert_eq!(parse(&body), expected, "{body}");
+            assert_eq!(parse(&through_sns(&body)), expected, "{body} through SNS");
+        }
+    }
+
+    #[test]
+    fn events_are_known_through_event_bridge_and_sns_and_without_them() {
+        let record = json!({
+            "eventVersion": "1.11", "eventTime": "2024-03-05T12:00:00Z", "eventSource": "iam.amazonaws.com",
+            "eventName": "CreateUser", "userIdentity": {"accountId": "123456789012"},
+        });
+        let expected = Message::Event(Event {
+            record: record.to_string().into_bytes(),
+            time: "2024-03-05T12:00:00Z".parse().ok(),
+            account: Some("123456789012".into()),
+        });
+        let envelope = json!({
+            "version": "0", "id": "1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.iam",
+            "account": "123456789012", "time": "2024-03-05T12:00:00Z", "region": "us-east-1", "resources": [],
+            "detail": record,
+        });
+        for body in [record.to_string(), envelope.to_string()] {
             assert_eq!(parse(&body), expected, "{body}");
             assert_eq!(parse(&through_sns(&body)), expected, "{body} through SNS");
         }

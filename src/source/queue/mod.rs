@@ -1,6 +1,6 @@
-//! Log files that the messages of an SQS queue tell of, at least once.
+//! Log files that the messages of an SQS queue tell of, and events that are messages themselves, at least once.
 //!
-//! A message is deleted when the host has consumed every event of the log files that it names ([`in_flight`]); until
+//! A message is deleted when the host has consumed it, or every event of the log files that it names ([`in_flight`]); until
 //! then it is kept from others, and what ends before leaves it to whoever comes next.
 
 mod in_flight;
@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
 use self::in_flight::{BATCH, Due, InFlight, Part};
-use self::message::{Created, Message};
+use self::message::{Created, Event, Message, News};
 use self::requests::Queue;
 use super::bucket::object;
 use super::bucket::page::Object;
@@ -44,7 +44,7 @@ pub(super) struct QueueSource {
     wanted: Wanted,
     ledger: Arc<Ledger>,
     /// Log files that are received and not yet handed on.
-    ready: VecDeque<(Created, Part)>,
+    ready: VecDeque<(News, Part)>,
     receives: JoinSet<Result<Vec<aws_sdk_sqs::types::Message>>>,
     /// How many receives there may be at the same time: more as long as the queue is full.
     parallel: usize,
@@ -134,8 +134,11 @@ impl Source for QueueSource {
         Box::pin(async {
             loop {
                 self.ask();
-                if let Some((created, part)) = self.ready.pop_front() {
-                    return Ok(Some(self.log_file(created, part)));
+                if let Some((news, part)) = self.ready.pop_front() {
+                    return Ok(Some(match news {
+                        News::Object(created) => self.log_file(created, part),
+                        News::Event(id, event) => self.event(&id, event, part),
+                    }));
                 }
                 tokio::select! {
                     Some(received) = self.receives.join_next() => {
@@ -192,7 +195,13 @@ impl QueueSource {
                 Message::Created(created) => created
                     .into_iter()
                     .filter(|file| self.wants(file))
+                    .map(News::Object)
                     .collect(),
+                Message::Event(event) => {
+                    let wanted = self.wants_event(&event);
+                    let event = wanted.then(|| News::Event(id.clone(), event));
+                    event.into_iter().collect()
+                }
                 Message::Nothing => {
                     self.ledger.messages_passed_over.add(1);
                     Vec::new()
@@ -212,8 +221,17 @@ impl QueueSource {
             self.ledger.passed_over.add(1);
             return false;
         }
-        let wanted = delivered(file).is_none_or(|time| self.wanted.interval.contains(time))
-            && self.wanted.accounts.contain(trail::account(&file.key));
+        let wanted = self.wanted.takes_time(&file.key, delivered(file))
+            && self.wanted.takes_account(&file.key);
+        self.ledger.filtered.add(u64::from(!wanted));
+        wanted
+    }
+
+    /// Was this event asked for? Its own time stands for a delivery's, which nobody tells.
+    fn wants_event(&self, event: &Event) -> bool {
+        let Wanted { interval, accounts } = &self.wanted;
+        let wanted = event.time.is_none_or(|time| interval.contains(time))
+            && accounts.contain(event.account.as_deref());
         self.ledger.filtered.add(u64::from(!wanted));
         wanted
     }
@@ -247,6 +265,24 @@ impl QueueSource {
             delivered,
             fetch: Box::new(move || Box::pin(object::fetch(store, object))),
             receipt: Some(Box::new(move || part.consume())),
+            proof: None,
+        }
+    }
+}
+
+impl QueueSource {
+    /// A message that is an event goes the way of a log file.
+    fn event(&mut self, id: &str, event: Event, part: Part) -> LogFile {
+        self.ledger.files_listed.add(1);
+        LogFile {
+            name: format!("the message {id} of the queue {}", self.queue),
+            size: event.record.len() as u64,
+            delivered: event.time,
+            fetch: Box::new(move || {
+                Box::pin(std::future::ready(Ok(super::Body::Bytes(event.record))))
+            }),
+            receipt: Some(Box::new(move || part.consume())),
+            proof: None,
         }
     }
 }

@@ -60,6 +60,7 @@ use tokio::{
 };
 
 use crate::{
+    history::{self, Histories},
     sqs::{Queues, Refusal},
     tls::Authority,
 };
@@ -129,6 +130,8 @@ pub enum Op {
     Sso,
     /// SQS, whose action is in [`Request::key`] and whose queue's name in [`Request::bucket`]
     Sqs,
+    /// CloudTrail, whose action is in [`Request::key`] and what was asked in [`Request::query`]
+    CloudTrail,
     /// Anything else
     Other,
 }
@@ -243,6 +246,7 @@ struct State {
     rules: Mutex<Vec<Rule>>,
     log: Mutex<Vec<Request>>,
     queues: Queues,
+    history: Histories,
 }
 
 /// What AWS knows.
@@ -253,6 +257,8 @@ struct World {
     regions: Mutex<HashMap<String, String>>,
     /// Bucket names of access points.
     aliases: Mutex<HashMap<String, String>>,
+    /// Of objects, by bucket and key.
+    metadata: Mutex<HashMap<(String, String), HashMap<String, String>>>,
     /// Roles that may be assumed, with the external ID that they ask for.
     roles: Mutex<HashMap<String, Option<String>>>,
     /// The header with which a container must ask.
@@ -310,6 +316,7 @@ impl Aws {
             rules: Mutex::default(),
             log: Mutex::default(),
             queues: Queues::default(),
+            history: Histories::default(),
             authority,
         });
         let runtime = runtime();
@@ -370,6 +377,19 @@ impl Aws {
         part.persist(path).unwrap();
     }
 
+    /// Makes an object with metadata of its own, `x-amz-meta-…`.
+    pub fn put_with(&self, bucket: &str, key: &str, body: &[u8], metadata: &[(&str, &str)]) {
+        let metadata = metadata
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let object = (bucket.to_owned(), key.to_owned());
+        let mut all = self.state.world.metadata.lock().unwrap();
+        all.insert(object, metadata);
+        drop(all);
+        self.put(bucket, key, body);
+    }
+
     /// Makes an empty bucket in a region.
     pub fn put_in(&self, region: &str, bucket: &str) {
         fs::create_dir_all(self.bucket(bucket)).unwrap();
@@ -394,6 +414,11 @@ impl Aws {
     /// SQS.
     pub fn queues(&self) -> &Queues {
         &self.state.queues
+    }
+
+    /// The event history.
+    pub fn history(&self) -> &Histories {
+        &self.state.history
     }
 
     /// Makes a role that may be assumed.
@@ -627,7 +652,12 @@ impl S3 for Store {
         mut request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
         request.input.bucket = self.world.real(&request.input.bucket);
-        self.files.get_object(request).await.map_err(worded)
+        let object = (request.input.bucket.clone(), request.input.key.clone());
+        let mut response = self.files.get_object(request).await.map_err(worded)?;
+        if let Some(metadata) = self.world.metadata.lock().unwrap().get(&object) {
+            response.output.metadata = Some(metadata.clone());
+        }
+        Ok(response)
     }
 
     async fn head_object(
@@ -864,6 +894,16 @@ async fn answer(
             };
             response.map(full)
         }
+        _ if seen.op == Op::CloudTrail => {
+            let response = match refuse_to_cloudtrail(&state.world, &seen) {
+                Some((code, message)) => history::error(400, code, message),
+                None => {
+                    let region = seen.region.as_deref().unwrap_or_default();
+                    state.history.answer(region, &seen.key, &body)
+                }
+            };
+            response.map(full)
+        }
         Some(response) => response,
         None => match refuse(&state.world, &seen) {
             Some(response) => response,
@@ -970,8 +1010,11 @@ fn describe(parts: &http::request::Parts, body: &[u8], at: Duration, secure: boo
     };
     let sqs_action = header("x-amz-target")
         .and_then(|target| Some(target.strip_prefix("AmazonSQS.")?.to_owned()));
+    let cloudtrail_action = header("x-amz-target")
+        .and_then(|target| Some(target.split_once("CloudTrail_20131101.")?.1.to_owned()));
     let op = match parts.method.as_str() {
         _ if sqs_action.is_some() => Op::Sqs,
+        _ if cloudtrail_action.is_some() => Op::CloudTrail,
         "POST" if path == "/" => {
             query.append(&mut parse_query(&String::from_utf8_lossy(body)));
             match query.get("Action").map(String::as_str) {
@@ -1003,6 +1046,16 @@ fn describe(parts: &http::request::Parts, body: &[u8], at: Duration, secure: boo
             .next()
             .unwrap()
             .to_owned();
+    }
+    if let Some(action) = cloudtrail_action {
+        key = action;
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        for (name, value) in body.as_object().into_iter().flatten() {
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            query.insert(name.clone(), value);
+        }
     }
     // AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, …
     let authorization = header("authorization").unwrap_or_default();
@@ -1039,7 +1092,7 @@ fn describe(parts: &http::request::Parts, body: &[u8], at: Duration, secure: boo
     }
 }
 
-/// An error as S3 sends it, or SQS. `HEAD` has no body.
+/// An error as S3 sends it, or SQS, or CloudTrail. `HEAD` has no body.
 fn s3_error(request: &Request, status: u16, code: &str, message: &str) -> Response<Body> {
     if request.op == Op::Sqs {
         let refusal = Refusal {
@@ -1048,6 +1101,9 @@ fn s3_error(request: &Request, status: u16, code: &str, message: &str) -> Respon
             message: message.into(),
         };
         return refusal.response().map(full);
+    }
+    if request.op == Op::CloudTrail {
+        return history::error(status, code, message).map(full);
     }
     error_with(request, status, code, message, "")
 }
@@ -1097,11 +1153,28 @@ fn refuse_to_sqs(world: &World, request: &Request) -> Option<Refusal> {
     })
 }
 
+/// The same of CloudTrail.
+fn refuse_to_cloudtrail(world: &World, request: &Request) -> Option<(&'static str, &'static str)> {
+    let keys = world.keys.lock().unwrap();
+    let known = request.access_key.as_ref().and_then(|key| keys.get(key));
+    match known {
+        None => Some((
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+        )),
+        Some(known) if known.expired => Some((
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        )),
+        Some(_) => None,
+    }
+}
+
 /// What S3 refuses before it looks at the signature.
 fn refuse(world: &World, request: &Request) -> Option<Response<Body>> {
     let is_s3 = !matches!(
         request.op,
-        Op::AssumeRole | Op::AssumeRoleWithWebIdentity | Op::Sqs | Op::Other
+        Op::AssumeRole | Op::AssumeRoleWithWebIdentity | Op::Sqs | Op::CloudTrail | Op::Other
     );
     if !is_s3 {
         return None;

@@ -76,9 +76,14 @@ impl Hosts {
 
     /// A host to run, with nothing of the caller's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_within(120, arguments)
+    }
+
+    /// The same, which is ended after so many seconds.
+    pub fn command_within(&self, seconds: u32, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.run);
         command
-            .args(["timeout", "120"])
+            .args(["timeout", &seconds.to_string()])
             .args(arguments)
             .current_dir(&self.folder)
             .env_clear()

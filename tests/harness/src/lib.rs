@@ -3,12 +3,13 @@
 //! - [`host`] loads the built plugin and drives it through the C API, as hosts do.
 //! - [`capture`] does so in a process of its own, with an environment of the test's choosing.
 //! - [`aws`] is an AWS on 127.0.0.1: S3 over a folder, with real signature checks, and the
-//!   services that credentials come from, SQS ([`sqs`]); [`proxy`] makes it answer by AWS's own host names.
+//!   services that credentials come from, SQS ([`sqs`]), the event history ([`history`]); [`proxy`] makes it answer by AWS's own host names.
 //! - [`faulty`] is an S3 and SQS whose answers go wrong as a test says.
 //! - [`moto`] is somebody else's AWS, with S3, SNS, SQS and EventBridge wired up.
 //! - [`platform`] runs the builds for Windows and arm64.
 //! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
 //! - [`trail`] makes trails, from a seed.
+//! - [`digest`] signs them, as CloudTrail does.
 //! - [`sample`] is the trail that `scripts/run` shows.
 //! - [`shared`] reads the samples beside the repository.
 
@@ -16,8 +17,10 @@
 
 pub mod aws;
 pub mod capture;
+pub mod digest;
 pub mod fast_s3;
 pub mod faulty;
+pub mod history;
 pub mod hosts;
 mod list;
 pub mod moto;

@@ -1,0 +1,147 @@
+//! Several values as one text, since Stratoshark shows no lists.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::{COMPUTED, Text, text_at};
+use crate::record::{Member, Record, Value};
+
+/// A path to values: from a known member by these names, and through every element of arrays.
+///
+/// CloudTrail writes XML's elements as an array only where there are several.
+pub(super) struct Path(Member, &'static [&'static str]);
+
+/// A member, or its elements.
+pub(super) const fn all(member: Member) -> Path {
+    Path(member, &[])
+}
+
+/// What is below a member.
+pub(super) const fn below(member: Member, names: &'static [&'static str]) -> Path {
+    Path(member, names)
+}
+
+impl Path {
+    /// Its names, as in a JSON path.
+    pub fn name(&self) -> String {
+        let names = self.1.iter().map(|&name| name.to_owned());
+        std::iter::once(self.0.path())
+            .chain(names)
+            .collect::<Vec<_>>()
+            .join(".")
+    }
+
+    /// All that it leads to.
+    pub fn joined<'a>(&self, record: &mut Record<'a>) -> Option<Text<'a>> {
+        joined(&mut |each| self.each(record, each))
+    }
+
+    /// Calls `each` with the values that it leads to.
+    pub fn each<'a>(&self, record: &mut Record<'a>, each: &mut dyn FnMut(Value<'a>)) {
+        if let Some(value) = record.get(self.0) {
+            each_below(value, self.1, each);
+        }
+    }
+}
+
+/// Calls `each` with the values that names lead to from a value.
+pub(super) fn each_below<'a>(value: Value<'a>, names: &[&str], each: &mut dyn FnMut(Value<'a>)) {
+    if value.is_array() {
+        for element in value.elements() {
+            // Not deeper: there are no arrays of arrays.
+            if !element.is_array() {
+                each_below(element, names, each);
+            }
+        }
+        return;
+    }
+    match names {
+        [] => each(value),
+        [name, rest @ ..] => {
+            if let Some(value) = value.member(name) {
+                each_below(value, rest, each);
+            }
+        }
+    }
+}
+
+/// The texts of the values that `values` gives to the function that it gets, each once, separated by commas.
+pub(super) fn joined<'a>(values: &mut dyn FnMut(&mut dyn FnMut(Value<'a>))) -> Option<Text<'a>> {
+    joined_texts(&mut |each| values(&mut |value| each(text_at(value))))
+}
+
+/// The texts that `texts` gives to the function that it gets, each once, separated by commas. A single one has its own
+/// place.
+pub(super) fn joined_texts<'a>(
+    texts: &mut dyn FnMut(&mut dyn FnMut(Option<Text<'a>>)),
+) -> Option<Text<'a>> {
+    let mut first: Option<Text<'a>> = None;
+    let mut all = Vec::new();
+    // Made where it is needed, since most events have one value or none.
+    let mut seen: Option<HashSet<Cow<'a, [u8]>>> = None;
+    texts(&mut |text| {
+        let Some((text, range)) = text else {
+            return;
+        };
+        let Some((one, _)) = &first else {
+            first = Some((text, range));
+            return;
+        };
+        if text == *one {
+            return;
+        }
+        let seen = seen.get_or_insert_with(|| {
+            all.extend_from_slice(one);
+            HashSet::new()
+        });
+        if seen.contains(&text) {
+            return;
+        }
+        all.push(b',');
+        all.extend_from_slice(&text);
+        seen.insert(text);
+    });
+    if seen.is_none() {
+        return first;
+    }
+    Some((all.into(), COMPUTED))
+}
+
+/// `ct.resource.arns`
+pub(super) fn resource_arns<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    // Some services write it small.
+    resources(record, &["ARN", "arn"])
+}
+
+/// `ct.resource.types`
+pub(super) fn resource_types<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    resources(record, &["type"])
+}
+
+/// `ct.resource.accounts`
+pub(super) fn resource_accounts<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    resources(record, &["accountId"])
+}
+
+fn resources<'a>(record: &mut Record<'a>, names: &[&str]) -> Option<Text<'a>> {
+    let resources = record.get(Member::Resources)?;
+    joined(&mut |each| {
+        resources
+            .elements()
+            .filter_map(|resource| names.iter().find_map(|name| resource.member(name)))
+            .for_each(each)
+    })
+}
+
+/// `ct.aggregate.names`
+pub(super) fn aggregate_names<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    below(Member::DimensionStatistics, &["name"]).joined(record)
+}
+
+/// `ct.aggregate.count`
+pub(super) fn aggregate_count(record: &mut Record<'_>) -> Option<u64> {
+    let statistics = record.get(Member::DimensionStatistics)?.elements();
+    statistics
+        .filter_map(|statistic| statistic.member("value")?.number())
+        .reduce(u64::saturating_add)
+}

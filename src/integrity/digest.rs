@@ -1,0 +1,203 @@
+//! One digest file: what it says, and whether its signature fits, see
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-validation-digest-file-structure.html>.
+
+use std::io::Read;
+
+use anyhow::{Context, Result, ensure};
+use flate2::bufread::GzDecoder;
+use jiff::Timestamp;
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use serde::Deserialize;
+
+use super::{Hash, hash, hex};
+
+/// A digest that is larger is none.
+const LARGEST: u64 = 256 << 20;
+
+/// What a digest says.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Digest {
+    #[serde(rename = "digestStartTime")]
+    pub start: Timestamp,
+    /// As it is written, which is signed.
+    #[serde(rename = "digestEndTime")]
+    end: String,
+    #[serde(rename = "digestS3Bucket")]
+    pub bucket: String,
+    #[serde(rename = "digestS3Object")]
+    pub object: String,
+    #[serde(rename = "digestPublicKeyFingerprint")]
+    pub fingerprint: String,
+    #[serde(rename = "digestSignatureAlgorithm")]
+    algorithm: String,
+    /// This and the others of the digest before it are null where a chain begins.
+    #[serde(rename = "previousDigestS3Bucket")]
+    previous_bucket: Option<String>,
+    #[serde(rename = "previousDigestS3Object")]
+    previous_object: Option<String>,
+    #[serde(rename = "previousDigestHashValue")]
+    previous_hash: Option<String>,
+    previous_digest_signature: Option<String>,
+    pub log_files: Vec<LogFile>,
+    /// The SHA-256 of all this.
+    #[serde(skip)]
+    pub hash: Hash,
+}
+
+/// A log file as a digest knows it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LogFile {
+    #[serde(rename = "s3Object")]
+    pub object: String,
+    hash_value: String,
+    hash_algorithm: String,
+}
+
+/// The digest before another.
+#[derive(Debug)]
+pub(super) struct Previous<'a> {
+    pub bucket: &'a str,
+    pub object: &'a str,
+    pub hash: Option<Hash>,
+    pub signature: &'a str,
+}
+
+impl Digest {
+    /// Read a digest as it is stored.
+    pub fn parse(stored: &[u8]) -> Result<Self> {
+        let mut json = Vec::new();
+        let json = match stored.starts_with(&[0x1f, 0x8b]) {
+            false => stored,
+            true => {
+                let mut inflated = GzDecoder::new(stored).take(LARGEST);
+                inflated
+                    .read_to_end(&mut json)
+                    .context("can't be inflated")?;
+                ensure!(
+                    inflated.limit() > 0 && inflated.into_inner().into_inner().is_empty(),
+                    "has something behind its data"
+                );
+                &json
+            }
+        };
+        let mut digest: Self = serde_json::from_slice(json).context("is no digest file")?;
+        digest.hash = hash(json);
+        Ok(digest)
+    }
+
+    /// None where the chain begins.
+    pub fn previous(&self) -> Option<Previous<'_>> {
+        Some(Previous {
+            bucket: self.previous_bucket.as_deref()?,
+            object: self.previous_object.as_deref()?,
+            hash: self.previous_hash.as_deref().and_then(parse_hash),
+            signature: self.previous_digest_signature.as_deref()?,
+        })
+    }
+
+    /// What was signed.
+    fn signed(&self) -> String {
+        let Self {
+            end,
+            bucket,
+            object,
+            hash,
+            previous_digest_signature: previous,
+            ..
+        } = self;
+        let previous = previous.as_deref().unwrap_or("null");
+        format!("{end}\n{bucket}/{object}\n{}\n{previous}", hex(hash))
+    }
+
+    /// Check its signature with a public key, which is in DER as of PKCS #1.
+    pub fn verify(&self, key: &[u8], signature: &str) -> Result<()> {
+        ensure!(
+            self.algorithm == "SHA256withRSA",
+            "is signed in a way that is not known, {:?}",
+            self.algorithm
+        );
+        let signature = parse_hex(signature).context("has a signature that is not hexadecimal")?;
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key)
+            .verify(self.signed().as_bytes(), &signature)
+            .ok()
+            .context("was altered: its signature does not fit")
+    }
+}
+
+impl LogFile {
+    /// Its SHA-256, if it is one.
+    pub fn hash(&self) -> Option<Hash> {
+        parse_hash(&self.hash_value).filter(|_| self.hash_algorithm == "SHA-256")
+    }
+}
+
+fn parse_hash(text: &str) -> Option<Hash> {
+    parse_hex(text)?.try_into().ok()
+}
+
+fn parse_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| match *pair {
+            [high, low] => Some(digit(high)? << 4 | digit(low)?),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digests_of_the_documentation_are_read() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../shared/cloudtrail-samples/digest");
+        let read = |name: &str| Digest::parse(&std::fs::read(folder.join(name)).unwrap()).unwrap();
+        let digest = read("awsdocs_digest_1.json");
+        assert_eq!(digest.bucket, "S3-bucket-name");
+        assert_eq!(digest.fingerprint, "31e8b5433410dfb61a9dc45cc65b22ff");
+        assert_eq!(digest.start, "2015-08-17T14:01:31Z".parse().unwrap());
+        let previous = digest.previous().unwrap();
+        assert!(previous.object.ends_with("_20150817T140131Z.json.gz"));
+        assert_eq!(
+            hex(&previous.hash.unwrap()),
+            "97fb791cf91ffc440d274f8190dbdd9aa09c34432aba82739df18b6d3c13df2d"
+        );
+        assert_eq!(parse_hex(previous.signature).unwrap().len(), 256);
+        let [file] = &digest.log_files[..] else {
+            panic!("{digest:?}");
+        };
+        assert!(file.object.ends_with("_9nYN7gp2eWAJHIfT.json.gz"));
+        assert_eq!(
+            hex(&file.hash().unwrap()),
+            "9bb6196fc6b84d6f075a56548feca262bd99ba3c2de41b618e5b6e22c1fc71f6"
+        );
+        assert!(digest.signed().starts_with(
+            "2015-08-17T15:01:31Z\nS3-bucket-name/AWSLogs/111122223333/CloudTrail-Digest/us-east-2/2015/08/17/"
+        ));
+        assert!(digest.signed().ends_with(previous.signature));
+        // An hour without a log file.
+        let digest = read("awsdocs_digest_2.json");
+        assert!(digest.log_files.is_empty() && digest.previous().is_some());
+    }
+
+    #[test]
+    fn what_is_no_digest_is_refused() {
+        for bytes in [
+            &b""[..],
+            b"{}",
+            b"[]",
+            &[0x1f, 0x8b, 8],
+            b"{\"logFiles\":[]}",
+        ] {
+            assert!(Digest::parse(bytes).is_err(), "{bytes:?}");
+        }
+        for text in ["0", "0g", "é", "00 0"] {
+            assert_eq!(parse_hex(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Public keys of digests, from a file or from CloudTrail.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use super::Digests;
+
+/// What stands before a key of PKCS #1 in one of X.509: the algorithm's ID, and the head of a bit string.
+const RSA_ENCRYPTION: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x82";
+
+/// Public keys by their fingerprints, in DER as of PKCS #1.
+pub(crate) struct Keys {
+    /// A file's name and what is in it, which is all there is.
+    file: Option<(String, HashMap<String, Vec<u8>>)>,
+    asked: Mutex<Asked>,
+}
+
+/// What CloudTrail was asked for.
+#[derive(Default)]
+struct Asked {
+    /// By region and fingerprint; none where it knows no such key.
+    found: HashMap<(String, String), Option<Vec<u8>>>,
+    /// Regions that could not be asked, and why.
+    failed: HashMap<String, String>,
+}
+
+/// What `aws cloudtrail list-public-keys` prints.
+#[derive(Deserialize)]
+struct Printed {
+    #[serde(rename = "PublicKeyList", alias = "publicKeyList")]
+    keys: Vec<PrintedKey>,
+}
+
+#[derive(Deserialize)]
+struct PrintedKey {
+    #[serde(rename = "Value")]
+    value: String,
+    #[serde(rename = "Fingerprint")]
+    fingerprint: String,
+}
+
+impl Keys {
+    /// The keys of a file; without one they are asked for.
+    pub fn load(path: &str) -> Result<Self> {
+        let file = match path {
+            "" => None,
+            _ => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("validateKeys: {path} can't be read"))?;
+                let keys = parse(&text).with_context(|| {
+                    format!(
+                        "validateKeys: {path} is not what aws cloudtrail list-public-keys prints as JSON"
+                    )
+                })?;
+                Some((path.to_owned(), keys))
+            }
+        };
+        Ok(Self {
+            file,
+            asked: Mutex::default(),
+        })
+    }
+
+    /// The key of a fingerprint, with which a digest was signed at one of these times.
+    pub async fn find(
+        &self,
+        digests: &dyn Digests,
+        region: &str,
+        fingerprint: &str,
+        times: &[Timestamp],
+    ) -> Result<Vec<u8>> {
+        if let Some((name, keys)) = &self.file {
+            let key = keys.get(fingerprint).cloned();
+            return key.with_context(|| {
+                format!("is signed with the key {fingerprint}, which is not in {name}")
+            });
+        }
+        let mut asked = self.asked.lock().await;
+        let wanted = (region.to_owned(), fingerprint.to_owned());
+        for time in times {
+            if asked.found.contains_key(&wanted) {
+                break;
+            }
+            if let Some(failure) = asked.failed.get(region) {
+                anyhow::bail!("can't be checked: {failure}");
+            }
+            // A key's time and that of the digest it has signed may differ a little.
+            let range = SignedDuration::from_hours(2);
+            let (from, to) = (
+                time.checked_sub(range).unwrap_or(*time),
+                time.checked_add(range).unwrap_or(*time),
+            );
+            match digests.public_keys(region.to_owned(), from, to).await {
+                Ok(keys) => {
+                    for (fingerprint, key) in keys {
+                        let key = Some(pkcs1(&key).to_owned());
+                        asked.found.insert((region.to_owned(), fingerprint), key);
+                    }
+                }
+                Err(error) => {
+                    asked.failed.insert(region.to_owned(), format!("{error:#}"));
+                    anyhow::bail!("can't be checked: {error:#}");
+                }
+            }
+        }
+        let key = asked.found.entry(wanted).or_default().clone();
+        key.with_context(|| {
+            format!(
+                "is signed with the key {fingerprint}, which CloudTrail does not know in {region}"
+            )
+        })
+    }
+}
+
+/// One or more lists of keys.
+fn parse(text: &str) -> Result<HashMap<String, Vec<u8>>> {
+    let mut keys = HashMap::new();
+    for list in serde_json::Deserializer::from_str(text).into_iter::<Printed>() {
+        for key in list?.keys {
+            let value = BASE64_STANDARD
+                .decode(key.value.trim())
+                .with_context(|| format!("the key {}", key.fingerprint))?;
+            keys.insert(key.fingerprint, pkcs1(&value).to_owned());
+        }
+    }
+    ensure!(!keys.is_empty(), "there is no key in it");
+    Ok(keys)
+}
+
+/// The key of PKCS #1 in one of X.509, as which older ones are given.
+fn pkcs1(der: &[u8]) -> &[u8] {
+    let behind = RSA_ENCRYPTION.len() + 3;
+    memchr::memmem::find(der, RSA_ENCRYPTION)
+        .and_then(|at| der.get(at + behind..))
+        .unwrap_or(der)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_both_forms_and_several_lists() {
+        let pkcs1 = [0x30, 0x82, 0x01, 0x0a, 0x02];
+        let x509 = [
+            &[0x30, 0x82, 0x01, 0x22, 0x30, 0x0d][..],
+            RSA_ENCRYPTION,
+            &[0x01, 0x0f, 0x00],
+            &pkcs1,
+        ]
+        .concat();
+        let [plain, wrapped] = [&pkcs1[..], &x509].map(|key| BASE64_STANDARD.encode(key));
+        let keys = parse(&format!(
+            r#"{{"PublicKeyList":[{{"Value":"{plain}","ValidityStartTime":"2024-01-01","Fingerprint":"a"}}]}}
+               {{"publicKeyList":[{{"Value":"{wrapped}","ValidityStartTime":1.5,"Fingerprint":"b"}}]}}"#
+        ))
+        .unwrap();
+        assert_eq!(keys.len(), 2);
+        assert!(keys.values().all(|key| key == &pkcs1));
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"PublicKeyList":[]}"#,
+            r#"{"PublicKeyList":[{"Value":"?","Fingerprint":"a"}]}"#,
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

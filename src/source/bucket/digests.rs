@@ -1,0 +1,101 @@
+//! Digest files in a bucket.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::{Bucket, Query, object};
+use crate::integrity::{self, Listed, PublicKeys, Stored};
+use crate::trail::{self, Interval};
+
+/// The digests of what is read of a bucket; all names are `s3://` URLs.
+pub(in crate::source) struct Digests(pub(super) Arc<Bucket>);
+
+impl Digests {
+    fn key<'a>(&self, name: &'a str) -> &'a str {
+        name.strip_prefix(&self.0.location.url(""))
+            .unwrap_or_default()
+    }
+}
+
+impl integrity::Digests for Digests {
+    fn list(&self, folder: String, after: Option<String>) -> BoxFuture<'_, Result<Listed>> {
+        Box::pin(async move {
+            let query = Query {
+                prefix: self.key(&folder).to_owned(),
+                start_after: after.map(|after| self.key(&after).to_owned()),
+                ..Query::default()
+            };
+            let page = self.0.list(&query).await?;
+            let last = page.objects.last_key().map(|key| self.0.location.url(&key));
+            Ok(Listed {
+                names: page
+                    .objects
+                    .map(|object| self.0.location.url(&object.key))
+                    .collect(),
+                next: last.filter(|_| page.next.is_some()),
+            })
+        })
+    }
+
+    fn get(&self, name: String) -> BoxFuture<'_, Result<Stored>> {
+        let key = self.key(&name).to_owned();
+        Box::pin(async move {
+            let store = Arc::clone(&self.0.store);
+            let (bytes, mut metadata) = object::fetch_small(store, key).await?;
+            Ok(Stored {
+                bytes,
+                signature: metadata.remove("signature"),
+                generated: metadata
+                    .remove("backfill-generation-timestamp")
+                    .and_then(|time| time.parse().ok()),
+            })
+        })
+    }
+
+    fn folders(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        Box::pin(async move {
+            let accounts = std::mem::take(&mut *self.0.digest_folders());
+            let mut regions = Vec::new();
+            for account in accounts {
+                let query = Query {
+                    prefix: account,
+                    delimiter: true,
+                    ..Query::default()
+                };
+                let page = self.0.list(&query).await?;
+                regions.extend(page.folders.iter().map(|key| self.0.location.url(key)));
+            }
+            Ok(regions)
+        })
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        let (key, wanted) = (self.key(name), &self.0.wanted);
+        key.starts_with(&self.0.location.prefix)
+            && trail::delivery_time(key).is_some_and(|time| wanted.interval.contains(time))
+            && wanted.accounts.contain(trail::account(key))
+    }
+
+    fn span(&self) -> Interval {
+        let days = trail::days_of(&self.0.location.prefix);
+        self.0.wanted.interval.and(days)
+    }
+
+    fn bucket(&self) -> Option<&str> {
+        // What stands for a bucket does not tell its name.
+        let name = &self.0.location.bucket;
+        (!name.starts_with("arn:") && !name.ends_with("-s3alias")).then_some(name)
+    }
+
+    fn public_keys(
+        &self,
+        region: String,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> BoxFuture<'_, Result<PublicKeys>> {
+        Box::pin(async move { self.0.store.public_keys(&region, from, to).await })
+    }
+}

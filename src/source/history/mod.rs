@@ -1,0 +1,422 @@
+//! CloudTrail's event history: the management and Insights events of the last 90 days, without a trail.
+//!
+//! Each region and category is read by a [`reader`] of its own, at the pace that AWS allows ([`requests`]); here they
+//! are merged. The records go on as the text of log files.
+
+mod reader;
+mod requests;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::{Error, Result};
+use futures_util::future::{BoxFuture, join_all};
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use self::reader::{Batch, Follow, LAG, Plan, Reader, place};
+use self::requests::{Event, Page, Query, Reason, Refusal, Region};
+use super::{Body, LogFile, Source};
+use crate::aws::login::Login;
+use crate::config::Config;
+use crate::ledger::{Ledger, count};
+use crate::location::HistoryLocation;
+use crate::trail::Interval;
+
+/// How far the history goes back, in seconds.
+const HISTORY: i64 = 90 * 24 * 60 * 60;
+/// What is handed on as one log file, at most: events and bytes.
+const EVENTS: usize = 1_000;
+const BYTES: usize = 1 << 20;
+
+/// The regions of each partition that CloudTrail is in, see <https://docs.aws.amazon.com/general/latest/gr/ct.html>.
+/// Asking AWS for them would need another service, and another permission.
+const REGIONS: [(&str, &[&str]); 4] = [
+    ("cn-", &["cn-north-1", "cn-northwest-1"]),
+    ("us-gov-", &["us-gov-west-1", "us-gov-east-1"]),
+    ("eusc-", &["eusc-de-east-1"]),
+    (
+        "",
+        &[
+            "us-east-1",
+            "us-east-2",
+            "us-west-1",
+            "us-west-2",
+            "af-south-1",
+            "ap-east-1",
+            "ap-east-2",
+            "ap-northeast-1",
+            "ap-northeast-2",
+            "ap-northeast-3",
+            "ap-south-1",
+            "ap-south-2",
+            "ap-southeast-1",
+            "ap-southeast-2",
+            "ap-southeast-3",
+            "ap-southeast-4",
+            "ap-southeast-5",
+            "ap-southeast-6",
+            "ap-southeast-7",
+            "ca-central-1",
+            "ca-west-1",
+            "eu-central-1",
+            "eu-central-2",
+            "eu-north-1",
+            "eu-south-1",
+            "eu-south-2",
+            "eu-west-1",
+            "eu-west-2",
+            "eu-west-3",
+            "il-central-1",
+            "me-central-1",
+            "me-south-1",
+            "mx-central-1",
+            "sa-east-1",
+        ],
+    ),
+];
+
+/// The event history of some regions.
+pub(super) struct History {
+    /// `cloudtrail://us-east-1`
+    name: String,
+    streams: Vec<Stream>,
+    /// Events that are next, in order.
+    next: VecDeque<Event>,
+    newest_first: bool,
+    /// The interval, where its end is known.
+    span: Option<(i64, i64)>,
+    ledger: Arc<Ledger>,
+}
+
+/// What a reader gives.
+struct Stream {
+    batches: mpsc::Receiver<Batch>,
+    /// None once it has ended.
+    reader: Option<JoinHandle<Result<()>>>,
+    /// Events that are here, in order.
+    ready: VecDeque<Event>,
+    /// See [`Batch::until`].
+    until: i64,
+}
+
+/// Look up the first page of every region, and begin to read.
+pub(super) async fn open(
+    location: HistoryLocation,
+    interval: Interval,
+    config: &Config,
+    ledger: Arc<Ledger>,
+) -> Result<History> {
+    let login = Arc::new(Login::load(&config.aws).await?);
+    let now = Timestamp::now().as_second();
+    let start = interval.start.map(Timestamp::as_second);
+    let end = interval.end.map(Timestamp::as_second);
+    let follow = config.s3_follow && end.is_none_or(|end| now <= end + LAG);
+    let plan = Plan {
+        from: start.unwrap_or(0).max(now - HISTORY),
+        to: end.map_or(now, |end| end.min(now)),
+        newest_first: config.history_order == "newest" && !follow,
+        follow: follow.then(|| Follow {
+            interval: Duration::from_secs(config.s3_poll_interval.into()),
+            end,
+            looked: now,
+        }),
+    };
+    say_limits(config, &plan, start.or(end), &ledger);
+
+    let names = regions(&location, login.current().0.region().as_deref());
+    let is_empty = plan.from > plan.to;
+    // Of an interval that has not begun, or is too long ago, one second tells whether there is a permission.
+    let query = Query {
+        insights: false,
+        from: plan.from.min(now),
+        to: plan.to.max(plan.from.min(now)),
+        token: None,
+    };
+    let regions = names.iter().map(|name| {
+        let region = Arc::new(Region::new(name, &login, follow, &ledger));
+        let query = &query;
+        async move {
+            let first = region.first(query).await;
+            (region, first)
+        }
+    });
+    let found = open_regions(join_all(regions).await, location.all, &ledger)?;
+
+    let mut streams = Vec::new();
+    for (region, first) in found {
+        if is_empty && !follow {
+            continue;
+        }
+        if config.include_insights {
+            streams.push(Stream::start(Arc::clone(&region), true, plan, None));
+        }
+        let first = first.filter(|_| !is_empty);
+        streams.push(Stream::start(region, false, plan, first));
+    }
+    if !follow {
+        let seconds = |time: i64| u64::try_from(time).unwrap_or(0);
+        ledger.from.raise(seconds(plan.from));
+        ledger.to.raise(seconds(plan.to));
+        ledger.newest_first.store(plan.newest_first, Relaxed);
+    }
+    Ok(History {
+        name: format!(
+            "cloudtrail://{}",
+            match location.all {
+                true => "all".to_owned(),
+                false => names.join(","),
+            }
+        ),
+        streams,
+        next: VecDeque::new(),
+        newest_first: plan.newest_first,
+        span: (!follow).then_some((plan.from, plan.to)),
+        ledger,
+    })
+}
+
+/// Say what the settings can't do here.
+fn say_limits(config: &Config, plan: &Plan, first: Option<i64>, ledger: &Ledger) {
+    if first.is_some_and(|first| first < plan.from) {
+        ledger.warn("the event history goes back 90 days, less than s3Interval".to_owned());
+    }
+    if !config.s3_account_list.trim().is_empty() {
+        ledger.note(
+            "s3AccountList has no effect on the event history, which is that of one account"
+                .to_owned(),
+        );
+    }
+    if let Some(follow) = plan.follow {
+        if config.history_order == "newest" {
+            ledger.note(
+                "historyOrder has no effect with s3Follow: events come in time order".to_owned(),
+            );
+        }
+        ledger.note(format!(
+            "the event history is looked up every {} seconds once all before is read; CloudTrail shows events there \
+             some minutes after they happen",
+            follow.interval.as_secs()
+        ));
+    }
+}
+
+/// The regions to read, each once.
+fn regions(location: &HistoryLocation, configured: Option<&str>) -> Vec<String> {
+    let mut regions = Vec::new();
+    if location.all {
+        let configured = configured.unwrap_or_default();
+        let partition = REGIONS
+            .iter()
+            .find(|(prefix, _)| configured.starts_with(prefix));
+        regions.extend(
+            partition
+                .into_iter()
+                .flat_map(|(_, regions)| *regions)
+                .map(|name| (*name).to_owned()),
+        );
+    }
+    for region in &location.regions {
+        if !regions.contains(region) {
+            regions.push(region.clone());
+        }
+    }
+    regions
+}
+
+type Opened = (Arc<Region>, std::result::Result<Option<Page>, Refusal>);
+
+/// The regions that can be looked up. Where all were asked for, those that can't be are named.
+fn open_regions(
+    regions: Vec<Opened>,
+    all: bool,
+    ledger: &Ledger,
+) -> Result<Vec<(Arc<Region>, Option<Page>)>> {
+    let mut found = Vec::new();
+    let mut refused: Vec<(String, Refusal)> = Vec::new();
+    for (region, first) in regions {
+        match first {
+            Ok(first) => found.push((region, first)),
+            Err(refusal) if all && refusal.reason != Reason::Other => {
+                refused.push((region.name.clone(), refusal));
+            }
+            Err(refusal) => return Err(refusal.error),
+        }
+    }
+    if found.is_empty() && !refused.is_empty() {
+        return Err(refused.swap_remove(0).1.error);
+    }
+    for (reason, why) in [
+        (
+            Reason::Unknown,
+            "they are not enabled for the account, or these credentials (of STS's global endpoint, say) are not valid there",
+        ),
+        (
+            Reason::Denied,
+            "these credentials have no cloudtrail:LookupEvents there, by a service control policy, say",
+        ),
+    ] {
+        let names: Vec<&str> = refused
+            .iter()
+            .filter(|(_, refusal)| refusal.reason == reason)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if !names.is_empty() {
+            let line = format!(
+                "{} not read, {}: {why}",
+                count(names.len() as u64, "region"),
+                names.join(", ")
+            );
+            // Where an account has not enabled a region, nothing happens.
+            match reason {
+                Reason::Unknown => ledger.note(line),
+                _ => ledger.warn(line),
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Source for History {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
+        Box::pin(async {
+            loop {
+                if let Some(file) = self.log_file() {
+                    return Ok(Some(file));
+                }
+                let until = self.streams.iter().map(|stream| stream.until).min();
+                let until = until.unwrap_or(i64::MAX);
+                self.merge(until);
+                if self.next.is_empty() && !self.receive(until).await? {
+                    return Ok(None);
+                }
+            }
+        })
+    }
+
+    fn newest_first(&self) -> bool {
+        self.newest_first
+    }
+}
+
+impl History {
+    /// Take over what comes next: all events up to a place that every reader has reached.
+    fn merge(&mut self, until: i64) {
+        let newest_first = self.newest_first;
+        let place = |event: &Event| place(event.time, newest_first);
+        for stream in &mut self.streams {
+            let reached = stream.ready.partition_point(|event| place(event) <= until);
+            self.next.extend(stream.ready.drain(..reached));
+        }
+        self.next.make_contiguous().sort_by_key(place);
+        let Some((from, to)) = self.span else {
+            return;
+        };
+        let reached = match until {
+            i64::MIN => return,
+            i64::MAX => to,
+            until if newest_first => from + to + until,
+            until => until,
+        };
+        self.ledger
+            .reached
+            .raise(u64::try_from(reached).unwrap_or(0));
+    }
+
+    /// Wait for one of those readers that hold the others up. False at the end of all.
+    async fn receive(&mut self, until: i64) -> Result<bool> {
+        let streams = &mut self.streams;
+        let received = poll_fn(|context| {
+            let mut waits = false;
+            for (index, stream) in streams.iter_mut().enumerate() {
+                if stream.reader.is_none() || stream.until > until {
+                    continue;
+                }
+                waits = true;
+                if let Poll::Ready(batch) = stream.batches.poll_recv(context) {
+                    return Poll::Ready(Some((index, batch)));
+                }
+            }
+            if waits {
+                Poll::Pending
+            } else {
+                Poll::Ready(None)
+            }
+        });
+        let Some((index, batch)) = received.await else {
+            return Ok(false);
+        };
+        let stream = &mut self.streams[index];
+        match batch {
+            Some(batch) => {
+                stream.ready.extend(batch.events);
+                stream.until = batch.until;
+            }
+            // It says why.
+            None => {
+                if let Some(reader) = stream.reader.take() {
+                    reader.await.map_err(|dead| {
+                        Error::new(dead)
+                            .context("internal error: the event history's requests ended")
+                    })??;
+                }
+                stream.until = i64::MAX;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Some of the events that are next, as a log file.
+    fn log_file(&mut self) -> Option<LogFile> {
+        let first = self.next.front()?.time;
+        let mut last = first;
+        let mut text = b"{\"Records\":[".to_vec();
+        for n in 0..EVENTS {
+            if text.len() >= BYTES {
+                break;
+            }
+            let Some(event) = self.next.pop_front() else {
+                break;
+            };
+            if n > 0 {
+                text.push(b',');
+            }
+            text.extend_from_slice(event.json.as_bytes());
+            last = event.time;
+        }
+        text.extend_from_slice(b"]}");
+        self.ledger.files_listed.add(1);
+        let time = |seconds| Timestamp::from_second(seconds).ok();
+        Some(LogFile {
+            name: match time(first) {
+                Some(first) => format!("{} from {first} on", self.name),
+                None => self.name.clone(),
+            },
+            size: text.len() as u64,
+            // It tells the progress, too.
+            delivered: time(last).filter(|_| !self.newest_first),
+            fetch: Box::new(move || Box::pin(std::future::ready(Ok(Body::Bytes(text))))),
+            receipt: None,
+            proof: None,
+        })
+    }
+}
+
+impl Stream {
+    fn start(region: Arc<Region>, insights: bool, plan: Plan, first: Option<Page>) -> Self {
+        // A reader is one batch ahead.
+        let (sender, batches) = mpsc::channel(1);
+        let reader = Reader::new(region, insights, plan, sender);
+        Self {
+            batches,
+            reader: Some(tokio::spawn(reader.run(first))),
+            ready: VecDeque::new(),
+            until: i64::MIN,
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Reads events of one category in one region, in time order or newest first.
+//!
+//! LookupEvents gives the newest first. For time order, the interval is cut into windows of a few pages, each read and
+//! turned round. How long they are follows from the pages before: a window that turns out to hold more is cut, and
+//! what was read of it is kept for later.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::requests::{Event, Page, Query, Region};
+use crate::aws;
+
+/// Pages of a window, at most and at first: the first events come soon.
+const MOST: i64 = 8;
+const FIRST: i64 = 2;
+/// How much shorter windows become at once, at most. What is read before they are short enough is kept for later, so
+/// it costs little, while windows that are too short cost a request each.
+const SHRINK: i64 = 32;
+/// Events kept for later, at most.
+const KEPT: usize = 2_000;
+/// How late an event may come into the history and be seen at the next look. CloudTrail takes about five minutes, see
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html>.
+pub(super) const LAG: i64 = 15 * 60;
+/// Once in this time a look goes back as far as `LONG_LAG`, for what came even later.
+const LONG_LOOKS: Duration = Duration::from_secs(60 * 60);
+const LONG_LAG: i64 = 2 * 60 * 60;
+/// Tokens in a row that are refused before it is an error.
+const BAD_TOKENS: u32 = 5;
+
+/// Events that are next, and how far that is all of them.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub events: Vec<Event>,
+    /// No event comes any more at this place or before it, in the order in use, unless it is late.
+    pub until: i64,
+}
+
+/// What to read; times in seconds since the epoch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    pub from: i64,
+    pub to: i64,
+    pub newest_first: bool,
+    /// How to go on afterwards.
+    pub follow: Option<Follow>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Follow {
+    /// Between two looks.
+    pub interval: Duration,
+    /// Up to this time.
+    pub end: Option<i64>,
+    /// When the look before the first began.
+    pub looked: i64,
+}
+
+/// Where an event is in the order in use.
+pub(super) fn place(time: i64, newest_first: bool) -> i64 {
+    if newest_first { -time } else { time }
+}
+
+/// Reads one region's events of one category.
+pub(super) struct Reader {
+    region: Arc<Region>,
+    insights: bool,
+    plan: Plan,
+    batches: mpsc::Sender<Batch>,
+    /// How many seconds a window has, and pages at most.
+    span: i64,
+    most: i64,
+    /// What was read lately, to tell what is new; none where nothing is followed.
+    seen: Option<Seen>,
+    /// The interval is read, and new events are waited for.
+    live: bool,
+    bad_tokens: u32,
+}
+
+/// A part of an interval.
+enum Part {
+    /// From and to.
+    Unread(i64, i64),
+    /// Events, newest first, up to a time.
+    Read(Vec<Event>, i64),
+}
+
+impl Reader {
+    pub fn new(
+        region: Arc<Region>,
+        insights: bool,
+        plan: Plan,
+        batches: mpsc::Sender<Batch>,
+    ) -> Self {
+        Self {
+            region,
+            insights,
+            plan,
+            batches,
+            span: i64::MAX,
+            most: FIRST,
+            seen: plan.follow.map(|_| Seen::since(plan.to - LONG_LAG)),
+            live: false,
+            bad_tokens: 0,
+        }
+    }
+
+    /// Read all of it; `first` is the first page of the interval, where it is known already.
+    pub async fn run(mut self, first: Option<Page>) -> Result<()> {
+        let Plan { from, to, .. } = self.plan;
+        if self.plan.newest_first {
+            return self.newest_first(from, to, first).await;
+        }
+        self.oldest_first(from, to, first).await?;
+        match self.plan.follow {
+            Some(follow) => self.follow(follow).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn newest_first(
+        &mut self,
+        from: i64,
+        mut to: i64,
+        mut first: Option<Page>,
+    ) -> Result<()> {
+        let mut events = Vec::new();
+        let mut token = None;
+        loop {
+            let Some(page) = self.page(from, to, &mut token, first.take()).await? else {
+                // All events are given that are newer than the oldest one: those at its time come again.
+                to = events.last().map_or(to, |oldest: &Event| oldest.time);
+                events.clear();
+                continue;
+            };
+            events.extend(page);
+            if token.is_none() {
+                return self.give(events, i64::MAX).await;
+            }
+            let Some(oldest) = events.last().map(|event| event.time) else {
+                continue;
+            };
+            // The next page may have more of this second.
+            let rest = events.partition_point(|event| event.time > oldest);
+            let rest = events.split_off(rest);
+            let whole = std::mem::replace(&mut events, rest);
+            self.give(whole, place(oldest + 1, true)).await?;
+        }
+    }
+
+    async fn oldest_first(&mut self, from: i64, to: i64, mut first: Option<Page>) -> Result<()> {
+        let mut parts = vec![Part::Unread(from, to)];
+        while let Some(part) = parts.pop() {
+            match part {
+                Part::Read(mut events, to) => {
+                    events.reverse();
+                    self.give(events, to).await?;
+                }
+                Part::Unread(from, to) if from <= to => {
+                    let end = to.min(from.saturating_add(self.span - 1));
+                    parts.push(Part::Unread(end + 1, to));
+                    self.window(from, end, first.take(), &mut parts).await?;
+                }
+                Part::Unread(..) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Read a window, or as much of it as says that there is too much in it.
+    async fn window(
+        &mut self,
+        from: i64,
+        to: i64,
+        mut first: Option<Page>,
+        parts: &mut Vec<Part>,
+    ) -> Result<()> {
+        let mut events: Vec<Event> = Vec::new();
+        let mut token = None;
+        let mut pages = 0;
+        loop {
+            let page = self.page(from, to, &mut token, first.take()).await?;
+            let goes_on = page.is_some();
+            events.extend(page.into_iter().flatten());
+            pages += 1;
+            if goes_on && token.is_none() {
+                if pages * 2 <= self.most {
+                    let more = if events.is_empty() { 8 } else { 2 };
+                    self.span = (to - from + 1).saturating_mul(more).max(self.span);
+                }
+                self.most = (self.most * 2).min(MOST);
+                parts.push(Part::Read(events, to));
+                return Ok(());
+            }
+            // Of this time there may be more.
+            let oldest = events.last().map_or(to, |event| event.time).max(from);
+            let covered = to - oldest;
+            if goes_on && (covered == 0 || oldest == from) {
+                continue;
+            }
+            if goes_on {
+                let expected = (to - from + 1).saturating_mul(pages) / covered;
+                if expected <= self.most {
+                    continue;
+                }
+                // As dense as what was read, or less so: that was the newest part, a burst perhaps.
+                let span = covered.saturating_mul(self.most) / pages;
+                self.span = span.max((to - from + 1) / SHRINK).max(1);
+            }
+            let kept = |part: &Part| match part {
+                Part::Read(events, _) => events.len(),
+                Part::Unread(..) => 0,
+            };
+            if parts.iter().map(kept).sum::<usize>() + events.len() > KEPT {
+                parts.push(Part::Unread(from, to));
+            } else {
+                events.retain(|event| event.time > oldest);
+                parts.push(Part::Read(events, to));
+                parts.push(Part::Unread(from, oldest));
+            }
+            return Ok(());
+        }
+    }
+
+    /// The next page of a window, and the token for the one after it. None where the token is no longer good.
+    async fn page(
+        &mut self,
+        from: i64,
+        to: i64,
+        token: &mut Option<String>,
+        known: Option<Page>,
+    ) -> Result<Option<Vec<Event>>> {
+        let query = Query {
+            insights: self.insights,
+            from,
+            to,
+            token: token.take(),
+        };
+        let page = match known {
+            Some(page) => Some(page),
+            None => self.region.look_up(&query).await?,
+        };
+        let Some(page) = page else {
+            self.bad_tokens += 1;
+            if self.bad_tokens > BAD_TOKENS {
+                bail!(
+                    "{} {}: CloudTrail does not accept its own tokens for the next page (InvalidNextTokenException)",
+                    aws::LOOKING_UP,
+                    self.region.name
+                );
+            }
+            return Ok(None);
+        };
+        if query.token.is_some() {
+            self.bad_tokens = 0;
+        }
+        *token = page.next;
+        Ok(Some(page.events))
+    }
+
+    /// Hand over events in their order.
+    async fn give(&mut self, mut events: Vec<Event>, until: i64) -> Result<()> {
+        if let Some(seen) = &mut self.seen {
+            events.retain(|event| seen.is_new(event));
+        }
+        let until = if self.live { i64::MAX } else { until };
+        let batch = Batch { events, until };
+        self.batches.send(batch).await.context("nobody listens")
+    }
+
+    /// Look again and again for what is new.
+    async fn follow(&mut self, follow: Follow) -> Result<()> {
+        self.live = true;
+        // Others need not wait for this region any more.
+        self.give(Vec::new(), i64::MAX).await?;
+        let mut looked = follow.looked;
+        let mut last_long = Instant::now();
+        while follow.end.is_none_or(|end| looked <= end + LAG) {
+            sleep(follow.interval).await;
+            let now = Timestamp::now().as_second();
+            let mut lag = LAG;
+            if last_long.elapsed() >= LONG_LOOKS {
+                last_long = Instant::now();
+                lag = LONG_LAG;
+            }
+            if let Some(seen) = &mut self.seen {
+                seen.forget_before(looked - LONG_LAG);
+            }
+            let from = self.plan.from.max(looked - lag);
+            let to = follow.end.map_or(now, |end| end.min(now));
+            self.span = i64::MAX;
+            self.oldest_first(from, to, None).await?;
+            looked = now;
+        }
+        Ok(())
+    }
+}
+
+/// Which events were read: hashes of their IDs, and their times.
+struct Seen {
+    since: i64,
+    events: HashMap<u64, i64>,
+    hasher: RandomState,
+}
+
+impl Seen {
+    /// Remember those that happen from now on.
+    fn since(since: i64) -> Self {
+        Self {
+            since,
+            events: HashMap::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn is_new(&mut self, event: &Event) -> bool {
+        if event.time < self.since {
+            return true;
+        }
+        let id = if event.id.is_empty() {
+            &event.json
+        } else {
+            &event.id
+        };
+        let hash = self.hasher.hash_one(id);
+        self.events.insert(hash, event.time).is_none()
+    }
+
+    fn forget_before(&mut self, since: i64) {
+        self.since = self.since.max(since);
+        self.events.retain(|_, time| *time >= self.since);
+    }
+}

@@ -1,0 +1,221 @@
+//! CloudTrail's event history in memory, as LookupEvents answers: pages, tokens, two requests a second and region.
+//!
+//! It is part of [`crate::aws::Aws`], whose credentials, faults and log hold for it too.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::Response;
+use serde_json::{Value, json};
+
+use crate::trail::Record;
+
+/// Requests a second that AWS takes, of an account in a region.
+const RATE: f64 = 2.0;
+
+/// The event histories of all regions.
+#[derive(Default)]
+pub struct Histories(Mutex<World>);
+
+#[derive(Default)]
+struct World {
+    /// By region and category, which is empty for management events.
+    events: HashMap<(String, String), Vec<Record>>,
+    /// Regions that the account has not enabled.
+    closed: BTreeSet<String>,
+    /// What tokens stand for.
+    tokens: HashMap<String, Rest>,
+    /// How many tokens there were.
+    issued: usize,
+    /// By region, what may be asked now, and since when.
+    buckets: HashMap<String, (f64, Instant)>,
+    counts: Counts,
+}
+
+/// What is left of an answer, for those who ask as before.
+struct Rest {
+    asked: Value,
+    records: Vec<Record>,
+}
+
+/// What was asked.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// Answered with events.
+    pub answered: usize,
+    /// Refused because of too many before.
+    pub throttled: usize,
+}
+
+impl Histories {
+    /// Lets events happen in a region.
+    pub fn add<'a>(&self, region: &str, records: impl IntoIterator<Item = &'a Record>) {
+        self.add_to(region, "", records);
+    }
+
+    /// The same with Insights events.
+    pub fn add_insights<'a>(&self, region: &str, records: impl IntoIterator<Item = &'a Record>) {
+        self.add_to(region, "insight", records);
+    }
+
+    fn add_to<'a>(
+        &self,
+        region: &str,
+        category: &str,
+        records: impl IntoIterator<Item = &'a Record>,
+    ) {
+        let mut world = self.world();
+        let events = world
+            .events
+            .entry((region.into(), category.into()))
+            .or_default();
+        events.extend(records.into_iter().cloned());
+        events.sort_by_key(|record| record.time);
+    }
+
+    /// Makes a region one that the account has not enabled.
+    pub fn close(&self, region: &str) {
+        self.world().closed.insert(region.into());
+    }
+
+    /// Makes all tokens so far invalid.
+    pub fn forget_tokens(&self) {
+        self.world().tokens.clear();
+    }
+
+    /// What was asked so far.
+    pub fn counts(&self) -> Counts {
+        self.world().counts.clone()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap()
+    }
+
+    /// Answers a request that is signed for a region.
+    pub(crate) fn answer(&self, region: &str, action: &str, body: &[u8]) -> Response<Bytes> {
+        let input: Value = serde_json::from_slice(body).unwrap_or_default();
+        match self.world().look_up(region, action, input) {
+            Ok(output) => Response::builder()
+                .header("content-type", "application/x-amz-json-1.1")
+                .body(output.to_string().into())
+                .unwrap(),
+            Err((code, message)) => error(400, code, message),
+        }
+    }
+}
+
+/// An error as CloudTrail sends it.
+pub(crate) fn error(status: u16, code: &str, message: &str) -> Response<Bytes> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(
+            json!({"__type": code, "message": message})
+                .to_string()
+                .into(),
+        )
+        .unwrap()
+}
+
+type Refusal = (&'static str, &'static str);
+
+impl World {
+    fn look_up(&mut self, region: &str, action: &str, mut input: Value) -> Result<Value, Refusal> {
+        if action != "LookupEvents" {
+            return Err(("InvalidAction", "not here"));
+        }
+        if self.closed.contains(region) {
+            let message = "The security token included in the request is invalid.";
+            return Err(("UnrecognizedClientException", message));
+        }
+        if !self.may_ask(region) {
+            self.counts.throttled += 1;
+            return Err(("ThrottlingException", "Rate exceeded"));
+        }
+        let most = input["MaxResults"].as_u64().unwrap_or(50) as usize;
+        if !(1..=50).contains(&most) {
+            let message = "A value between 1 and 50 should be specified for MaxResults";
+            return Err(("InvalidMaxResultsException", message));
+        }
+        let time = |name: &str| input[name].as_f64();
+        let (from, to) = (time("StartTime"), time("EndTime"));
+        if from > to && to.is_some() {
+            let message = "Start time cannot be after end time";
+            return Err(("InvalidTimeRangeException", message));
+        }
+        let category = input["EventCategory"].as_str().unwrap_or("").to_owned();
+        let token = input
+            .as_object_mut()
+            .and_then(|input| input.remove("NextToken"));
+        let mut records = match token {
+            Some(token) => {
+                // A token is good as often as one likes, for the same question.
+                let rest = self.tokens.get(token.as_str().unwrap_or_default());
+                let rest = rest.filter(|rest| rest.asked == input);
+                let rest = rest.ok_or(("InvalidNextTokenException", "Invalid token"))?;
+                rest.records.clone()
+            }
+            None => {
+                let events = self.events.get(&(region.to_owned(), category));
+                let within = |record: &&Record| {
+                    let time = record.time.as_second() as f64;
+                    from.is_none_or(|from| time >= from) && to.is_none_or(|to| time <= to)
+                };
+                let events = events.into_iter().flatten().filter(within).rev();
+                events.cloned().collect()
+            }
+        };
+        let rest = records.split_off(most.min(records.len()));
+        let mut output = json!({"Events": records.iter().map(event).collect::<Vec<_>>()});
+        if !rest.is_empty() {
+            self.issued += 1;
+            let token = format!("{region}/{}=", self.issued);
+            output["NextToken"] = token.clone().into();
+            self.tokens.insert(
+                token,
+                Rest {
+                    asked: input,
+                    records: rest,
+                },
+            );
+        }
+        self.counts.answered += 1;
+        Ok(output)
+    }
+
+    /// Takes from a region's token bucket, if there is something in it.
+    fn may_ask(&mut self, region: &str) -> bool {
+        let now = Instant::now();
+        let (left, since) = self.buckets.entry(region.to_owned()).or_insert((RATE, now));
+        *left = (*left + since.elapsed().as_secs_f64() * RATE).min(RATE);
+        *since = now;
+        let may = *left >= 1.0;
+        if may {
+            *left -= 1.0;
+        }
+        may
+    }
+}
+
+/// An event as LookupEvents gives it. A record without text is one that has no CloudTrailEvent.
+fn event(record: &Record) -> Value {
+    let json: Value = serde_json::from_str(&record.json).unwrap_or_default();
+    let mut event = json!({
+        "EventId": record.id,
+        "EventName": json["eventName"],
+        "ReadOnly": json["readOnly"].to_string(),
+        "EventTime": record.time.as_second(),
+        "EventSource": json["eventSource"],
+        "Username": json["userIdentity"]["userName"],
+        "Resources": [],
+    });
+    if !record.json.is_empty() {
+        event["CloudTrailEvent"] = record.json.clone().into();
+    }
+    event
+}

@@ -1,0 +1,230 @@
+//! `redact`: what is to be hidden is nowhere, and all else is as it was.
+
+use std::fs;
+use std::path::Path;
+
+use harness::aws::{Aws, REGION};
+use harness::capture::Capture;
+use harness::host::{Event, Library, Plugin};
+use harness::hosts::Hosts;
+use harness::trail::{gzip, gzip_members, log_text, write};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Runs the captures that the tests of this file start.
+#[test]
+#[ignore = "not a test: the process that a capture runs in"]
+fn child() {
+    harness::capture::child();
+}
+
+/// In all that is to be hidden.
+const PLANTED: &str = "PLANTED";
+
+/// The pointers that lead to what is planted beyond the named secrets.
+const RULES: &str =
+    "secrets, /userIdentity/arn, /**/email, /requestParameters/tags/*/value, /responseElements/0";
+
+/// Records with secrets in all sorts of places, written in all sorts of ways; each has its eventID.
+const RECORDS: [&str; 6] = [
+    // The example of AssumeRole in AWS's IAM User Guide, "Logging IAM and AWS STS API calls with AWS CloudTrail", has these members.
+    r#"{"eventID":"1","eventTime":"2024-03-06T08:00:00Z","eventName":"AssumeRole","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/PLANTED","accessKeyId":"AKIAPLANTED","userName":"alice"},"responseElements":{"credentials":{"accessKeyId":"ASIAPLANTED","expiration":"Mar 6, 2024","sessionToken":"PLANTED=="}}}"#,
+    r#"{"eventID":"2","eventTime":"2024-03-06T08:00:01Z","eventName":"CreateUser","requestParameters":{"passw\u006Frd":"PLANTED\u0022PLANTED","secretString":"{\"a\":\"PLANTED\"}","deep":[[{"clientSecret":["PLANTED"]}]]}}"#,
+    r#"{"eventID":"3","eventTime":"2024-03-06T08:00:02Z","eventName":"TagUser","requestParameters":{"tags":[{"key":"a","value":"PLANTED"},{"key":"b","value":{"x":"PLANTED","PLANTED":1}}],"contact":{"email":"PLANTED@example.com"}}}"#,
+    r#"{"eventID":"4","eventTime":"2024-03-06T08:00:03Z","eventName":"GetObject","requestParameters":{"bucketName":"photos","key":"a/b.jpg","X-Amz-Credential":"PLANTED/20240306/us-east-1/s3/aws4_request","X-Amz-Security-Token":"PLANTED","X-Amz-Signature":"PLANTED"},"additionalEventData":{"bytesTransferredOut":48231771}}"#,
+    r#"{"eventID":"5","eventTime":"2024-03-06T08:00:04Z","eventName":"Odd","password":"PLANTED","password":"PLANTED","responseElements":["PLANTED","seen"],"PASSWORD":null}"#,
+    r#"{"eventID":"6","eventTime":"2024-03-06T08:00:05Z","eventName":"Nothing","userIdentity":{"type":"IAMUser","userName":"alice"},"secretId":"arn:aws:secretsmanager:us-east-1:111122223333:secret:x"}"#,
+];
+
+/// Whether something planted is in it, in whatever spelling.
+fn is_planted(bytes: &[u8]) -> bool {
+    String::from_utf8_lossy(bytes)
+        .to_ascii_uppercase()
+        .contains(PLANTED)
+}
+
+fn plugin() -> Plugin {
+    let config = json!({ "redact": RULES }).to_string();
+    Library::load().unwrap().init(&config).unwrap()
+}
+
+/// Everything that a host gets to know of an event.
+fn seen(plugin: &Plugin, event: &Event) -> Vec<u8> {
+    let library = Library::load().unwrap();
+    let names = library.field_names();
+    let fields = plugin.extract(event, &names).unwrap();
+    let each = plugin.extract_each(event, &names).unwrap();
+    let text = plugin.event_to_string(event).unwrap();
+    let mut seen = event.payload().to_vec();
+    seen.extend_from_slice(format!("{fields:?} {each:?} {text}").as_bytes());
+    seen
+}
+
+fn read(bytes: &[u8]) -> Vec<Event> {
+    let folder = TempDir::new().unwrap();
+    let path = write(&folder.path().join("events.json.gz"), bytes);
+    let plugin = plugin();
+    let events = plugin.events(path.to_str().unwrap()).unwrap();
+    for event in &events {
+        let seen = seen(&plugin, event);
+        assert!(!is_planted(&seen), "{}", String::from_utf8_lossy(&seen));
+    }
+    events
+}
+
+/// What each record becomes has its length, its structure, and all that is not hidden.
+fn assert_as_they_were(events: &[Event]) {
+    assert_eq!(events.len(), RECORDS.len());
+    for (event, record) in events.iter().zip(RECORDS) {
+        assert_eq!(event.payload().len(), record.len());
+        let value = event.json();
+        let before: Value = serde_json::from_str(record).unwrap();
+        for name in [
+            "eventID",
+            "eventTime",
+            "eventName",
+            "secretId",
+            "additionalEventData",
+        ] {
+            assert_eq!(value[name], before[name], "{record}");
+        }
+    }
+    let value = |index: usize, pointer: &str| events[index].json().pointer(pointer).cloned();
+    let stars = |n| Some(Value::from("*".repeat(n)));
+    assert_eq!(value(0, "/userIdentity/arn"), stars(38));
+    assert_eq!(value(0, "/userIdentity/userName"), Some("alice".into()));
+    assert_eq!(
+        value(0, "/responseElements/credentials/sessionToken"),
+        stars(9)
+    );
+    assert_eq!(
+        value(0, "/responseElements/credentials/expiration"),
+        Some("Mar 6, 2024".into())
+    );
+    assert_eq!(value(1, "/requestParameters/password"), stars(20));
+    assert_eq!(
+        value(1, "/requestParameters/deep/0/0/clientSecret"),
+        stars(9)
+    );
+    assert_eq!(value(2, "/requestParameters/tags/0/key"), Some("a".into()));
+    assert_eq!(value(2, "/requestParameters/tags/0/value"), stars(7));
+    assert_eq!(value(2, "/requestParameters/tags/1/value"), stars(25));
+    assert_eq!(value(2, "/requestParameters/contact/email"), stars(19));
+    assert_eq!(value(3, "/requestParameters/key"), Some("a/b.jpg".into()));
+    assert_eq!(value(4, "/responseElements/1"), Some("seen".into()));
+    assert_eq!(value(4, "/PASSWORD"), Some(Value::Null));
+    assert_eq!(events[5].payload(), RECORDS[5].as_bytes());
+}
+
+#[test]
+fn secrets_are_hidden_in_every_form_of_log_file() {
+    let text = log_text(&RECORDS);
+    let spaced = String::from_utf8(text.clone())
+        .unwrap()
+        .replace("[{\"eventID", "[ {\"eventID");
+    let list = format!("[{}]", RECORDS.join(",\n"));
+    for bytes in [
+        text.clone(),
+        gzip(&text),
+        gzip_members(&text, 100),
+        spaced.into_bytes(),
+        list.into_bytes(),
+        [&text[..], b" "].concat(),
+    ] {
+        assert_as_they_were(&read(&bytes));
+    }
+    // Too large to be decoded at once.
+    let padding = format!("{{\"a\":\"{}\",\"Records\":[", "x".repeat(33 << 20));
+    let large = [padding.as_bytes(), &text[b"{\"Records\":[".len()..]].concat();
+    assert_as_they_were(&read(&gzip(&large)));
+}
+
+#[test]
+fn what_a_truncated_log_file_still_holds_is_redacted() {
+    let text = log_text(&RECORDS);
+    let mut records = 0;
+    for length in (20..text.len()).step_by(67) {
+        let folder = TempDir::new().unwrap();
+        let path = write(&folder.path().join("events.json"), &text[..length]);
+        let plugin = plugin();
+        // Nothing at all may be readable, which is an error that names no record's content.
+        match plugin.events(path.to_str().unwrap()) {
+            Ok(events) => {
+                records += events.len();
+                assert!(
+                    events
+                        .iter()
+                        .all(|event| !is_planted(&seen(&plugin, event)))
+                );
+            }
+            Err(error) => assert!(!is_planted(format!("{error:#}").as_bytes()), "{error:#}"),
+        }
+        let logs = format!("{:?}", plugin.logs());
+        assert!(!is_planted(logs.as_bytes()), "{logs}");
+    }
+    assert!(records > 20, "{records}");
+}
+
+/// Members after what is redacted are where they were: a range cut out of the payload is its field's value.
+#[test]
+fn ranges_stay_valid() {
+    let events = read(&log_text(&RECORDS));
+    let plugin = plugin();
+    for (field, wanted) in [("s3.key", "\"a/b.jpg\""), ("s3.bytes.out", "48231771")] {
+        let fields = plugin.extract_with(&events[3], &[field], true).unwrap();
+        let (start, length) = fields[field].range.unwrap();
+        let range = start as usize..(start + length) as usize;
+        assert_eq!(&events[3].payload()[range], wanted.as_bytes());
+    }
+}
+
+/// It is counted, for those who want to be sure, and read from S3 alike.
+#[test]
+fn a_bucket_is_redacted_and_the_log_says_how_much() {
+    let aws = Aws::start();
+    let key = format!(
+        "AWSLogs/111122223333/CloudTrail/{REGION}/2024/03/06/111122223333_CloudTrail_{REGION}_20240306T0805Z_abcdefghijklmnop.json.gz"
+    );
+    aws.put("logs", &key, &gzip(&log_text(&RECORDS)));
+    let seen = Capture::new("s3://logs")
+        .config(json!({ "redact": RULES }))
+        .aws(&aws)
+        .fields()
+        .run();
+    assert_as_they_were(&seen.events);
+    assert!(!is_planted(seen.words().as_bytes()), "{}", seen.words());
+    assert!(
+        seen.log()
+            .contains("6 events from 1 log file; 16 values redacted"),
+        "{}",
+        seen.log()
+    );
+    assert_eq!(seen.metrics["values_redacted"], 16);
+}
+
+#[test]
+fn a_rule_that_makes_no_sense_is_refused_at_once() {
+    let config = json!({ "redact": "secrets,userIdentity" }).to_string();
+    let error = Library::load().unwrap().init(&config).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "redact: \"userIdentity\" is neither a JSON pointer, such as /userIdentity/arn, nor secrets"
+    );
+}
+
+/// What is redacted is shared as a capture.
+#[test]
+fn captures_of_hosts_hold_nothing_planted() {
+    let Some(hosts) = Hosts::new("redaction") else {
+        return;
+    };
+    fs::write(hosts.folder.join("log.json"), log_text(&RECORDS)).unwrap();
+    let rules = RULES.replace(' ', "");
+    let output = hosts.falcodump("log.json", "shared.scap", &["--cloudtrail-redact", &rules]);
+    assert!(output.status.success(), "{output:?}");
+    let capture = |name: &str| fs::read(Path::new(&hosts.folder).join(name)).unwrap();
+    assert!(!is_planted(&capture("shared.scap")));
+    let output = hosts.falcodump("log.json", "whole.scap", &[]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(is_planted(&capture("whole.scap")));
+}
