@@ -35,6 +35,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::config;
 use crate::location::presentable;
+use crate::platform::user_path;
 use crate::process::panic_text;
 
 /// Where to ask for a bucket's region, one for each partition of AWS: a bucket's name is known in its own only.
@@ -604,7 +605,9 @@ fn profile_files(config: &config::Aws) -> Result<EnvConfigFiles> {
                 _ => files.include_default_credentials_file(true),
             };
         } else {
-            std::fs::File::open(path).with_context(|| format!("{key}: {path} can't be read"))?;
+            let path = user_path(path);
+            std::fs::File::open(&path)
+                .with_context(|| format!("{key}: {} can't be read", path.display()))?;
             files = files.with_file(kind, path);
         }
     }

@@ -22,6 +22,7 @@ mod integrity;
 mod ledger;
 mod location;
 mod pipeline;
+mod platform;
 mod plugin;
 mod process;
 mod record;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use percent_encoding::percent_decode_str;
 
+use crate::platform::user_path;
+
 /// Where to read from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Location {
@@ -97,7 +99,7 @@ impl Location {
             .split_once("://")
             .filter(|(scheme, _)| is_scheme(scheme))
         else {
-            return Ok(Self::Path(expand_home(params)));
+            return Ok(Self::Path(user_path(params)));
         };
         let shown = &presentable(params);
         match scheme.to_ascii_lowercase().as_str() {
@@ -117,16 +119,6 @@ fn is_scheme(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-}
-
-fn expand_home(path: &str) -> PathBuf {
-    match (
-        path.strip_prefix("~/").or((path == "~").then_some("")),
-        std::env::home_dir(),
-    ) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => PathBuf::from(path),
-    }
 }
 
 /// `BUCKET/PREFIX` or an ARN of an access point.

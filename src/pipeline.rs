@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::decode::{Buffers, Chunk, Decode, Decoded, Hashing, Member, Outcome, WHOLE};
 use crate::integrity::{Content, Proof};
+use crate::platform;
 use crate::process;
 use crate::redact::Redaction;
 use crate::source::{Body, Fatal, LogFile, Receipt, Source, Wanted};
@@ -101,7 +102,7 @@ pub(crate) fn start_runtime() -> Result<Runtime> {
     runtime::Builder::new_multi_thread()
         .worker_threads(cores().min(4))
         .thread_name("cloudtrail")
-        .on_thread_start(process::block_sigpipe)
+        .on_thread_start(platform::block_sigpipe)
         .enable_all()
         .build()
         .context("starting threads")

@@ -18,6 +18,7 @@ use crate::instance::Instance;
 use crate::ledger::{Count, Ledger};
 use crate::location::Location;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
+use crate::platform;
 use crate::process;
 use crate::redact::Redaction;
 use crate::source::{self, Wanted};
@@ -129,6 +130,7 @@ impl SourcePlugin for CloudTrail {
 
     fn open(&mut self, params: Option<&str>) -> Result<Instance> {
         let open = || {
+            platform::stay_loaded();
             let location = Location::parse(params.unwrap_or_default(), &self.config.aws.endpoint)?;
             if self.config.use_async != Config::default().use_async || self.config.use_s3_sns {
                 self.log

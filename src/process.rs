@@ -1,37 +1,15 @@
 //! Manners inside somebody else's process.
 
 use std::any::Any;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-/// Keep SIGPIPE from this thread, which must be ours.
-///
-/// sysdig and falcodump leave it at its default, which ends the process: a connection that is reset while
-/// something is being sent must not do that.
-pub(crate) fn block_sigpipe() {
-    #[cfg(unix)]
-    {
-        use nix::sys::signal::{SigSet, Signal};
-        let mut set = SigSet::empty();
-        set.add(Signal::SIGPIPE);
-        // Fails for invalid arguments only.
-        _ = set.thread_block();
-    }
-}
+use crate::platform;
 
 /// Say a line to the user on standard error, the only place that falcodump and Stratoshark show at the end of a
-/// capture. On a thread of its own, since a closed pipe there must not end the host.
+/// capture.
 pub(crate) fn say(line: &str) {
-    let line = format!("cloudtrail: {line}\n");
-    let thread = std::thread::Builder::new().spawn(move || {
-        block_sigpipe();
-        // Whether anybody listens is the host's business.
-        _ = std::io::stderr().write_all(line.as_bytes());
-    });
-    if let Ok(thread) = thread {
-        _ = thread.join();
-    }
+    platform::write_stderr(format!("cloudtrail: {line}\n"));
 }
 
 /// Run `work`; a panic in it becomes an error that carries the panic's message.

@@ -10,8 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use harness::aws::Aws;
-use harness::host::plugin_path;
-use harness::hosts::Hosts;
+use harness::hosts::{Hosts, built};
 use harness::sample;
 
 /// A display, and the programs on it.
@@ -170,7 +169,7 @@ fn stratoshark_shows_a_trail() {
         return;
     };
     let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
-    let built = plugin_path().unwrap();
+    let built = built();
     hosts.stdout(&["bash", install.to_str().unwrap(), built.to_str().unwrap()]);
     let aws = Aws::start();
     for file in sample::files() {

@@ -12,8 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use harness::aws::{Aws, Fault, Op};
-use harness::host::plugin_path;
-use harness::hosts::Hosts;
+use harness::hosts::{Hosts, built};
 use harness::trail::{self, Maker, gzip, log_text};
 
 /// What the tests of this file put into a host's folder.
@@ -604,7 +603,7 @@ fn an_installed_plugin_is_found() {
     let lib = hosts.folder.join(".local/lib/stratoshark");
     fs::remove_dir_all(&lib).unwrap();
     let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
-    let built = plugin_path().unwrap();
+    let built = built();
     for _ in 0..2 {
         hosts.stdout(&["bash", install.to_str().unwrap(), built.to_str().unwrap()]);
     }

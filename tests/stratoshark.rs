@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::host::plugin_path;
-use harness::hosts::Hosts;
+use harness::hosts::{Hosts, built};
 use harness::trail::log_text;
 
 const PROFILE: &str = "CloudTrail Analysis";
@@ -38,7 +37,7 @@ fn captured(test: &str) -> Option<Hosts> {
     let hosts = Hosts::new(test)?;
     fs::write(hosts.folder.join("log.json"), log_text(&RECORDS)).unwrap();
     let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
-    let built = plugin_path().unwrap();
+    let built = built();
     let said = hosts.stdout(&["bash", install.to_str().unwrap(), built.to_str().unwrap()]);
     assert!(said.contains(PROFILE), "{said}");
     let output = hosts.falcodump("log.json", "log.scap", &[]);
@@ -242,7 +241,7 @@ fn what_the_user_made_of_the_profile_stays() {
     );
     fs::write(&installed, "").unwrap();
     let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
-    let built = plugin_path().unwrap();
+    let built = built();
     hosts.stdout(&["bash", install.to_str().unwrap(), built.to_str().unwrap()]);
     assert_eq!(fs::read(&installed).unwrap(), b"");
 }

@@ -16,20 +16,24 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader},
+    mem,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+pub use host::capture::Stage;
+use host::{
+    Event, Fields, LIMIT, LogLine,
+    capture::{Line, Request},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
     aws::{ACCESS_KEY, Aws, REGION, SECRET_KEY},
-    host::{self, Event, Fields, LIMIT, Library, LogLine, Status},
+    platform::Platform,
     proxy::Proxy,
 };
 
@@ -40,48 +44,8 @@ pub struct Capture {
     request: Request,
     config: Value,
     env: BTreeMap<String, String>,
+    platform: Option<Platform>,
     home: TempDir,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Request {
-    params: String,
-    config: String,
-    /// Whether to extract all fields, in one call, and the string form.
-    fields: bool,
-    limit: Duration,
-    /// Ends the capture after so many events.
-    enough: Option<usize>,
-    default_sigpipe: bool,
-    answer: PathBuf,
-}
-
-/// What the child tells, a line of JSON each.
-#[derive(Serialize, Deserialize)]
-enum Line {
-    Event {
-        ts: u64,
-        payload: String,
-        text: Option<String>,
-        fields: Option<Fields>,
-    },
-    Log(LogLine),
-    Failed(Stage, String),
-    End {
-        progress: (u32, String),
-        metrics: BTreeMap<String, u64>,
-    },
-}
-
-/// Where a capture failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Stage {
-    /// The configuration was refused.
-    Init,
-    /// The open params, or what they name.
-    Open,
-    /// Later.
-    Read,
 }
 
 /// What a capture gave.
@@ -105,6 +69,8 @@ pub struct Seen {
     pub progress: (u32, String),
     /// Metrics at the end.
     pub metrics: BTreeMap<String, u64>,
+    /// Whether the library stayed in memory when it was unloaded.
+    pub stays_loaded: Option<bool>,
 }
 
 impl Capture {
@@ -112,18 +78,22 @@ impl Capture {
     pub fn new(params: impl Into<String>) -> Self {
         let home = tempfile::tempdir().unwrap();
         let request = Request {
+            plugin: None,
+            env: BTreeMap::new(),
             params: params.into(),
             config: String::new(),
             fields: false,
             limit: LIMIT,
             enough: None,
             default_sigpipe: false,
+            rounds: 0,
             answer: home.path().join("capture.out"),
         };
         Self {
             request,
             config: json!({}),
             env: BTreeMap::new(),
+            platform: Platform::of_environment(),
             home,
         }
     }
@@ -181,6 +151,18 @@ impl Capture {
         self
     }
 
+    /// Loads, opens, reads a bit, closes and unloads so often before the capture.
+    pub fn rounds(mut self, rounds: u32) -> Self {
+        self.request.rounds = rounds;
+        self
+    }
+
+    /// Runs on another platform. Paths in open params and configuration must be those of [`Platform::path`].
+    pub fn on(mut self, platform: &Platform) -> Self {
+        self.platform = Some(platform.clone());
+        self
+    }
+
     /// Ends the capture once there are so many events.
     pub fn enough(mut self, events: usize) -> Self {
         self.request.enough = Some(events);
@@ -206,17 +188,35 @@ impl Capture {
             self.request.config = self.config.to_string();
         }
         let request = self.home.path().join("capture.json");
-        fs::write(&request, serde_json::to_vec(&self.request).unwrap()).unwrap();
+        let answer = self.request.answer.clone();
         let stderr = self.home.path().join("capture.err");
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args([
-            "child",
-            "--exact",
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ]);
+        let mut command = match &self.platform {
+            None => {
+                let mut command = Command::new(env::current_exe().unwrap());
+                command.args([
+                    "child",
+                    "--exact",
+                    "--ignored",
+                    "--nocapture",
+                    "--test-threads=1",
+                ]);
+                command
+            }
+            Some(platform) => {
+                // Emulators have an environment of their own.
+                self.request.env = mem::take(&mut self.env);
+                let home = platform.path(self.home.path());
+                for name in ["HOME", "USERPROFILE"] {
+                    self.request.env.entry(name.into()).or_insert(home.clone());
+                }
+                self.request.plugin = Some(platform.path(&platform.plugin).into());
+                self.request.answer = platform.path(&self.request.answer).into();
+                platform.command(&request)
+            }
+        };
+        fs::write(&request, serde_json::to_vec(&self.request).unwrap()).unwrap();
         clean(&mut command, self.home.path())
+            .current_dir(self.home.path())
             .envs(&self.env)
             .env(REQUEST, &request)
             .stdin(Stdio::null())
@@ -225,7 +225,7 @@ impl Capture {
         let child = command.spawn().unwrap();
         Running {
             child,
-            answer: self.request.answer.clone(),
+            answer,
             stderr,
             limit: self.request.limit,
             _home: self.home,
@@ -316,6 +316,7 @@ impl Running {
             status,
             progress: Default::default(),
             metrics: BTreeMap::new(),
+            stays_loaded: None,
         };
         let Ok(answer) = fs::File::open(&self.answer) else {
             panic!(
@@ -347,6 +348,7 @@ impl Running {
                     seen.progress = progress;
                     seen.metrics = metrics;
                 }
+                Line::Unloaded { stays } => seen.stays_loaded = Some(stays),
             }
         }
         seen
@@ -422,90 +424,7 @@ fn clean<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
 /// Runs the capture that [`Capture::start`] asked this process for.
 pub fn child() {
     let request = env::var_os(REQUEST).expect("`child` is for captures to run");
-    let request: Request = serde_json::from_slice(&fs::read(request).unwrap()).unwrap();
-    let mut answer = fs::File::create(&request.answer).unwrap();
-    if let Err(error) = run(&request, &mut answer) {
+    if let Err(error) = host::capture::run(request.as_ref()) {
         panic!("{error:#}");
     }
-}
-
-fn run(request: &Request, answer: &mut fs::File) -> Result<()> {
-    #[cfg(unix)]
-    if request.default_sigpipe {
-        // SAFETY: the default action has no demands.
-        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    }
-    let library = Library::load()?;
-    let mut say = |line: &Line| -> Result<()> {
-        let mut line = serde_json::to_vec(line)?;
-        line.push(b'\n');
-        answer.write_all(&line).context("answering")
-    };
-    let plugin = match library.init(&request.config) {
-        Ok(plugin) => plugin,
-        Err(error) => return say(&Line::Failed(Stage::Init, error.to_string())),
-    };
-    let mut logged = 0;
-    let mut say_logs = |say: &mut dyn FnMut(&Line) -> Result<()>| {
-        let logs = plugin.logs();
-        for line in &logs[logged..] {
-            say(&Line::Log(line.clone()))?;
-        }
-        logged = logs.len();
-        anyhow::Ok(())
-    };
-    let mut instance = match plugin.open(&request.params) {
-        Ok(instance) => instance,
-        Err(error) => {
-            say_logs(&mut say)?;
-            return say(&Line::Failed(Stage::Open, error.to_string()));
-        }
-    };
-    let start = Instant::now();
-    let mut count = 0;
-    loop {
-        let batch = instance.next_batch();
-        for event in &batch.events {
-            let (text, fields) = match request.fields {
-                false => (None, None),
-                true => (
-                    Some(plugin.event_to_string(event)?),
-                    Some(plugin.extract(event, &library.field_names())?),
-                ),
-            };
-            let payload = event
-                .payload()
-                .iter()
-                .map(|byte| char::from(*byte))
-                .collect();
-            say(&Line::Event {
-                ts: event.ts(),
-                payload,
-                text,
-                fields,
-            })?;
-        }
-        count += batch.events.len();
-        say_logs(&mut say)?;
-        match batch.status {
-            Status::Eof => break,
-            Status::Failed(error) => {
-                say(&Line::Failed(Stage::Read, error))?;
-                break;
-            }
-            _ if request.enough.is_some_and(|enough| count >= enough) => break,
-            _ if start.elapsed() > request.limit => {
-                let error = format!("harness: no end after {:?}", request.limit);
-                say(&Line::Failed(Stage::Read, error))?;
-                break;
-            }
-            _ => {}
-        }
-    }
-    let progress = instance.progress()?;
-    drop(instance);
-    say_logs(&mut say)?;
-    // Not every plugin has metrics.
-    let metrics = plugin.metrics().unwrap_or_default();
-    say(&Line::End { progress, metrics })
 }

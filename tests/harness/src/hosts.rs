@@ -20,17 +20,28 @@ pub fn target() -> PathBuf {
 
 /// `path` of the target folder, which `script` puts there; nothing where it is missing and not required.
 pub fn installed(path: &str, script: &str, test: &str) -> Option<PathBuf> {
+    found(path, script, test, "CLOUDTRAIL_HOSTS_REQUIRED")
+}
+
+/// As [`installed`], where the variable `required` says whether it is.
+pub(crate) fn found(path: &str, script: &str, test: &str, required: &str) -> Option<PathBuf> {
     let found = target().join(path);
     if found.exists() {
         return Some(found.canonicalize().expect("it exists"));
     }
     assert!(
-        env::var_os("CLOUDTRAIL_HOSTS_REQUIRED").is_none(),
+        env::var_os(required).is_none(),
         "{} is missing: run {script}",
         found.display()
     );
     eprintln!("{test} skipped: no {path} in target/; {script} puts it there");
     None
+}
+
+/// The plugin for the hosts: that under test, or the one for old distributions where `scripts/test --all` has made it.
+pub fn built() -> PathBuf {
+    let released = env::var_os("CLOUDTRAIL_HOST_PLUGIN").map(PathBuf::from);
+    released.unwrap_or_else(|| plugin_path().expect("a plugin"))
 }
 
 /// The hosts, with a folder of the test's own that is also the home of the user who has installed the plugin.
@@ -53,9 +64,9 @@ impl Hosts {
         fs::create_dir_all(&plugins).unwrap();
         let plugin = plugins.join("libcloudtrail.so");
         #[cfg(unix)]
-        std::os::unix::fs::symlink(plugin_path().unwrap(), &plugin).unwrap();
+        std::os::unix::fs::symlink(built(), &plugin).unwrap();
         #[cfg(not(unix))]
-        fs::copy(plugin_path().unwrap(), &plugin).unwrap();
+        fs::copy(built(), &plugin).unwrap();
         Some(Self {
             run,
             folder,

@@ -6,6 +6,7 @@
 //!   services that credentials come from, SQS ([`sqs`]), the event history ([`history`]); [`proxy`] makes it answer by AWS's own host names.
 //! - [`faulty`] is an S3 and SQS whose answers go wrong as a test says.
 //! - [`moto`] is somebody else's AWS, with S3, SNS, SQS and EventBridge wired up.
+//! - [`platform`] runs the builds for Windows and arm64.
 //! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
 //! - [`trail`] makes trails, from a seed.
 //! - [`digest`] signs them, as CloudTrail does.
@@ -20,16 +21,18 @@ pub mod digest;
 pub mod fast_s3;
 pub mod faulty;
 pub mod history;
-pub mod host;
 pub mod hosts;
 mod list;
 pub mod moto;
+pub mod platform;
 pub mod proxy;
 pub mod sample;
 pub mod shared;
 pub mod sqs;
 pub mod tls;
 pub mod trail;
+
+pub use host;
 
 /// What Linux tells of this process's memory, in MiB: `VmRSS:` now, `VmHWM:` at most; 0 elsewhere.
 pub fn memory(what: &str) -> u64 {

@@ -1,12 +1,16 @@
 //! A host of the plugin: nothing but dlopen and the C API, called as sysdig and Falco call it.
 //!
 //! ```no_run
-//! let library = harness::host::Library::load()?;
+//! let library = host::Library::load()?;
 //! let plugin = library.init("{}")?;
 //! let events = plugin.events("/var/log/trail")?;
 //! let fields = plugin.extract(&events[0], &["ct.name", "ec2.imageids[1]"])?;
 //! # Ok::<(), anyhow::Error>(())
 //! ```
+
+#![deny(missing_docs)]
+
+pub mod capture;
 
 use std::{
     collections::BTreeMap,

@@ -1,0 +1,108 @@
+//! What differs by platform.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Keep SIGPIPE from this thread, which must be ours.
+///
+/// sysdig and falcodump leave it at its default, which ends the process: a connection that is reset while
+/// something is being sent must not do that. Windows has no signals of this kind.
+pub(crate) fn block_sigpipe() {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SigSet, Signal};
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGPIPE);
+        // Fails for invalid arguments only.
+        _ = set.thread_block();
+    }
+}
+
+/// Write to standard error, which may be closed or be a pipe that is.
+pub(crate) fn write_stderr(text: String) {
+    // Whether anybody listens is the host's business.
+    let write = move || _ = std::io::stderr().write_all(text.as_bytes());
+    if !cfg!(unix) {
+        return write();
+    }
+    // On a thread of its own, since a closed pipe must not end the host.
+    let thread = std::thread::Builder::new().spawn(move || {
+        block_sigpipe();
+        write();
+    });
+    if let Ok(thread) = thread {
+        _ = thread.join();
+    }
+}
+
+/// Keep this library in memory until the process ends.
+///
+/// Hosts unload it after a capture; a thread that hangs in a lookup of a name must find its code there. On Linux the
+/// linker has seen to it, see build.rs.
+pub(crate) fn stay_loaded() {
+    #[cfg(windows)]
+    {
+        use windows_sys::Win32::System::LibraryLoader::{
+            GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN,
+            GetModuleHandleExW,
+        };
+        let flags = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN;
+        let ours = stay_loaded as fn() as *const u16;
+        let mut module = std::ptr::null_mut();
+        // SAFETY: the flags say that this is an address of the module, not a name; the handle is ours to write to.
+        _ = unsafe { GetModuleHandleExW(flags, ours, &mut module) };
+    }
+    #[cfg(all(unix, not(target_os = "linux")))]
+    {
+        let ours = stay_loaded as fn() as *const libc::c_void;
+        // SAFETY: plain data, for which zero is valid.
+        let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+        // SAFETY: an address of this library and a structure of ours.
+        if unsafe { libc::dladdr(ours, &mut info) } != 0 {
+            let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+            // SAFETY: dladdr gave a C string; the library is loaded already, so no code of its runs.
+            _ = unsafe { libc::dlopen(info.dli_fname, flags) };
+        }
+    }
+}
+
+/// A path as users write it: `~` is their home folder, and on Windows so is `%USERPROFILE%`. There, the Explorer's *Copy as
+/// path* puts it in quotes.
+pub(crate) fn user_path(text: &str) -> PathBuf {
+    let path = match text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+    {
+        Some(path) if cfg!(windows) => path,
+        _ => text,
+    };
+    let is_separator = |c: char| std::path::is_separator(c);
+    let below_home = ["~", "%USERPROFILE%"]
+        .into_iter()
+        .take(if cfg!(windows) { 2 } else { 1 })
+        .find_map(|home| {
+            let (start, rest) = path.split_at_checked(home.len())?;
+            let is_home = start.eq_ignore_ascii_case(home);
+            (is_home && (rest.is_empty() || rest.starts_with(is_separator))).then_some(rest)
+        });
+    match (below_home, std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest.trim_start_matches(is_separator)),
+        _ => PathBuf::from(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_users_path_may_begin_at_home() {
+        let home = std::env::home_dir().unwrap();
+        assert_eq!(user_path("~"), home);
+        assert_eq!(user_path("~/"), home);
+        assert_eq!(user_path("~/a b/c"), home.join("a b/c"));
+        for path in ["~other/c", "/a/~/c", "c", "/"] {
+            assert_eq!(user_path(path), PathBuf::from(path));
+        }
+    }
+}
