@@ -103,7 +103,7 @@ fn by_delivery(files: &[LogFile]) -> Vec<String> {
     files.sort_by_key(|file| (file.time.clone(), file.key("")));
     files
         .into_iter()
-        .flat_map(|file| trail::ids(&[file.clone()]))
+        .flat_map(|file| trail::ids(std::slice::from_ref(file)))
         .collect()
 }
 
@@ -244,7 +244,7 @@ fn exports_of_any_form_may_be_in_an_archive() {
         let seen = of_file(&format!("x.{ending}"), &bytes, json!({}));
         assert_eq!(
             seen.ids(),
-            trail::ids(&[file.clone()]),
+            trail::ids(std::slice::from_ref(&file)),
             "{ending}: {}",
             seen.words()
         );
