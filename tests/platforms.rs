@@ -137,7 +137,10 @@ fn paths_as_users_write_them(platform: &Platform) {
     // One file, and a part of the trail by time and account, which are in the folders' names.
     let file = &files[1];
     let path = folder.join(file.key(""));
-    assert_read(new(platform.path(&path)), &trail::ids(&[file.clone()]));
+    assert_read(
+        new(platform.path(&path)),
+        &trail::ids(std::slice::from_ref(file)),
+    );
     for config in [
         json!({"s3AccountList": "210987654321"}),
         json!({"s3Interval": "2025-01-01T00:00:00Z"}),
