@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::{LogFile, Source, Wanted};
-use crate::aws::login::Login;
+use crate::aws::login::{Login, Session};
 use crate::aws::{self, Access};
 use crate::config::Config;
 use crate::ledger::{Ledger, count};
@@ -38,7 +38,7 @@ use discover::Listings;
 use follow::Follow;
 use merge::Merge;
 use page::{Object, Page, TakePage};
-use store::{Session, Store, TRIES, backoff};
+use store::{Store, TRIES, backoff};
 
 /// Listing requests in flight.
 const CONCURRENT_LISTS: usize = 96;
@@ -124,7 +124,10 @@ pub(super) async fn open(
                 .then(|| Follow::new(Duration::from_secs(config.s3_poll_interval.into()))),
             digest_folders: Mutex::default(),
         };
-        match bucket.try_list(&bucket.store.session(), &first).await {
+        match bucket
+            .try_list(&bucket.store.sessions.current(), &first)
+            .await
+        {
             Ok(page) => break (bucket, page),
             Err(error) => {
                 // In another region than configured: S3 says which.
@@ -268,7 +271,7 @@ impl BucketSource {
 impl Bucket {
     async fn try_list(
         &self,
-        session: &Session,
+        session: &Session<aws_sdk_s3::Client>,
         query: &Query,
     ) -> std::result::Result<Page, aws::ListError> {
         // The semaphore is never closed.
@@ -303,12 +306,12 @@ impl Bucket {
             follow.asked(query);
         }
         loop {
-            let session = self.store.session();
+            let session = self.store.sessions.current();
             match self.try_list(&session, query).await {
                 Ok(page) => return Ok(page),
                 Err(error) if !renewed && aws::has_expired(&error) => {
                     renewed = true;
-                    self.store.renew(&session).await?;
+                    self.store.sessions.renew(&session).await?;
                 }
                 Err(error)
                     if aws::is_transient(&error) && (tries < TRIES || self.follow.is_some()) =>

@@ -206,7 +206,7 @@ impl Download {
     async fn begin(&mut self) -> Result<()> {
         loop {
             let store = &self.store;
-            let session = store.session();
+            let session = store.sessions.current();
             let request = session
                 .client
                 .get_object()
@@ -248,13 +248,13 @@ impl Download {
                 }
                 Err(error) if !self.renewed && aws::has_expired(&error) => {
                     self.renewed = true;
-                    store.renew(&session).await?;
+                    store.sessions.renew(&session).await?;
                 }
                 // In another region than thought: S3 says which.
                 Err(error)
                     if !self.moved
                         && aws::told_region(&error)
-                            .is_some_and(|region| store.relocate(&session, &region)) =>
+                            .is_some_and(|region| store.sessions.relocate(&session, &region)) =>
                 {
                     self.moved = true;
                 }

@@ -1,7 +1,7 @@
 //! One bucket as its requests need it: a client for its region with the credentials of the day.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,8 +9,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::RequestPayer;
 use jiff::Timestamp;
 
-use crate::aws::Access;
-use crate::aws::login::Login;
+use crate::aws::login::{Login, Sessions};
 use crate::config;
 use crate::ledger::Ledger;
 
@@ -28,30 +27,7 @@ pub(in crate::source) struct Store {
     pub tries: u32,
     /// Downloads fail for reasons that may pass, and that was said.
     pub troubled: AtomicBool,
-    login: Arc<Login>,
-    session: Mutex<Session>,
-}
-
-/// A client with the credentials it was made with.
-#[derive(Clone)]
-pub(in crate::source) struct Session {
-    pub client: Client,
-    pub access: Access,
-    region: String,
-    /// Counts renewals.
-    generation: u32,
-}
-
-impl Session {
-    fn new(login: &Login, region: String) -> Self {
-        let (access, generation) = login.current();
-        Self {
-            client: access.s3(&region),
-            access,
-            region,
-            generation,
-        }
-    }
+    pub sessions: Sessions<Client>,
 }
 
 impl Store {
@@ -68,23 +44,8 @@ impl Store {
             ledger,
             tries: TRIES,
             troubled: AtomicBool::new(false),
-            session: Mutex::new(Session::new(&login, region)),
-            login,
+            sessions: Sessions::new(login, &region, |access, region| access.s3(region)),
         }
-    }
-
-    /// What to ask with now.
-    pub fn session(&self) -> Session {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if session.generation != self.login.generation() {
-            *session = Session::new(&self.login, session.region.clone());
-        }
-        session.clone()
-    }
-
-    /// Find credentials anew, where nobody has done so since this session began.
-    pub async fn renew(&self, expired: &Session) -> Result<()> {
-        self.login.renew(expired.generation).await
     }
 
     /// Public keys of digests, see [`Access::public_keys`].
@@ -94,17 +55,11 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<(String, Vec<u8>)>> {
-        self.session().access.public_keys(region, from, to).await
-    }
-
-    /// Ask in another region from now on. False where that was done already.
-    pub fn relocate(&self, asked: &Session, region: &str) -> bool {
-        if asked.region == region {
-            return false;
-        }
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        *session = Session::new(&self.login, region.to_owned());
-        true
+        self.sessions
+            .current()
+            .access
+            .public_keys(region, from, to)
+            .await
     }
 }
 

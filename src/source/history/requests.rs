@@ -1,7 +1,7 @@
 //! LookupEvents in one region: paced, and tried again where that helps.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Error, Result};
@@ -15,8 +15,8 @@ use aws_sdk_cloudtrail::types::EventCategory;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::{Instant, sleep_until};
 
-use crate::aws::login::Login;
-use crate::aws::{self, Access};
+use crate::aws;
+use crate::aws::login::{self, Login, Sessions};
 use crate::ledger::Ledger;
 use crate::source::bucket::store::backoff;
 
@@ -31,13 +31,13 @@ const FIRST_TRIES: u32 = 3;
 /// After so many tries, some ten seconds, the log says that something is wrong.
 const WORTH_A_LINE: u32 = 6;
 
+type Session = login::Session<Client>;
 type LookupError = SdkError<LookupEventsError, HttpResponse>;
 
 /// The event history of one region.
 pub(super) struct Region {
     pub name: String,
-    login: Arc<Login>,
-    session: Mutex<Session>,
+    sessions: Sessions<Client>,
     /// When the next request may be sent.
     next: tokio::sync::Mutex<Instant>,
     /// Trouble that may pass never ends the capture.
@@ -45,26 +45,6 @@ pub(super) struct Region {
     /// There are no Insights events, and that was said.
     no_insights: AtomicBool,
     ledger: Arc<Ledger>,
-}
-
-/// A client with the credentials it was made with.
-#[derive(Clone)]
-struct Session {
-    client: Client,
-    access: Access,
-    /// Counts renewals.
-    generation: u32,
-}
-
-impl Session {
-    fn new(login: &Login, region: &str) -> Self {
-        let (access, generation) = login.current();
-        Self {
-            client: access.cloudtrail(region),
-            access,
-            generation,
-        }
-    }
 }
 
 /// What to look up: times in seconds since the epoch, both included.
@@ -111,8 +91,9 @@ impl Region {
     pub fn new(name: &str, login: &Arc<Login>, patient: bool, ledger: &Arc<Ledger>) -> Self {
         Self {
             name: name.to_owned(),
-            login: Arc::clone(login),
-            session: Mutex::new(Session::new(login, name)),
+            sessions: Sessions::new(Arc::clone(login), name, |access, region| {
+                access.cloudtrail(region)
+            }),
             next: tokio::sync::Mutex::new(Instant::now()),
             patient,
             no_insights: AtomicBool::new(false),
@@ -124,7 +105,7 @@ impl Region {
     pub async fn first(&self, query: &Query) -> std::result::Result<Option<Page>, Refusal> {
         let mut tries = 0;
         loop {
-            let session = self.session();
+            let session = self.sessions.current();
             match self.ask(&session, query).await {
                 Ok(page) => return Ok(Some(page)),
                 Err(error) if is_throttled(&error) => return Ok(None),
@@ -157,7 +138,7 @@ impl Region {
         let mut tries = 0;
         let mut renewed = false;
         loop {
-            let session = self.session();
+            let session = self.sessions.current();
             let error = match self.ask(&session, query).await {
                 Ok(page) => {
                     if tries > WORTH_A_LINE {
@@ -184,7 +165,7 @@ impl Region {
             }
             if !renewed && aws::has_expired(&error) {
                 renewed = true;
-                self.login.renew(session.generation).await?;
+                self.sessions.renew(&session).await?;
                 continue;
             }
             let goes_on = is_throttled(&error)
@@ -202,14 +183,6 @@ impl Region {
             self.wait(&mut tries).await;
             renewed = false;
         }
-    }
-
-    fn session(&self) -> Session {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if session.generation != self.login.generation() {
-            *session = Session::new(&self.login, &self.name);
-        }
-        session.clone()
     }
 
     /// Keep all requests to this region back, longer each time.

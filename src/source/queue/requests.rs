@@ -1,7 +1,7 @@
 //! Requests to a queue, tried again where that helps.
 
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
@@ -16,8 +16,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::sleep;
 
 use super::in_flight::{BATCH, Due};
-use crate::aws::login::Login;
-use crate::aws::{self, Access};
+use crate::aws;
+use crate::aws::login::{self, Login, Sessions};
 use crate::ledger::Ledger;
 use crate::location::QueueLocation;
 use crate::source::bucket::store::backoff;
@@ -31,10 +31,8 @@ const WORTH_A_LINE: u32 = 6;
 
 /// A queue as its requests need it.
 pub(super) struct Queue {
-    login: Arc<Login>,
-    session: Mutex<Session>,
+    sessions: Sessions<Client>,
     pub region: String,
-    endpoint: Option<String>,
     url: String,
     /// What errors call it.
     name: String,
@@ -45,25 +43,7 @@ pub(super) struct Queue {
     ledger: Arc<Ledger>,
 }
 
-/// A client with the credentials it was made with.
-#[derive(Clone)]
-struct Session {
-    client: Client,
-    access: Access,
-    /// Counts renewals.
-    generation: u32,
-}
-
-impl Session {
-    fn new(login: &Login, region: &str, endpoint: Option<&str>) -> Self {
-        let (access, generation) = login.current();
-        Self {
-            client: access.sqs(region, endpoint),
-            access,
-            generation,
-        }
-    }
-}
+type Session = login::Session<Client>;
 
 /// What failed since something last succeeded.
 #[derive(Default)]
@@ -97,12 +77,15 @@ impl Queue {
             .as_deref()
             .and_then(|url| url.match_indices('/').nth(2).map(|(end, _)| &url[..end]))
             .map(str::to_owned);
-        let session = Session::new(&login, &region, endpoint.as_deref());
+        let sessions = Sessions::new(login, &region, move |access, region| {
+            access.sqs(region, endpoint.as_deref())
+        });
         let url = match location.url {
             Some(url) => url,
             None => {
                 let owner = Some(owner.trim().to_owned()).filter(|owner| !owner.is_empty());
-                let found = session
+                let found = sessions
+                    .current()
                     .client
                     .get_queue_url()
                     .queue_name(&location.name)
@@ -117,10 +100,8 @@ impl Queue {
             }
         };
         let mut queue = Self {
-            login,
-            session: Mutex::new(session),
+            sessions,
             region,
-            endpoint,
             url,
             name,
             visibility: VISIBILITY,
@@ -133,7 +114,7 @@ impl Queue {
 
     /// Ask for the settings that matter here.
     async fn ask(&mut self) -> Result<()> {
-        let session = self.session();
+        let session = self.sessions.current();
         let answer = session
             .client
             .get_queue_attributes()
@@ -172,14 +153,6 @@ impl Queue {
         Ok(())
     }
 
-    fn session(&self) -> Session {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if session.generation != self.login.generation() {
-            *session = Session::new(&self.login, &self.region, self.endpoint.as_deref());
-        }
-        session.clone()
-    }
-
     fn explain<E>(&self, session: &Session, error: &SdkError<E, HttpResponse>, doing: &str) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -191,7 +164,7 @@ impl Queue {
 
     /// Messages that are there now.
     pub async fn look(&self) -> Result<Vec<Message>> {
-        let session = self.session();
+        let session = self.sessions.current();
         match self.try_receive(&session, Duration::ZERO).await {
             Ok(messages) => Ok(messages),
             Err(error) => Err(self.explain(&session, &error, aws::RECEIVING)),
@@ -202,7 +175,7 @@ impl Queue {
     pub async fn receive(&self) -> Result<Vec<Message>> {
         let mut trouble = Trouble::default();
         loop {
-            let session = self.session();
+            let session = self.sessions.current();
             match self.try_receive(&session, LONG_POLL).await {
                 Ok(messages) => {
                     if trouble.tries > WORTH_A_LINE {
@@ -252,7 +225,7 @@ impl Queue {
     pub async fn delete(&self, mut handles: Vec<String>) -> Result<()> {
         let mut trouble = Trouble::default();
         while !handles.is_empty() {
-            let session = self.session();
+            let session = self.sessions.current();
             let entries = handles.iter().enumerate().map(|(index, handle)| {
                 DeleteMessageBatchRequestEntry::builder()
                     .id(index.to_string())
@@ -293,7 +266,7 @@ impl Queue {
 
     /// Extend the visibility of messages, at most [`BATCH`]; gives which of them can't be extended, where SQS says so.
     pub async fn extend(&self, due: &[Due]) -> Result<Vec<usize>> {
-        let session = self.session();
+        let session = self.sessions.current();
         let entries = due.iter().enumerate().map(|(index, due)| {
             ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(index.to_string())
@@ -318,7 +291,7 @@ impl Queue {
                 .collect()),
             Err(error) => {
                 if aws::has_expired(&error) {
-                    self.login.renew(session.generation).await?;
+                    self.sessions.renew(&session).await?;
                 }
                 Err(self.explain(&session, &error, aws::KEEPING))
             }
@@ -338,7 +311,7 @@ impl Queue {
     {
         if !trouble.renewed && aws::has_expired(error) {
             trouble.renewed = true;
-            return self.login.renew(session.generation).await;
+            return self.sessions.renew(session).await;
         }
         let explained = self.explain(session, error, doing);
         if !aws::is_transient(error) || session.access.has_no_credentials() {
