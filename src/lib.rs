@@ -19,6 +19,7 @@ pub mod fuzz;
 mod host_log;
 mod instance;
 mod integrity;
+mod json;
 mod ledger;
 mod location;
 mod pipeline;

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::json::{string_end, value_end};
 use crate::record::{pointer_name, unescape};
 
 /// What the word `secrets` stands for: values of these names, wherever in an event, upper and lower case alike. They
@@ -311,49 +312,21 @@ impl Walk<'_> {
     fn string(&mut self) -> Option<Range<usize>> {
         self.skip_space();
         let start = self.at;
-        if !self.take(b'"') {
+        if self.bytes.get(start) != Some(&b'"') {
             return None;
         }
-        loop {
-            self.at += memchr::memchr2(b'"', b'\\', self.bytes.get(self.at..)?)?;
-            if self.take(b'"') {
-                return Some(start..self.at);
-            }
-            self.at += 2;
-        }
+        self.at = string_end(self.bytes, start)?;
+        Some(start..self.at)
     }
 
     /// Passes over a value, whatever is in it.
     fn skip_value(&mut self) -> Option<()> {
-        let mut depth = 0usize;
-        loop {
-            self.skip_space();
-            match self.bytes.get(self.at)? {
-                b'"' => _ = self.string()?,
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' => {
-                    depth = depth.checked_sub(1)?;
-                    self.at += 1;
-                }
-                b',' | b':' if depth > 0 => self.at += 1,
-                _ => {
-                    let rest = &self.bytes[self.at..];
-                    let ends = |byte: &u8| b"\",:{}[] \n\r\t".contains(byte);
-                    let length = rest.iter().position(ends).unwrap_or(rest.len());
-                    // An end where a value should be.
-                    if length == 0 {
-                        return None;
-                    }
-                    self.at += length;
-                }
-            }
-            if depth == 0 {
-                return Some(());
-            }
+        // An end where a value should be.
+        if matches!(self.bytes.get(self.at)?, b',' | b':' | b']' | b'}') {
+            return None;
         }
+        self.at = value_end(self.bytes, self.at)?;
+        Some(())
     }
 
     fn take(&mut self, byte: u8) -> bool {

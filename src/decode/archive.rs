@@ -171,7 +171,8 @@ impl Reading<'_, '_> {
     /// Is this a log file that was asked for, going by its name? What is not is counted.
     fn wants(&mut self, name: &str) -> bool {
         let wanted = &self.decode.wanted;
-        if trail::naming(name) == Naming::Other {
+        let naming = trail::naming(name);
+        if naming == Naming::Other {
             self.contents().passed_over += 1;
             return false;
         }
@@ -181,7 +182,7 @@ impl Reading<'_, '_> {
             return true;
         }
         // Nothing is known of what has no such name before it is read.
-        match trail::naming(name) {
+        match naming {
             Naming::LogFile => self.contents().filtered += 1,
             _ => self.contents().passed_over += 1,
         }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use serde::de::IgnoredAny;
 
 use super::shapes;
+use crate::json::value_end;
 use crate::record;
 
 /// A record of more bytes than this, in a file that is decoded piece by piece, is named and left out.
@@ -232,11 +233,16 @@ impl Splitter {
                 Document::Cut => None,
             };
             match document_end {
+                Some(document_end) if parse(&data[at..document_end]).is_ok() => {
+                    self.documents += 1;
+                    found.push(Candidate {
+                        range: at..document_end,
+                        is_record: false,
+                    });
+                    return Some(document_end);
+                }
                 // What is broken, and no record, is looked through for a list.
-                Some(document_end)
-                    if parse(&data[at..document_end]).is_ok()
-                        || shapes::is_event(&data[at..document_end]) =>
-                {
+                Some(document_end) if shapes::is_event(&data[at..document_end]) => {
                     self.documents += 1;
                     return self.value(data, at, end, found);
                 }
@@ -307,38 +313,26 @@ impl Splitter {
                 ..
             }
         );
-        let is_structure = matches!(data[at], b'{' | b'[' | b'"');
-        let length = value_end(data, at).map(|end| end - at);
-        // As a rule it is sound. What has no end is not parsed, for serde_json holds as much as it is deep.
-        if length.is_some() && (data[at] == b'{' || !is_record && is_structure) {
-            let mut values = serde_json::Deserializer::from_slice(&data[at..]).into_iter();
-            if let Some(Ok(IgnoredAny)) = values.next() {
-                let range = at..at + values.byte_offset();
-                let next = range.end;
-                found.push(Candidate { range, is_record });
-                return Some(next);
-            }
-        }
-        if let Some(length) = length
-            && (data[at] == b'{' || at + length < data.len() || end)
+        let has_an_end = matches!(data[at], b'{' | b'[' | b'"');
+        // What has no end is not parsed, for serde_json holds as much as it is deep. A number may go on.
+        if let Some(value_end) = value_end(data, at)
+            && (has_an_end || value_end < data.len() || end)
         {
-            let value = &data[at..at + length];
-            match parse(value) {
-                Ok(_) if is_record => {
-                    return Some(self.lose("is no object".to_owned(), at + length));
+            return Some(match parse(&data[at..value_end]) {
+                Ok(_) if is_record && data[at] != b'{' => {
+                    self.lose("is no object".to_owned(), value_end)
                 }
                 Ok(_) => {
-                    let range = at..at + length;
+                    let range = at..value_end;
                     found.push(Candidate { range, is_record });
-                    return Some(at + length);
+                    value_end
                 }
                 // Its brackets may balance with those of others that it swallowed.
                 Err(error) => {
-                    let next = self.next_record(data, at + 1..at + length);
-                    let next = next.unwrap_or(at + length);
-                    return Some(self.lose(format!("is broken: {error}"), next));
+                    let next = self.next_record(data, at + 1..value_end);
+                    self.lose(format!("is broken: {error}"), next.unwrap_or(value_end))
                 }
-            }
+            });
         }
         // Its end is not there yet, or it is broken in a way that hides it.
         if !end {
@@ -537,39 +531,4 @@ fn skip_space(data: &[u8], at: usize) -> usize {
     // A byte order mark is as good as space.
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | 0xef | 0xbb | 0xbf);
     at + data[at..].iter().take_while(|byte| is_space(byte)).count()
-}
-
-/// Where the value that begins at `at` ends, by its brackets and quotes alone.
-fn value_end(data: &[u8], at: usize) -> Option<usize> {
-    let mut depth = 0usize;
-    let mut i = at;
-    match data.get(at)? {
-        b'{' | b'[' | b'"' => {}
-        _ => {
-            let length = data[at..]
-                .iter()
-                .position(|byte| b",]} \n\r\t".contains(byte));
-            return Some(length.map_or(data.len(), |length| at + length.max(1)));
-        }
-    }
-    while let Some(&byte) = data.get(i) {
-        i += 1;
-        match byte {
-            b'"' => loop {
-                i += memchr::memchr2(b'"', b'\\', data.get(i..)?)?;
-                if data[i] == b'"' {
-                    i += 1;
-                    break;
-                }
-                i += 2;
-            },
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return (i <= data.len()).then_some(i);
-        }
-    }
-    None
 }
