@@ -398,13 +398,11 @@ impl Job {
                     return done;
                 }
                 // Of what can't even be begun, the judgement comes first as well.
-                let proof = Arc::new(std::sync::Mutex::new(Some(proof)));
-                let (judged, handle) = (Arc::clone(&proof), handle.clone());
-                let judge = move |content| {
-                    let proof = judged.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let (proof, handle) = (std::sync::Mutex::new(Some(proof)), handle.clone());
+                let judge = Arc::new(move |content| {
+                    let proof = proof.lock().unwrap_or_else(PoisonError::into_inner).take();
                     proof.map_or(Ok(()), |proof| handle.block_on(proof.judge(content)))
-                };
-                let judge = Arc::new(judge);
+                });
                 decode.hashing = Hashing::First(judge.clone());
                 let done = run(decode);
                 judge(Content::Broken)?;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::Digests;
+use crate::platform::user_path;
 
 /// What stands before a key of PKCS #1 in one of X.509: the algorithm's ID, and the head of a bit string.
 const RSA_ENCRYPTION: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x82";
@@ -51,7 +52,7 @@ impl Keys {
         let file = match path {
             "" => None,
             _ => {
-                let text = std::fs::read_to_string(path)
+                let text = std::fs::read_to_string(user_path(path))
                     .with_context(|| format!("validateKeys: {path} can't be read"))?;
                 let keys = parse(&text).with_context(|| {
                     format!(
