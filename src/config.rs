@@ -25,8 +25,8 @@ pub struct Config {
     pub aws: Aws,
     /// Read only log files delivered in this time: how far back to go (5d, 36h), a start (2024-03-06T00:00:00Z), or
     /// start and end with a dash between (5d-2d). The time of delivery counts, as in the file's name, to the minute,
-    /// both ends included; events are a few minutes older. Of the event history
-    /// it is the time of the events. Empty reads all.
+    /// both ends included; events are a few minutes older. Of the event history it is the time of the events. Empty
+    /// reads all.
     #[schemars(title = "Time interval")]
     pub s3_interval: String,
     /// Which time the interval means: that of the log files' delivery, or event: exactly the events that happened in

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::integrity::{Checks, Keys, Proof, Validated};
+use crate::integrity::{Checks, Digests, Keys, Proof, Validated};
 use crate::ledger::Ledger;
 use crate::location::Location;
 use crate::trail::{self, Accounts, Interval};
@@ -79,7 +79,10 @@ pub(crate) trait Source: Send + 'static {
 /// What is asked of a source, beside its location.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
+    /// Of deliveries.
     pub interval: Interval,
+    /// As the user has given it: of deliveries or events.
+    pub asked: Interval,
     pub accounts: Accounts,
 }
 
@@ -107,6 +110,7 @@ impl Wanted {
             } else {
                 interval
             },
+            asked: interval,
             accounts: Accounts::parse(&config.s3_account_list)?,
         })
     }
@@ -136,10 +140,9 @@ pub(crate) async fn open(
             Box::new(bucket::open(location, wanted, config, ledger).await?)
         }
         Location::Queue(location) => Box::new(queue::open(location, wanted, config, ledger).await?),
+        // AWS goes by the time of events, whatever else the interval would be of.
         Location::History(location) => {
-            // AWS goes by the time of events, whatever else the interval would be of.
-            let interval = Interval::parse(&config.s3_interval, Timestamp::now())?;
-            Box::new(history::open(location, interval, config, ledger).await?)
+            Box::new(history::open(location, wanted.asked, config, ledger).await?)
         }
     })
 }
@@ -159,7 +162,7 @@ async fn open_validated(
         )
     };
     let keys = Keys::load(config.validate_keys.trim())?;
-    let (source, digests): (Box<dyn Source>, Box<dyn crate::integrity::Digests>) = match location {
+    let (source, digests): (Box<dyn Source>, Box<dyn Digests>) = match location {
         Location::History(_) => bail!(
             "validate: {}: CloudTrail signs log files, not the event history. Set validate to off here",
             config.validate

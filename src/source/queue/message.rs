@@ -18,8 +18,9 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::decode;
+use crate::record::{self, Index, Member};
 use crate::source::bucket::page::decode_key;
-use crate::{decode, record};
 
 /// What a message tells.
 #[derive(Debug, PartialEq)]
@@ -144,23 +145,13 @@ pub(super) fn parse(body: &str) -> Message {
 }
 
 fn event(body: &str) -> Option<Event> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Identity {
-        account_id: Option<String>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Head {
-        recipient_account_id: Option<String>,
-        user_identity: Option<Identity>,
-    }
     let record = decode::record_within(body)?;
-    let head = serde_json::from_slice::<Head>(&record).ok();
-    let account = head.and_then(|head| {
-        let caller = head.user_identity.and_then(|identity| identity.account_id);
-        head.recipient_account_id.or(caller)
-    });
+    let mut index = Index::default();
+    let mut seen = record::Record::new(&record, &mut index);
+    let account = [Member::RecipientAccountId, Member::IdentityAccountId]
+        .into_iter()
+        .find_map(|member| seen.text(member))
+        .map(|account| String::from_utf8_lossy(&account).into_owned());
     Some(Event {
         time: record::head(&record)
             .time

@@ -229,7 +229,9 @@ impl QueueSource {
 
     /// Was this event asked for? Its own time stands for a delivery's, which nobody tells.
     fn wants_event(&self, event: &Event) -> bool {
-        let Wanted { interval, accounts } = &self.wanted;
+        let Wanted {
+            interval, accounts, ..
+        } = &self.wanted;
         let wanted = event.time.is_none_or(|time| interval.contains(time))
             && accounts.contain(event.account.as_deref());
         self.ledger.filtered.add(u64::from(!wanted));
