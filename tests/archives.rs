@@ -1,16 +1,14 @@
 //! Archives of copied trails, whole and broken, in folders and buckets.
 
-use std::io::{Cursor, Write};
-
 use harness::{
     aws::Aws,
     capture::{Capture, Seen},
+    forms::{Files, archives, zip},
     host::{Library, ids},
     trail::{self, LogFile, Maker, gzip, write},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use zip::write::SimpleFileOptions;
 
 /// Runs the captures that the tests of this file start.
 #[test]
@@ -20,58 +18,6 @@ fn child() {
 }
 
 const ACCOUNTS: [&str; 2] = ["123456789012", "210987654321"];
-
-/// The files of an archive: names and contents.
-type Files = Vec<(String, Vec<u8>)>;
-
-fn zip(files: &Files) -> Vec<u8> {
-    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default();
-    zip.add_directory("AWSLogs/", options).unwrap();
-    for (number, (name, body)) in files.iter().enumerate() {
-        // Programs store what is compressed already.
-        let method = match number % 2 {
-            0 => zip::CompressionMethod::Stored,
-            _ => zip::CompressionMethod::Deflated,
-        };
-        zip.start_file(name.as_str(), options.compression_method(method))
-            .unwrap();
-        zip.write_all(body).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
-}
-
-fn tar(files: &Files) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
-    let mut folder = tar::Header::new_ustar();
-    folder.set_entry_type(tar::EntryType::Directory);
-    folder.set_size(0);
-    tar.append_data(&mut folder, "AWSLogs/", &[][..]).unwrap();
-    for (name, body) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(body.len() as u64);
-        header.set_mode(0o644);
-        // Names as they are, such as no program would write.
-        if name.len() < 100 {
-            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
-            header.set_cksum();
-            tar.append(&header, &body[..]).unwrap();
-        } else {
-            tar.append_data(&mut header, name, &body[..]).unwrap();
-        }
-    }
-    tar.into_inner().unwrap()
-}
-
-/// Every kind of archive by its ending.
-fn archives(files: &Files) -> [(&'static str, Vec<u8>); 4] {
-    [
-        ("zip", zip(files)),
-        ("tar", tar(files)),
-        ("tar.gz", gzip(&tar(files))),
-        ("tgz", gzip(&tar(files))),
-    ]
-}
 
 fn make() -> Vec<LogFile> {
     Maker::new(1).trail(
@@ -178,7 +124,7 @@ fn archives_lie_among_log_files() {
     write(&folder.join("old/copy.zip"), &zip(&copied(copy)));
     write(
         &folder.join("old/report.docx"),
-        &zip(&vec![("word/document.xml".into(), vec![])]),
+        &zip(&[("word/document.xml".into(), vec![])]),
     );
     let seen = capture.run();
     assert_eq!(seen.error, None);
@@ -258,7 +204,7 @@ fn exports_of_any_form_may_be_in_an_archive() {
 fn a_record_without_a_time_has_that_of_its_name() {
     let record = r#"{"eventVersion":"1.08","eventID":"1"}"#;
     let name = format!("{}_CloudTrail_us-east-1_20240305T1205Z_x.json", ACCOUNTS[0]);
-    for (ending, bytes) in archives(&vec![(name, record.as_bytes().to_vec())]) {
+    for (ending, bytes) in archives(&[(name, record.as_bytes().to_vec())]) {
         let seen = of_file(&format!("x.{ending}"), &bytes, json!({}));
         assert_eq!(seen.events[0].ts(), 1_709_640_300_000_000_000, "{ending}");
     }
@@ -410,10 +356,7 @@ fn names_may_be_odd_and_lead_nowhere() {
 
 #[test]
 fn an_archive_without_log_files_is_named() {
-    for (ending, bytes) in archives(&vec![
-        ("a.txt".into(), b"x".to_vec()),
-        ("b.png".into(), vec![0]),
-    ]) {
+    for (ending, bytes) in archives(&[("a.txt".into(), b"x".to_vec()), ("b.png".into(), vec![0])]) {
         let seen = of_file(&format!("photos.{ending}"), &bytes, json!({}));
         let (_, text) = seen.error.unwrap();
         assert!(

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 
+use cloudtrail::fields::OFFICIAL;
 use harness::{
     host::{Event, Fields, Library, Plugin},
     hosts::Hosts,
@@ -11,9 +12,6 @@ use harness::{
     trail::{gzip, log_text, write},
 };
 use serde_json::{Value, json, value::RawValue};
-
-/// How many fields come before ours: those of the official plugin.
-const OFFICIAL: usize = 73;
 
 /// The text of the first member that has one: a string's text, the JSON of anything but null.
 #[rustfmt::skip]

@@ -15,6 +15,7 @@ use flate2::{Compression, write::GzEncoder};
 use harness::{
     capture::alone,
     host::{Event, Fields, Library, Status},
+    memory,
     trail::{self, LogFile, Maker, gzip, log_text, write},
 };
 use serde_json::Value;
@@ -22,8 +23,8 @@ use tempfile::TempDir;
 
 /// How long anything may take; what hangs never ends.
 const LIMIT: Duration = Duration::from_secs(300);
-/// What the process may hold at most, test and all: a largest record of 64 MB, and that while it is being found.
-const MEMORY: usize = 300 << 20;
+/// What the process may hold at most, in MiB, test and all: a largest record of 64 MB, and that while it is being found.
+const MEMORY: u64 = 300;
 
 /// What a capture gave.
 struct Seen {
@@ -65,17 +66,10 @@ fn read(path: &Path, kept: impl Fn(&Event) -> bool) -> Seen {
 }
 
 /// The most that this process has held.
-fn peak() -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kb = line.unwrap().trim().trim_end_matches(" kB");
-    kb.parse::<usize>().unwrap() << 10
-}
-
 fn assert_bounded() {
-    let peak = peak();
-    assert!(peak < MEMORY, "{} MB", peak >> 20);
-    println!("{} MB at most", peak >> 20);
+    let peak = memory("VmHWM:");
+    assert!(peak < MEMORY, "{peak} MB");
+    println!("{peak} MB at most");
 }
 
 /// A log file that is as it should be.

@@ -12,7 +12,7 @@ use harness::{
     capture::{Capture, Seen, Stage},
     platform::Platform,
     shared,
-    trail::{self, LogFile, Maker, gzip, write},
+    trail::{self, Maker, gzip, write},
 };
 use serde_json::{Value, json};
 
@@ -150,23 +150,8 @@ fn paths_as_users_write_them(platform: &Platform) {
 }
 
 /// An AWS with log files.
-fn aws(files: usize) -> (Aws, Vec<LogFile>) {
-    let aws = Aws::start();
-    let files = Maker::new(1).trail(
-        &["123456789012"],
-        &["us-east-1"],
-        "20240305T1205Z",
-        files,
-        2,
-    );
-    for file in &files {
-        file.put(&aws, "logs");
-    }
-    (aws, files)
-}
-
 fn a_bucket_over_http_and_https(platform: &Platform) {
-    let (aws, files) = aws(5);
+    let (aws, files) = Aws::with_trail(5);
     let capture = || Capture::new("s3://logs/AWSLogs/").on(platform).aws(&aws);
     let ids = trail::ids(&files);
     assert_read(capture(), &ids);
@@ -182,7 +167,7 @@ fn a_bucket_over_http_and_https(platform: &Platform) {
 }
 
 fn a_queue(platform: &Platform) {
-    let (aws, files) = aws(3);
+    let (aws, files) = Aws::with_trail(3);
     aws.queues()
         .create("trail", std::time::Duration::from_secs(300));
     for file in &files {
@@ -257,7 +242,7 @@ fn damaged_files_are_named(platform: &Platform) {
 }
 
 fn the_library_stays_loaded_over_captures_with_work_in_flight(platform: &Platform) {
-    let (aws, files) = aws(6);
+    let (aws, files) = Aws::with_trail(6);
     // The first file never ends, in all captures but the last.
     aws.fault_times(
         20,
@@ -287,7 +272,7 @@ fn section(name: &str, keys: &Credentials) -> String {
 
 /// Reads with temporary credentials, which only what `with` adds tells.
 fn assert_logs_in(platform: &Platform, with: impl Fn(Capture, &Credentials) -> Capture) {
-    let (aws, files) = aws(1);
+    let (aws, files) = Aws::with_trail(1);
     let capture = Capture::new("s3://logs")
         .on(platform)
         .endpoint(&aws)
@@ -390,7 +375,7 @@ fn a_process_that_gives_credentials(platform: &Platform) {
 }
 
 fn errors_of_aws(platform: &Platform) {
-    let (aws, _) = aws(1);
+    let (aws, _) = Aws::with_trail(1);
     let capture = |bucket: &str| {
         Capture::new(format!("s3://{bucket}"))
             .on(platform)

@@ -128,25 +128,10 @@ fn config(aws: &Aws, folder: &TempDir) -> String {
     json!({"aws": {"endpoint": aws.endpoint(), "credentials": path, "region": REGION}, "s3DownloadConcurrency": 4}).to_string()
 }
 
-fn aws_with_trail(files: usize) -> (Aws, Vec<LogFile>) {
-    let aws = Aws::start();
-    let files = Maker::new(1).trail(
-        &["123456789012"],
-        &["us-east-1"],
-        "20240305T1205Z",
-        files,
-        2,
-    );
-    for file in &files {
-        file.put(&aws, "logs");
-    }
-    (aws, files)
-}
-
 #[test]
 fn init_is_offline_and_starts_no_thread() {
     alone("init_is_offline_and_starts_no_thread", || {
-        let (aws, _) = aws_with_trail(1);
+        let (aws, _) = Aws::with_trail(1);
         let folder = TempDir::new().unwrap();
         let before = threads();
         let library = Library::load().unwrap();
@@ -182,7 +167,7 @@ fn stalled(aws: &Aws, op: Op) {
 fn close_ends_all_threads_with_work_in_flight() {
     alone("close_ends_all_threads_with_work_in_flight", || {
         for op in [Op::ListObjects, Op::GetObject] {
-            let (aws, _) = aws_with_trail(12);
+            let (aws, _) = Aws::with_trail(12);
             stalled(&aws, op);
             let folder = TempDir::new().unwrap();
             let library = Library::load().unwrap();
@@ -245,7 +230,7 @@ enum Work {
 impl Work {
     /// Opens a capture, waits until this is under way, and closes it: how long that took.
     fn close(self) -> Duration {
-        let (aws, files) = aws_with_trail(12);
+        let (aws, files) = Aws::with_trail(12);
         let folder = TempDir::new().unwrap();
         let mut config: serde_json::Value = serde_json::from_str(&config(&aws, &folder)).unwrap();
         let action = |action: &str| aws.log_of(Op::Sqs).iter().any(|asked| asked.key == action);
@@ -414,19 +399,19 @@ fn terminate(moment: &str, capture: Capture, there: impl Fn(&Path) -> bool) {
 fn sigterm_leaves_nothing_behind() {
     let bucket = "s3://logs/AWSLogs/123456789012/CloudTrail/us-east-1/";
     for op in [Op::ListObjects, Op::GetObject] {
-        let (aws, _) = aws_with_trail(12);
+        let (aws, _) = Aws::with_trail(12);
         stalled(&aws, op);
         terminate(&format!("{op:?}"), Capture::new(bucket).aws(&aws), |_| {
             aws.log_of(op).len() > 1
         });
     }
-    let (aws, _) = aws_with_trail(2);
+    let (aws, _) = Aws::with_trail(2);
     aws.fault(|asked| asked.op == Op::ListObjects, Fault::Stall);
     terminate("opening", Capture::new("s3://logs").aws(&aws), |_| {
         !aws.log_of(Op::ListObjects).is_empty()
     });
 
-    let (aws, _) = aws_with_trail(12);
+    let (aws, _) = Aws::with_trail(12);
     let follow = json!({"s3Follow": true, "s3PollInterval": 3600});
     let capture = Capture::new("s3://logs").aws(&aws).config(follow);
     terminate("following", capture, |home| {
@@ -434,7 +419,7 @@ fn sigterm_leaves_nothing_behind() {
         events.matches("\"Event\"").count() == 24
     });
 
-    let (aws, _) = aws_with_trail(2);
+    let (aws, _) = Aws::with_trail(2);
     aws.queues().create("trail", Duration::from_secs(300));
     let capture = Capture::new("sqs://trail")
         .aws(&aws)
@@ -445,7 +430,7 @@ fn sigterm_leaves_nothing_behind() {
     });
 
     // A helper that is asked for credentials finds nobody to tell them.
-    let (aws, _) = aws_with_trail(2);
+    let (aws, _) = Aws::with_trail(2);
     let capture = Capture::new("s3://logs")
         .endpoint(&aws)
         .env("AWS_REGION", REGION);
@@ -463,7 +448,7 @@ fn sigterm_leaves_nothing_behind() {
 #[test]
 fn the_hosts_signals_are_left_alone() {
     alone("the_hosts_signals_are_left_alone", || {
-        let (aws, files) = aws_with_trail(2);
+        let (aws, files) = Aws::with_trail(2);
         let folder = TempDir::new().unwrap();
         let caught = || status(&std::process::id().to_string(), "SigCgt:");
         let ignored = || status(&std::process::id().to_string(), "SigIgn:");
@@ -493,7 +478,7 @@ fn the_hosts_handler_of_child_processes_goes_on_working() {
             let handler = on_child as extern "C" fn(libc::c_int);
             // SAFETY: the handler only counts.
             unsafe { libc::signal(libc::SIGCHLD, handler as libc::sighandler_t) };
-            let (aws, files) = aws_with_trail(2);
+            let (aws, files) = Aws::with_trail(2);
             let folder = TempDir::new().unwrap();
             let answer =
                 json!({"Version": 1, "AccessKeyId": ACCESS_KEY, "SecretAccessKey": SECRET_KEY});
@@ -539,7 +524,7 @@ fn a_closed_stderr_is_no_problem() {
 /// Resets meet connections that are kept, in the middle of requests and bodies.
 #[test]
 fn resets_do_not_kill_a_process_that_leaves_sigpipe_at_its_default() {
-    let (aws, files) = aws_with_trail(30);
+    let (aws, files) = Aws::with_trail(30);
     for fault in [Fault::Reset, Fault::ResetAfter(10), Fault::ResetAfter(0)] {
         aws.fault_times(
             12,
@@ -565,7 +550,7 @@ fn captures_can_be_opened_and_closed_many_times_with_work_in_flight() {
     alone(
         "captures_can_be_opened_and_closed_many_times_with_work_in_flight",
         || {
-            let (aws, _) = aws_with_trail(6);
+            let (aws, _) = Aws::with_trail(6);
             aws.fault(|request| request.op == Op::GetObject, Fault::StallAfter(20));
             let folder = TempDir::new().unwrap();
             let config = config(&aws, &folder);
@@ -604,7 +589,7 @@ fn captures_can_be_opened_and_closed_many_times_with_work_in_flight() {
 #[test]
 fn a_host_may_leave_without_closing() {
     alone("a_host_may_leave_without_closing", || {
-        let (aws, _) = aws_with_trail(6);
+        let (aws, _) = Aws::with_trail(6);
         stalled(&aws, Op::GetObject);
         let folder = TempDir::new().unwrap();
         let plugin = Box::leak(Box::new(

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use harness::aws::{ACCESS_KEY, ACCOUNT, Aws, Fault, Op, REGION, Request, SECRET_KEY};
 use harness::capture::Capture;
+use harness::forms::{archives, envelope, forms, string};
 use harness::host::{Event, Instance, Library, Plugin, Status, ids};
 use harness::moto::Moto;
 use harness::proxy::Proxy;
 use harness::sqs::Counts;
-use harness::trail::{self, LogFile, Maker};
+use harness::trail::{self, LogFile, Maker, gzip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -915,6 +916,14 @@ fn moto_two_hosts_one_of_them_killed() {
     );
 }
 
+/// As SNS wraps a message.
+fn through_sns(message: &str) -> String {
+    format!(
+        r#"{{"Type":"Notification","TopicArn":"arn:aws:sns:us-east-1:123456789012:t","Message":{}}}"#,
+        string(message)
+    )
+}
+
 /// A rule of EventBridge can send events to the queue, with SNS behind it or not, as they are or cut out; see
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html>.
 #[test]
@@ -928,19 +937,6 @@ fn messages_may_be_events_themselves() {
     let records: Vec<_> = (0..3)
         .map(|_| maker.record(ACCOUNT, "us-east-1", time))
         .collect();
-    let envelope = |record: &trail::Record| {
-        let detail: Value = serde_json::from_str(&record.json).unwrap();
-        json!({
-            "version": "0", "id": record.id, "detail-type": "AWS API Call via CloudTrail", "source": "aws.s3",
-            "account": ACCOUNT, "time": "2024-03-05T12:00:00Z", "region": REGION, "resources": [],
-            "detail": detail,
-        })
-        .to_string()
-    };
-    let through_sns = json!({
-        "Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:123456789012:t",
-        "Message": envelope(&records[1]),
-    });
     let files = files(41, 1, 2);
     world.deliver(&files);
     let other = maker.record("999999999999", "us-east-1", time);
@@ -950,11 +946,11 @@ fn messages_may_be_events_themselves() {
         "2024-02-05T12:00:00Z".parse().unwrap(),
     );
     for body in [
-        envelope(&records[0]),
-        through_sns.to_string(),
+        envelope(&records[0].json),
+        through_sns(&envelope(&records[1].json)),
         records[2].json.clone(),
-        envelope(&other),
-        envelope(&old),
+        envelope(&other.json),
+        envelope(&old.json),
     ] {
         world.aws.queues().send("trail", body);
     }
@@ -987,6 +983,46 @@ fn messages_may_be_events_themselves() {
     ] {
         assert_eq!(world.metric(metric), value, "{metric}");
     }
+}
+
+/// What is hidden in log files is hidden in messages, and in what is said of them.
+#[test]
+fn messages_that_are_events_are_redacted() {
+    let world = World::new(LONG, json!({"redact": "secrets, /userIdentity/arn"}));
+    let record = |id: &str| {
+        format!(
+            r#"{{"eventVersion":"1.08","eventTime":"2024-03-05T12:00:00Z","eventName":"CreateUser","eventID":"{id}","userIdentity":{{"arn":"PLANTED\\","userName":"alice"}},"requestParameters":{{"passw\u006frd":"PLANTED\"PLANTED"}}}}"#
+        )
+    };
+    for body in [
+        record("1"),
+        envelope(&record("2")),
+        through_sns(&envelope(&record("3"))),
+        through_sns(&record("4")),
+    ] {
+        world.aws.queues().send("trail", body);
+    }
+    // One that is broken is no event, and stays.
+    let broken = envelope(&record("5")).replace("alice", "alice\"");
+    world.aws.queues().send("trail", broken);
+    let mut instance = world.open();
+    let mut log = String::new();
+    let events = world.read_until(&mut instance, |_| {
+        log += &world.log();
+        world.counts().deleted == 4 && world.metric("messages_unknown") == 1
+    });
+    log += &world.log();
+    assert_eq!(sorted(ids(&events)), ["1", "2", "3", "4"]);
+    let library = Library::load().unwrap();
+    let names = library.field_names();
+    for event in &events {
+        let redacted = r#""userIdentity":{"arn":"*********","userName":"alice"},"requestParameters":{"passw\u006frd":"****************"}"#;
+        let payload = String::from_utf8_lossy(event.payload()).into_owned();
+        assert!(payload.contains(redacted), "{payload}");
+        let fields = world.plugin.extract(event, &names).unwrap();
+        assert!(!format!("{fields:?}").contains("PLANTED"), "{fields:?}");
+    }
+    assert!(!log.contains("PLANTED"), "{log}");
 }
 
 /// Where the host is not through with it, it comes again.
@@ -1023,22 +1059,38 @@ fn objects_of_any_form_are_read() {
         .iter()
         .map(|record| &*record.json)
         .collect();
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for file in &files[1..] {
-        zip.start_file(file.key(""), zip::write::SimpleFileOptions::default())
-            .unwrap();
-        std::io::Write::write_all(&mut zip, &file.gz()).unwrap();
-    }
-    for (key, body) in [
-        ("a.jsonl", lines.join("\n").into_bytes()),
-        ("b.zip", zip.finish().unwrap().into_inner()),
-    ] {
-        world.aws.put("logs", key, &body);
-        world.aws.queues().send("trail", of_s3("logs", key));
+    let copy: Vec<_> = files[1..]
+        .iter()
+        .map(|file| (file.key(""), file.gz()))
+        .collect();
+    let archives = archives(&copy);
+    let forms = forms(&lines);
+    let (archived, formed) = (archives.len(), 2 * forms.len());
+    let objects = forms
+        .into_iter()
+        .enumerate()
+        .flat_map(|(number, (_, text, _))| {
+            let text = text.into_bytes();
+            [
+                (format!("{number}.json.gz"), gzip(&text)),
+                (format!("{number}.jsonl"), text),
+            ]
+        });
+    let archives = archives
+        .into_iter()
+        .map(|(ending, archive)| (format!("copy.{ending}"), archive));
+    for (key, body) in objects.chain(archives) {
+        world.aws.put("logs", &key, &body);
+        world.aws.queues().send("trail", of_s3("logs", &key));
     }
     let mut instance = world.open();
-    let events = world.read_until_deleted(&mut instance, 2);
-    assert_eq!(sorted(ids(&events)), sorted(trail::ids(&files)));
+    let objects = formed + archived;
+    let events = world.read_until_deleted(&mut instance, objects as u64);
+    let wanted = [
+        vec![trail::ids(&files[..1]); formed].concat(),
+        vec![trail::ids(&files[1..]); archived].concat(),
+    ];
+    assert_eq!(sorted(ids(&events)), sorted(wanted.concat()));
     // A zip archive of which nothing can be read is left.
     world.aws.put("logs", "c.zip", b"PK\x03\x04 and no more");
     world.aws.queues().send("trail", of_s3("logs", "c.zip"));
@@ -1047,5 +1099,5 @@ fn objects_of_any_form_are_read() {
         log += &world.log();
         log.contains("c.zip")
     });
-    assert_eq!(world.counts().deleted, 2);
+    assert_eq!(world.counts().deleted, objects as u64);
 }

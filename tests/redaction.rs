@@ -5,6 +5,7 @@ use std::path::Path;
 
 use harness::aws::{Aws, REGION};
 use harness::capture::Capture;
+use harness::forms::{archives, forms};
 use harness::host::{Event, Library, Plugin};
 use harness::hosts::Hosts;
 use harness::trail::{gzip, gzip_members, log_text, write};
@@ -28,12 +29,12 @@ const RULES: &str =
 /// Records with secrets in all sorts of places, written in all sorts of ways; each has its eventID.
 const RECORDS: [&str; 6] = [
     // The example of AssumeRole in AWS's IAM User Guide, "Logging IAM and AWS STS API calls with AWS CloudTrail", has these members.
-    r#"{"eventID":"1","eventTime":"2024-03-06T08:00:00Z","eventName":"AssumeRole","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/PLANTED","accessKeyId":"AKIAPLANTED","userName":"alice"},"responseElements":{"credentials":{"accessKeyId":"ASIAPLANTED","expiration":"Mar 6, 2024","sessionToken":"PLANTED=="}}}"#,
-    r#"{"eventID":"2","eventTime":"2024-03-06T08:00:01Z","eventName":"CreateUser","requestParameters":{"passw\u006Frd":"PLANTED\u0022PLANTED","secretString":"{\"a\":\"PLANTED\"}","deep":[[{"clientSecret":["PLANTED"]}]]}}"#,
-    r#"{"eventID":"3","eventTime":"2024-03-06T08:00:02Z","eventName":"TagUser","requestParameters":{"tags":[{"key":"a","value":"PLANTED"},{"key":"b","value":{"x":"PLANTED","PLANTED":1}}],"contact":{"email":"PLANTED@example.com"}}}"#,
-    r#"{"eventID":"4","eventTime":"2024-03-06T08:00:03Z","eventName":"GetObject","requestParameters":{"bucketName":"photos","key":"a/b.jpg","X-Amz-Credential":"PLANTED/20240306/us-east-1/s3/aws4_request","X-Amz-Security-Token":"PLANTED","X-Amz-Signature":"PLANTED"},"additionalEventData":{"bytesTransferredOut":48231771}}"#,
-    r#"{"eventID":"5","eventTime":"2024-03-06T08:00:04Z","eventName":"Odd","password":"PLANTED","password":"PLANTED","responseElements":["PLANTED","seen"],"PASSWORD":null}"#,
-    r#"{"eventID":"6","eventTime":"2024-03-06T08:00:05Z","eventName":"Nothing","userIdentity":{"type":"IAMUser","userName":"alice"},"secretId":"arn:aws:secretsmanager:us-east-1:111122223333:secret:x"}"#,
+    r#"{"eventVersion":"1.08","eventID":"1","eventTime":"2024-03-06T08:00:00Z","eventName":"AssumeRole","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/PLANTED","accessKeyId":"AKIAPLANTED","userName":"alice"},"responseElements":{"credentials":{"accessKeyId":"ASIAPLANTED","expiration":"Mar 6, 2024","sessionToken":"PLANTED=="}}}"#,
+    r#"{"eventVersion":"1.08","eventID":"2","eventTime":"2024-03-06T08:00:01Z","eventName":"CreateUser","requestParameters":{"passw\u006Frd":"PLANTED\u0022PLANTED","secretString":"{\"a\":\"PLANTED\"}","deep":[[{"clientSecret":["PLANTED"]}]]}}"#,
+    r#"{"eventVersion":"1.08","eventID":"3","eventTime":"2024-03-06T08:00:02Z","eventName":"TagUser","requestParameters":{"tags":[{"key":"a","value":"PLANTED"},{"key":"b","value":{"x":"PLANTED","PLANTED":1}}],"contact":{"email":"PLANTED@example.com"}}}"#,
+    r#"{"eventVersion":"1.08","eventID":"4","eventTime":"2024-03-06T08:00:03Z","eventName":"GetObject","requestParameters":{"bucketName":"photos","key":"a/b.jpg","X-Amz-Credential":"PLANTED/20240306/us-east-1/s3/aws4_request","X-Amz-Security-Token":"PLANTED","X-Amz-Signature":"PLANTED"},"additionalEventData":{"bytesTransferredOut":48231771}}"#,
+    r#"{"eventVersion":"1.08","eventID":"5","eventTime":"2024-03-06T08:00:04Z","eventName":"Odd","password":"PLANTED","password":"PLANTED","responseElements":["PLANTED","seen"],"PASSWORD":null}"#,
+    r#"{"eventVersion":"1.08","eventID":"6","eventTime":"2024-03-06T08:00:05Z","eventName":"Nothing","userIdentity":{"type":"IAMUser","userName":"alice"},"secretId":"arn:aws:secretsmanager:us-east-1:111122223333:secret:x"}"#,
 ];
 
 /// Whether something planted is in it, in whatever spelling.
@@ -61,8 +62,12 @@ fn seen(plugin: &Plugin, event: &Event) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Vec<Event> {
+    read_file("events.json.gz", bytes)
+}
+
+fn read_file(name: &str, bytes: &[u8]) -> Vec<Event> {
     let folder = TempDir::new().unwrap();
-    let path = write(&folder.path().join("events.json.gz"), bytes);
+    let path = write(&folder.path().join(name), bytes);
     let plugin = plugin();
     let events = plugin.events(path.to_str().unwrap()).unwrap();
     for event in &events {
@@ -121,7 +126,7 @@ fn secrets_are_hidden_in_every_form_of_log_file() {
     let text = log_text(&RECORDS);
     let spaced = String::from_utf8(text.clone())
         .unwrap()
-        .replace("[{\"eventID", "[ {\"eventID");
+        .replace("[{\"eventVersion", "[ {\"eventVersion");
     let list = format!("[{}]", RECORDS.join(",\n"));
     for bytes in [
         text.clone(),
@@ -139,13 +144,42 @@ fn secrets_are_hidden_in_every_form_of_log_file() {
     assert_as_they_were(&read(&gzip(&large)));
 }
 
+/// Those of others' records, and whatever holds CloudTrail's.
 #[test]
-fn what_a_truncated_log_file_still_holds_is_redacted() {
-    let text = log_text(&RECORDS);
+fn secrets_are_hidden_in_every_form_that_events_come_in() {
+    let mut files = Vec::new();
+    for (number, (form, text, _)) in forms(&RECORDS).into_iter().enumerate() {
+        println!("{form}");
+        assert_as_they_were(&read(text.as_bytes()));
+        assert_as_they_were(&read(&gzip(text.as_bytes())));
+        files.push((format!("{number:02}.json"), text.into_bytes()));
+    }
+    assert!(files.len() > 20);
+    for (ending, archive) in archives(&files) {
+        println!("{ending}");
+        let events = read_file(&format!("copy.{ending}"), &archive);
+        assert_eq!(events.len(), files.len() * RECORDS.len());
+        for form in events.chunks(RECORDS.len()) {
+            assert_as_they_were(form);
+        }
+    }
+}
+
+#[test]
+fn what_a_truncated_file_still_holds_is_redacted() {
+    let cut = |text: &str, step: usize| -> Vec<Vec<u8>> {
+        let lengths = (20..text.len()).step_by(step);
+        lengths
+            .map(|length| text.as_bytes()[..length].to_vec())
+            .collect()
+    };
+    let forms = forms(&RECORDS);
+    let mut parts = cut(&forms[0].1, 67);
+    parts.extend(forms[1..].iter().flat_map(|(_, text, _)| cut(text, 307)));
     let mut records = 0;
-    for length in (20..text.len()).step_by(67) {
+    for text in parts {
         let folder = TempDir::new().unwrap();
-        let path = write(&folder.path().join("events.json"), &text[..length]);
+        let path = write(&folder.path().join("events.json"), &text);
         let plugin = plugin();
         // Nothing at all may be readable, which is an error that names no record's content.
         match plugin.events(path.to_str().unwrap()) {
@@ -162,7 +196,7 @@ fn what_a_truncated_log_file_still_holds_is_redacted() {
         let logs = format!("{:?}", plugin.logs());
         assert!(!is_planted(logs.as_bytes()), "{logs}");
     }
-    assert!(records > 20, "{records}");
+    assert!(records > 200, "{records}");
 }
 
 /// Members after what is redacted are where they were: a range cut out of the payload is its field's value.

@@ -3,6 +3,7 @@
 use harness::{
     aws::Aws,
     capture::Capture,
+    forms::{OTHER_ENVELOPE, envelope, forms, string},
     host::{Event, Library, Plugin},
     trail::{LogFile, Maker, gzip, gzip_members, log_text, write},
 };
@@ -321,163 +322,6 @@ fn child() {
     harness::capture::child();
 }
 
-/// A form that events come in: its name, its text, and how many events of others it has.
-type Shape = (&'static str, String, u64);
-
-/// A record as a JSON string.
-fn string(record: &str) -> String {
-    Value::from(record).to_string()
-}
-
-/// Log events of CloudWatch Logs with one of another application among them, and one that it sends to keep a
-/// subscription alive.
-fn log_events(records: &[&str]) -> Vec<String> {
-    let mut events: Vec<String> = records
-        .iter()
-        .map(|record| {
-            format!(
-                r#"{{"id":"3195310660696698337880902507980421114328961542429EXAMPLE","timestamp":1709640000000,"message":{}}}"#,
-                string(record)
-            )
-        })
-        .collect();
-    events.insert(
-        1,
-        r#"{"id":"2","timestamp":1709640000000,"message":"START RequestId: 1 {\"a\":1}"}"#.into(),
-    );
-    events
-}
-
-/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html>
-fn envelope(record: &str) -> String {
-    format!(
-        r#"{{"version":"0","id":"6f87d04b-9f74-4f04-a780-7acf4b0a9b38","detail-type":"AWS API Call via CloudTrail","source":"aws.iam","account":"123456789012","time":"2024-03-05T12:00:00Z","region":"us-east-1","resources":[],"detail":{record}}}"#
-    )
-}
-
-/// What else a rule of EventBridge may let through.
-const OTHER_ENVELOPE: &str = r#"{"version":"0","id":"7bf73129-1428-4cd3-a780-95db273d1602","detail-type":"EC2 Instance State-change Notification","source":"aws.ec2","account":"123456789012","time":"2024-03-05T12:00:00Z","region":"us-east-1","resources":[],"detail":{"instance-id":"i-abcd1111","state":"pending"}}"#;
-
-/// Every form, made of the same records.
-fn shapes(records: &[&str]) -> Vec<Shape> {
-    let list = records.join(",");
-    let strings: Vec<String> = records.iter().map(|record| string(record)).collect();
-    let envelopes: Vec<String> = records.iter().map(|record| envelope(record)).collect();
-    let subscription = |events: &[String]| {
-        format!(
-            r#"{{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"CloudTrail","logStream":"123456789012_CloudTrail_us-east-1","subscriptionFilters":["Destination"],"logEvents":[{}]}}"#,
-            events.join(",")
-        )
-    };
-    let lookups = records.iter().map(|record| {
-        format!(
-            r#"{{"EventId":"654ccbc0-ba0d-486a-9076-dbf7274677a7","EventName":"X","ReadOnly":"false","EventTime":"2021-11-18T09:41:02-08:00","EventSource":"iam.amazonaws.com","Username":"my-session-name","Resources":[],"CloudTrailEvent":{}}}"#,
-            string(record)
-        )
-    });
-    let lookups: Vec<String> = lookups.collect();
-    let rows = records.iter().map(|record| {
-        format!(
-            r#"[{{"field":"@timestamp","value":"2024-03-05 12:00:00.000"}},{{"field":"@message","value":{}}},{{"field":"@ptr","value":"x"}}]"#,
-            string(record)
-        )
-    });
-    let rows: Vec<String> = rows.collect();
-    let console = records.iter().enumerate().map(|(number, record)| {
-        // The console writes JSON as JSON, and other programs as text.
-        let message = match number % 2 {
-            0 => (*record).to_owned(),
-            _ => string(record),
-        };
-        format!(r#"{{"@timestamp":"2024-03-05 12:00:00.000","@message":{message}}}"#)
-    });
-    let console: Vec<String> = console.collect();
-    let lines = |before: &str| {
-        let lines = records.iter().map(|record| format!("{before}{record}\n"));
-        lines.collect::<String>()
-    };
-    vec![
-        ("log file", format!("{{\"Records\":[{list}]}}"), 0),
-        ("list", format!("[{list}]"), 0),
-        ("JSON lines", records.join("\n"), 0),
-        ("JSON lines, Windows", records.join("\r\n"), 0),
-        // https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
-        (
-            "lookup-events",
-            format!(r#"{{"NextToken":"x","Events":[{}]}}"#, lookups.join(",")),
-            0,
-        ),
-        ("lookup-events --query Events", format!("[{}]", lookups.join(",")), 0),
-        (
-            "lookup-events --query 'Events[].CloudTrailEvent'",
-            format!("[\n  {}\n]", strings.join(",\n  ")),
-            0,
-        ),
-        ("the same as text", records.join("\t"), 0),
-        ("jq '.Events[].CloudTrailEvent'", strings.join("\n"), 0),
-        ("EventBridge, JSON lines", [&envelopes[..], &[OTHER_ENVELOPE.into()]].concat().join("\n"), 1),
-        ("EventBridge, list", format!("[{},{OTHER_ENVELOPE}]", envelopes.join(",")), 1),
-        ("EventBridge, as Firehose writes it", envelopes.concat(), 0),
-        // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html
-        (
-            "CloudWatch Logs, export",
-            format!("{}2024-03-05T12:00:01.000Z START RequestId: 1\n", lines("2024-03-05T12:00:00.123Z ")),
-            1,
-        ),
-        ("aws logs tail", lines("2024-03-05T12:00:00.123000+00:00 123456789012_CloudTrail_us-east-1 "), 0),
-        (
-            "CloudWatch Logs, export of what EventBridge wrote",
-            envelopes.iter().map(|envelope| format!("2024-03-05T12:00:00.123Z {envelope}\n")).collect(),
-            0,
-        ),
-        // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
-        (
-            "filter-log-events",
-            format!(
-                r#"{{"searchedLogStreams":[{{"logStreamName":"a"}}],"events":[{}]}}"#,
-                log_events(records).join(",")
-            ),
-            1,
-        ),
-        (
-            "the least of it",
-            format!(
-                r#"{{"events":[{}]}}"#,
-                strings.iter().map(|text| format!(r#"{{"message":{text}}}"#)).collect::<Vec<_>>().join(",")
-            ),
-            0,
-        ),
-        // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetQueryResults.html
-        (
-            "get-query-results",
-            format!(r#"{{"results":[{}],"statistics":{{"recordsMatched":1.0}},"status":"Complete"}}"#, rows.join(",")),
-            0,
-        ),
-        ("Logs Insights, console", format!("[{}]", console.join(",")), 0),
-        // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
-        (
-            "subscription",
-            [
-                subscription(&log_events(&records[..2])),
-                r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1709640000000,"message":"CWL CONTROL MESSAGE: Checking health of destination Firehose."}]}"#.to_owned(),
-                subscription(&log_events(&records[2..])),
-            ]
-            .concat(),
-            2,
-        ),
-        // https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
-        (
-            "SNS",
-            envelopes
-                .iter()
-                .map(|envelope| format!(r#"{{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:us-east-1:123456789012:t","Message":{}}}"#, string(envelope)))
-                .collect::<Vec<_>>()
-                .join("\n"),
-            0,
-        ),
-    ]
-}
-
 /// Records with all that may have to be escaped.
 fn records() -> Vec<String> {
     let file = log_file(5);
@@ -540,7 +384,7 @@ fn assert_seen(
 #[test]
 fn every_form_is_read_from_a_folder() {
     let records = records();
-    for (shape, text, other) in shapes(&texts(&records)) {
+    for (shape, text, other) in forms(&texts(&records)) {
         let text = text.as_bytes();
         let capture = Capture::new("~/trail");
         let folder = capture.home().join("trail");
@@ -561,7 +405,7 @@ fn every_form_is_read_from_a_folder() {
 fn every_form_is_read_from_a_bucket() {
     let aws = Aws::start();
     let records = records();
-    for (number, (shape, text, other)) in shapes(&texts(&records)).into_iter().enumerate() {
+    for (number, (shape, text, other)) in forms(&texts(&records)).into_iter().enumerate() {
         let bucket = format!("exports-{number}");
         let text = text.as_bytes();
         aws.put(&bucket, "x/a.jsonl", text);
@@ -702,7 +546,7 @@ fn what_is_of_no_form_is_named_and_not_guessed() {
 #[test]
 fn what_is_broken_in_any_form_costs_itself_and_is_named() {
     let records = records();
-    for (shape, text, other) in shapes(&texts(&records)) {
+    for (shape, text, other) in forms(&texts(&records)) {
         // Cut in the last record.
         let last = text.rfind("eventVersion").unwrap();
         let capture = Capture::new("~/x.json");
@@ -757,7 +601,7 @@ fn forms_larger_than_memory_come_in_pieces() {
     let records: Vec<String> = (0..9000).map(|number| {
         format!(r#"{{"eventVersion":"1.08","eventTime":"2024-03-05T12:00:00Z","eventID":"{number}","requestParameters":{{"k":"{}"}}}}"#, format_args!("{}\\n", "x".repeat(4500)))
     }).collect();
-    for (shape, text, other) in shapes(&texts(&records)) {
+    for (shape, text, other) in forms(&texts(&records)) {
         if !matches!(
             shape,
             "JSON lines" | "lookup-events" | "CloudWatch Logs, export" | "subscription" | "SNS"

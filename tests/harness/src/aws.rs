@@ -59,6 +59,7 @@ use tokio::{
     runtime::Runtime,
 };
 
+use crate::trail::{LogFile, Maker};
 use crate::{
     history::{self, Histories},
     sqs::{Queues, Refusal},
@@ -277,6 +278,23 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 impl Aws {
+    /// One with a bucket `logs`, in which an account's region has so many log files, of two records each.
+    pub fn with_trail(files: usize) -> (Self, Vec<LogFile>) {
+        let aws = Self::start();
+        let mut maker = Maker::new(1);
+        let files = maker.trail(
+            &["123456789012"],
+            &["us-east-1"],
+            "20240305T1205Z",
+            files,
+            2,
+        );
+        for file in &files {
+            file.put(&aws, "logs");
+        }
+        (aws, files)
+    }
+
     /// An AWS without buckets.
     pub fn start() -> Self {
         Self::start_in(Folder::Own(tempfile::tempdir().unwrap()), [0, 0])

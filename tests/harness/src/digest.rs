@@ -12,6 +12,8 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -58,7 +60,7 @@ impl Signer {
     /// As `aws cloudtrail list-public-keys` prints it and CloudTrail's API tells it.
     pub fn public(&self) -> Value {
         json!({
-            "Value": base64(self.pair.public().as_ref()),
+            "Value": BASE64_STANDARD.encode(self.pair.public().as_ref()),
             "ValidityStartTime": 1700000000.0,
             "ValidityEndTime": 1800000000.0,
             "Fingerprint": self.fingerprint,
@@ -74,23 +76,6 @@ pub fn public_keys(signers: &[&Signer]) -> Value {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let number = (0..3).fold(0, |number, at| {
-            number << 8 | u32::from(three.get(at).copied().unwrap_or_default())
-        });
-        for at in 0..4 {
-            match at <= three.len() {
-                true => text.push(char::from(LETTERS[(number >> (18 - 6 * at)) as usize & 63])),
-                false => text.push('='),
-            }
-        }
-    }
-    text
 }
 
 /// A digest file.

@@ -9,6 +9,7 @@
 //! - [`platform`] runs the builds for Windows and arm64.
 //! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
 //! - [`trail`] makes trails, from a seed.
+//! - [`forms`] wraps records up, in all the ways in which they come.
 //! - [`digest`] signs them, as CloudTrail does.
 //! - [`sample`] is the trail that `scripts/run` shows.
 //! - [`shared`] reads the samples beside the repository.
@@ -20,6 +21,7 @@ pub mod capture;
 pub mod digest;
 pub mod fast_s3;
 pub mod faulty;
+pub mod forms;
 pub mod history;
 pub mod hosts;
 mod list;
