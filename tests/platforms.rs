@@ -76,7 +76,11 @@ fn every_field_of_the_golden_samples(platform: &Platform) {
         assert_eq!((&there.error, &there.stderr), (&here.error, &here.stderr));
         assert_eq!(there.events.len(), events);
         for (index, event) in there.events.iter().enumerate() {
-            assert_eq!(event, &here.events[index], "{set}");
+            let same = &here.events[index];
+            // Where a record has no time, it is that of its file, of which Windows has tenths of microseconds.
+            let tick = if platform.is_windows() { 100 } else { 1 };
+            let ts = same.ts() / tick * tick;
+            assert_eq!((event.payload(), event.ts()), (same.payload(), ts), "{set}");
             assert_eq!(there.fields[index], here.fields[index], "{event:?}");
             assert_eq!(there.texts[index], here.texts[index], "{event:?}");
         }

@@ -283,6 +283,7 @@ impl Library {
         // Never freed: a plugin that logs to an object after its end does so in `late_logs`, and not
         // in memory of somebody else's.
         let owner: &'static Owner = Box::leak(Box::default());
+        OWNERS.lock().unwrap().push(owner);
         let config = CString::new(config)?;
         let input = api::ss_plugin_init_input {
             config: config.as_ptr(),
@@ -317,6 +318,9 @@ struct Owner {
     logs: Mutex<Vec<LogLine>>,
     destroyed: AtomicBool,
 }
+
+/// For tools that look for memory that nobody knows of.
+static OWNERS: Mutex<Vec<&Owner>> = Mutex::new(Vec::new());
 
 static LATE: Mutex<Vec<LogLine>> = Mutex::new(Vec::new());
 
