@@ -10,12 +10,14 @@ use falco_plugin::api::{
 };
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::Config;
 use crate::decode::{Decode, Decoded, PIECE, split};
 use crate::fields::{Extractor, FIELDS, PAYLOAD};
 use crate::location::Location;
+use crate::redact::Redaction;
 use crate::source::{Body, bucket_page, queue_message};
 use crate::{record, trail};
 
@@ -273,6 +275,33 @@ pub fn record(data: &[u8]) {
     _ = record::head(data);
 }
 
+/// Rules of redaction, and in the next line a record: a sound one stays sound and as long as it was, and nothing that the
+/// rules name is left in it.
+pub fn redact(data: &[u8]) {
+    let (rules, record) = data.split_at(memchr::memchr(b'\n', data).unwrap_or(data.len()));
+    let record = record.get(1..).unwrap_or_default();
+    let Some(Ok(redaction)) = str::from_utf8(rules).ok().map(Redaction::parse) else {
+        return;
+    };
+    let mut redacted = record.to_vec();
+    let count = redaction.apply(&mut redacted);
+    assert_eq!(redacted.len(), record.len());
+    let is_sound = |record| {
+        str::from_utf8(record)
+            .is_ok_and(|record| serde_json::from_str::<serde_json::Map<_, Value>>(record).is_ok())
+    };
+    if !is_sound(record) {
+        return;
+    }
+    assert!(count.is_some() && is_sound(&redacted), "sound");
+    let mut again = redacted.clone();
+    assert!(redaction.apply(&mut again) <= count);
+    assert_eq!(again, redacted, "nothing is left");
+    if count == Some(0) {
+        assert_eq!(redacted, record);
+    }
+}
+
 /// Keys, and what users write about them.
 pub fn key(data: &[u8]) {
     let text = &*String::from_utf8_lossy(data);
@@ -345,6 +374,7 @@ mod tests {
         replay("log_file", log_file);
         replay("split", split);
         replay("record", record);
+        replay("redact", redact);
         replay("key", key);
         replay("url", url);
         replay("message", message);
