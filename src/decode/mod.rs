@@ -658,8 +658,9 @@ pub(crate) fn holds_events(name: &str, input: &mut dyn Read) -> bool {
 
 /// The record that this is, by itself or wrapped.
 pub(crate) fn record_within(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim_ascii();
     serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
-    let mut data = text.trim().as_bytes().to_vec();
+    let mut data = text.as_bytes().to_vec();
     let end = data.len();
     match shapes::look_into(&mut data, 0..end) {
         Content::Record(range) => Some(data[range].to_vec()),
