@@ -38,7 +38,7 @@ pub(crate) fn found(path: &str, script: &str, test: &str, required: &str) -> Opt
     None
 }
 
-/// The plugin for the hosts: that under test, or the one for old distributions where `scripts/test --all` has made it.
+/// The plugin for the hosts: that under test, or the one for old distributions where `scripts/test --dist` has made it.
 pub fn built() -> PathBuf {
     let released = env::var_os("CLOUDTRAIL_HOST_PLUGIN").map(PathBuf::from);
     released.unwrap_or_else(|| plugin_path().expect("a plugin"))
