@@ -154,8 +154,9 @@ mod tests {
 
     #[test]
     fn the_digests_of_the_documentation_are_read() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../shared/cloudtrail-samples/digest");
+        let Some(folder) = harness::shared::folder("cloudtrail-samples/digest") else {
+            return;
+        };
         let read = |name: &str| Digest::parse(&std::fs::read(folder.join(name)).unwrap()).unwrap();
         let digest = read("awsdocs_digest_1.json");
         assert_eq!(digest.bucket, "S3-bucket-name");
