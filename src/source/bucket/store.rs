@@ -48,7 +48,7 @@ impl Store {
         }
     }
 
-    /// Public keys of digests, see [`Access::public_keys`].
+    /// Public keys of digests, see [`crate::aws::Access::public_keys`].
     pub async fn public_keys(
         &self,
         region: &str,
