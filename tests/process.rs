@@ -450,16 +450,17 @@ fn the_hosts_signals_are_left_alone() {
     alone("the_hosts_signals_are_left_alone", || {
         let (aws, files) = Aws::with_trail(2);
         let folder = TempDir::new().unwrap();
-        let caught = || status(&std::process::id().to_string(), "SigCgt:");
-        let ignored = || status(&std::process::id().to_string(), "SigIgn:");
-        let blocked = || status(&std::process::id().to_string(), "SigBlk:");
-        let before = [caught(), ignored(), blocked()];
+        // The thread that runs this test: the process's first one blocks signals while it starts another.
+        let thread = fs::read_link("/proc/thread-self").unwrap();
+        let thread = thread.file_name().unwrap().to_str().unwrap();
+        let signals = || ["SigCgt:", "SigIgn:", "SigBlk:"].map(|line| status(thread, line));
+        let before = signals();
         let plugin = Library::load()
             .unwrap()
             .init(&config(&aws, &folder))
             .unwrap();
         assert_eq!(plugin.events("s3://logs").unwrap().len(), 2 * files.len());
-        assert_eq!([caught(), ignored(), blocked()], before);
+        assert_eq!(signals(), before);
     });
 }
 
