@@ -170,6 +170,17 @@ pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Like `us-gov-west-1`.
+fn is_region(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let number = parts.next_back().unwrap_or_default();
+    let is_word = |part: &str| part.bytes().all(|byte| byte.is_ascii_lowercase());
+    parts.clone().count() >= 2
+        && parts.all(|part| part.len() >= 2 && is_word(part))
+        && (1..=2).contains(&number.len())
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// An organization's ID: `o-` and 10 to 32 lower-case letters or digits.
 pub(crate) fn is_organization(text: &str) -> bool {
     text.strip_prefix("o-").is_some_and(|rest| {
@@ -216,9 +227,9 @@ pub(crate) fn naming(key: &str) -> Naming {
     // ACCOUNT_SERVICE_REGION_…: AWS Config and others name their files alike.
     let mut parts = name.split('_');
     if parts.next().is_some_and(is_account)
-        && parts
-            .next()
-            .is_some_and(|service| parts.next().is_some() && !is_kind(service))
+        && parts.next().is_some_and(|service| !is_kind(service))
+        && parts.next().is_some_and(is_region)
+        && parts.next().is_some()
     {
         return Naming::Other;
     }
@@ -640,6 +651,17 @@ mod tests {
             ("trail/._events.json", false),
             ("__MACOSX/trail/events.json", false),
             ("notes.txt", false),
+            (
+                "123456789012_Config_us-east-1_ConfigHistory_AWS::EC2::VPC_20240305T120511Z_1.json.gz",
+                false,
+            ),
+            (
+                "123456789012_CloudTrail-Digest_us-gov-west-1_trail_20240305T120511Z.json.gz",
+                false,
+            ),
+            ("123456789012_us-east-1_20240305.json", true),
+            ("123456789012_events_of_march.jsonl", true),
+            ("123456789012_cloudtrail_2024.json.gz", true),
         ] {
             assert_eq!(is_log_file(key), expected, "{key}");
         }
