@@ -532,6 +532,11 @@ fn what_is_of_no_form_is_named_and_not_guessed() {
         OTHER_ENVELOPE.as_bytes(),
         &["1 record of others than CloudTrail"],
     );
+    // One that has names in common with CloudTrail's.
+    assert_named(
+        br#"{"version":"0","id":"1","detail-type":"ECS Service Action","source":"aws.ecs","account":"123456789012","time":"2024-03-05T12:00:00Z","region":"us-east-1","resources":[],"detail":{"eventType":"INFO","eventName":"SERVICE_STEADY_STATE","clusterArn":"arn:aws:ecs:us-east-1:123456789012:cluster/a","createdAt":"2024-03-05T12:00:00Z"}}"#,
+        &["1 record of others than CloudTrail"],
+    );
     assert_named(
         br#"{"events":[{"timestamp":1,"message":"hello"},{"timestamp":2,"message":"{\"level\":\"info\"}"}]}"#,
         &["2 records of others than CloudTrail"],

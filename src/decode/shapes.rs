@@ -65,6 +65,8 @@ enum Shape {
     Record,
     /// The value there has to be looked at in its place.
     Wrapper(Range<usize>),
+    /// An event of another service.
+    Other,
     Unknown(&'static str),
 }
 
@@ -93,6 +95,7 @@ pub(super) fn look_into(data: &mut [u8], mut range: Range<usize>) -> Content {
         match shape(&data[range.clone()], &mut index) {
             Shape::Record => return Content::Record(range),
             Shape::Wrapper(within) => range = range.start + within.start..range.start + within.end,
+            Shape::Other => return Content::Other,
             Shape::Unknown(_) if depth > 0 => return Content::Other,
             Shape::Unknown(why) => return Content::Unknown(why),
         }
@@ -161,13 +164,14 @@ fn object(value: &[u8], index: &mut Index) -> Shape {
     let mut marks = 0;
     let mut is_foreign = false;
     let (mut wrapped, mut message) = (None, None);
-    let (mut is_bridged, mut detail) = (false, None);
+    let (mut bridged, mut detail) = (None, None);
     let (mut is_notification, mut notified) = (false, None);
     record::members(value, index, |name, range| {
         let first = value[range.start];
         match name {
             b"CloudTrailEvent" | b"@message" => wrapped = Some(range),
-            b"detail-type" => is_bridged = true,
+            // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html
+            b"detail-type" => bridged = Some(value[range].ends_with(b" via CloudTrail\"")),
             b"detail" if first == b'{' => detail = Some(range),
             b"message" if matches!(first, b'"' | b'{') => message = Some(range),
             b"TopicArn" => is_notification = true,
@@ -178,8 +182,11 @@ fn object(value: &[u8], index: &mut Index) -> Shape {
             _ => marks += usize::from(MARKS.contains(&name)),
         }
     });
+    if bridged == Some(false) && detail.is_some() {
+        return Shape::Other;
+    }
     let wrapped = wrapped
-        .or(detail.filter(|_| is_bridged))
+        .or(detail.filter(|_| bridged.is_some()))
         .or(notified.filter(|_| is_notification));
     match (wrapped, message) {
         (Some(range), _) => Shape::Wrapper(range),
