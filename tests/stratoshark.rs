@@ -75,7 +75,10 @@ fn columns_tell_who_did_what() {
     };
     let lines = strato(
         &hosts,
-        &["-Y", "ct.id in {\"denied\", \"stopped\", \"photo\"}"],
+        &[
+            "-Y",
+            "ct.id in {\"root\", \"denied\", \"stopped\", \"photo\"}",
+        ],
     );
     let lines: Vec<String> = lines
         .iter()
@@ -84,9 +87,10 @@ fn columns_tell_who_did_what() {
     assert_eq!(
         lines,
         [
-            "4 2024-03-06 08:00:03.000000000Z 444455556666 eu-west-1 IAMUser mallory mallory cloudtrail StopLogging AccessDenied audit 203.0.113.9",
-            "6 2024-03-06 08:00:05.000000000Z 444455556666 eu-west-1 AssumedRole admin eve cloudtrail StopLogging audit 203.0.113.9",
-            "9 2024-03-06 08:00:08.000000000Z 111122223333 us-east-1 IAMUser alice alice s3 GetObject photos,a/b.jpg 192.0.2.10 [aws-cli/2.17.0]",
+            "3 2024-03-06 08:00:02.000000000Z 111122223333 us-east-1 Root root iam CreateAccessKey 192.0.2.10",
+            "4 2024-03-06 08:00:03.000000000Z 444455556666 eu-west-1 IAMUser mallory cloudtrail StopLogging AccessDenied audit 203.0.113.9",
+            "6 2024-03-06 08:00:05.000000000Z 444455556666 eu-west-1 AssumedRole admin/eve cloudtrail StopLogging audit 203.0.113.9",
+            "9 2024-03-06 08:00:08.000000000Z 111122223333 us-east-1 IAMUser alice s3 GetObject photos,a/b.jpg 192.0.2.10 [aws-cli/2.17.0]",
         ]
     );
 }
@@ -154,7 +158,7 @@ fn buttons_answer_what_analysts_ask() {
         );
     }
     for (label, expected) in [
-        ("Errors", "denied missing"),
+        ("Errors", "wrong denied missing"),
         ("Refused", "denied"),
         ("Console logins", "login wrong"),
         ("By hand", "login wrong root secret"),
@@ -165,7 +169,7 @@ fn buttons_answer_what_analysts_ask() {
         ),
         (
             "Changes//All that worked",
-            "login wrong root stopped opened service",
+            "login root stopped opened service",
         ),
         ("Changes//Users, roles, policies", "root"),
         ("Changes//Logging and detection", "denied stopped"),
