@@ -183,7 +183,7 @@ pub static FIELDS: &[Field] = &[
     field("ct.serviceeventdetails", "Service Event Details", Of(Member::ServiceEventDetails), "What the service did by itself, and the result, for events that no request gave rise to."),
     field("ct.sharedeventid", "Shared Event ID", Of(Member::SharedEventId), "The ID that the events of one action in several accounts have in common."),
     field("ct.vpcendpointid", "VPC Endpoint ID", Of(Member::VpcEndpointId), "The VPC endpoint that the request went through."),
-    field("ct.eventcategory", "Event Category", Of(Member::EventCategory), "The category of the event: Management, Data, NetworkActivity or Insight."),
+    field("ct.eventcategory", "Event Category", Of(Member::EventCategory), "The category of the event: Management, Data, NetworkActivity, Insight or Aggregated."),
     field("ct.addendum.reason", "Reason", Of(Member::AddendumReason), "Why the event was delivered late or again."),
     field("ct.addendum.updatedfields", "Updated Fields", Of(Member::AddendumUpdatedFields), "Which members of the record this event brings up to date."),
     field("ct.addendum.originalrequestid", "Original Request ID", Of(Member::AddendumOriginalRequestId), "The request ID of the event that this one brings up to date."),
