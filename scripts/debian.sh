@@ -14,7 +14,7 @@ private_apt() {
         cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null |
             sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) +([^ ]+).*/\3/p' || true
     }
-    mirror=${DEBIAN_MIRROR:-$(mirrors | grep -v security | sed -n 1p)}
+    mirror=${DEBIAN_MIRROR:-$(mirrors | sed '/security/d' | sed -n 1p)}
     [ -n "$mirror" ] && [ -e "$keys" ] || { say "no Debian mirror known: set DEBIAN_MIRROR to one, and install debian-archive-keyring" >&2; exit 1; }
     mkdir -p "$folder/root" "$folder"/apt/{lists/partial,archives/partial}
     : >"$folder/apt/status"
