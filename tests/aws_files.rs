@@ -43,24 +43,34 @@ fn policies_grant_what_is_needed_and_no_more() {
         actions.insert(0, "kms:Decrypt");
         actions
     };
-    for (file, expected) in [
+    let policies = [
         ("bucket.json", bucket.to_vec()),
         ("bucket-kms.json", with_key(&bucket)),
         ("validate.json", vec!["cloudtrail:ListPublicKeys"]),
+        ("history.json", vec!["cloudtrail:LookupEvents"]),
         ("queue.json", queue.to_vec()),
         ("queue-kms.json", with_key(&queue)),
         ("role-trust.json", vec!["sts:AssumeRole"]),
-    ] {
+    ];
+    let there = fs::read_dir(config("aws")).unwrap();
+    let there = there.map(|entry| entry.unwrap().path());
+    let there = there.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    assert_eq!(
+        there.count(),
+        policies.len(),
+        "a policy that is not looked at"
+    );
+    for (file, expected) in policies {
         let text = fs::read_to_string(config("aws").join(file)).unwrap();
         let policy: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(policy["Version"], "2012-10-17", "{file}");
         let mut actions = BTreeSet::new();
         for statement in policy["Statement"].as_array().unwrap() {
             assert_eq!(statement["Effect"], "Allow", "{file}");
-            // Public keys are nobody's.
+            // Public keys are nobody's, and the event history is the account's.
             assert_eq!(
                 statement["Resource"] == "*",
-                file == "validate.json",
+                ["validate.json", "history.json"].contains(&file),
                 "{file}"
             );
             match &statement["Action"] {
