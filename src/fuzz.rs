@@ -14,15 +14,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::Config;
-use crate::decode::{Decode, Decoded, split};
+use crate::decode::{Decode, Decoded, PIECE, split};
 use crate::fields::{Extractor, FIELDS, PAYLOAD};
 use crate::location::Location;
 use crate::redact::Redaction;
 use crate::source::{Body, bucket_page, queue_message};
 use crate::{record, trail};
-
-/// More than an input has. To clear a buffer of the usual size takes longer than all the rest.
-const PIECE: usize = 64 << 10;
 
 /// What a log file gives: records in order, and its books.
 type Content = Result<(Vec<Vec<u8>>, [u64; 3], Vec<String>), String>;

@@ -41,7 +41,7 @@ const HEAD: u64 = 512;
 /// Compressed data within compressed data within …: Firehose can compress what CloudWatch Logs has compressed.
 const LAYERS: u8 = 3;
 /// The size of such a piece, inflated.
-const PIECE: usize = 4 << 20;
+pub(crate) const PIECE: usize = 4 << 20;
 
 /// Records of one log file, ready for the host.
 #[derive(Debug)]
