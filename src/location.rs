@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use percent_encoding::percent_decode_str;
 
 use crate::platform::user_path;
+use crate::trail::{is_account, is_region};
 
 /// Where to read from.
 #[derive(Debug, Clone, PartialEq)]
@@ -210,17 +211,6 @@ fn history(text: &str, params: &str) -> Result<Location> {
     Ok(Location::History(location))
 }
 
-/// Words and a number.
-fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let is =
-        |part: &&str, of: fn(&u8) -> bool| !part.is_empty() && part.bytes().all(|byte| of(&byte));
-    matches!(&parts[..], [words @ .., number]
-        if words.len() >= 2
-            && words.iter().all(|word| is(word, u8::is_ascii_lowercase))
-            && is(number, u8::is_ascii_digit))
-}
-
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html>
 fn is_queue(name: &str) -> bool {
     let name = name.strip_suffix(".fifo").unwrap_or(name);
@@ -252,7 +242,7 @@ fn queue_url(scheme: &str, host: &str, path: &str) -> Option<Location> {
 /// `ACCOUNT/NAME` at a server of the user's.
 fn own_queue_url(server: &str, path: &str, region: Option<&str>) -> Option<Location> {
     let (account, name) = path.trim_end_matches('/').split_once('/')?;
-    (crate::trail::is_account(account) && is_queue(name)).then(|| {
+    (is_account(account) && is_queue(name)).then(|| {
         Location::Queue(QueueLocation {
             name: name.to_owned(),
             url: Some(format!("{server}/{account}/{name}")),

@@ -170,15 +170,15 @@ pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Like `us-gov-west-1`.
-fn is_region(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let number = parts.next_back().unwrap_or_default();
-    let is_word = |part: &str| part.bytes().all(|byte| byte.is_ascii_lowercase());
-    parts.clone().count() >= 2
-        && parts.all(|part| part.len() >= 2 && is_word(part))
-        && (1..=2).contains(&number.len())
-        && number.bytes().all(|byte| byte.is_ascii_digit())
+/// Words and a number, such as `us-gov-west-1`.
+pub(crate) fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is =
+        |part: &&str, of: fn(&u8) -> bool| !part.is_empty() && part.bytes().all(|byte| of(&byte));
+    matches!(&parts[..], [words @ .., number]
+        if words.len() >= 2
+            && words.iter().all(|word| is(word, u8::is_ascii_lowercase))
+            && is(number, u8::is_ascii_digit))
 }
 
 /// An organization's ID: `o-` and 10 to 32 lower-case letters or digits.
