@@ -386,6 +386,8 @@ mod tests {
             r#"{"s3Bucket":"logs"}"#,
             r#"{"s3ObjectKey":["a.json.gz"]}"#,
             r#"{"source":"aws.ec2","detail-type":"EC2 Instance State-change Notification","detail":{"bucket":{"name":"x"},"object":{"key":"y"}}}"#,
+            // Names of CloudTrail's records in an event of another service.
+            r#"{"source":"aws.ecs","detail-type":"ECS Service Action","detail":{"eventType":"INFO","eventName":"SERVICE_STEADY_STATE"}}"#,
             r#"{"Message":"hello"}"#,
             // One envelope only.
             r#"{"Message":"{\"Message\":\"CloudTrail validation message.\"}"}"#,
