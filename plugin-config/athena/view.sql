@@ -1,5 +1,6 @@
 -- The fields that the official plugin has too as columns, named as they are with _ for the dot: ct.user is ct_user,
--- s3.bucket is s3_bucket. All but ct.info, which is for people. Ask for days, accounts and regions, for Athena reads and bills only those:
+-- s3.bucket is s3_bucket. All but ct.info, which is for people. Ask for days, accounts and regions, for Athena reads
+-- and bills only those:
 --
 --     SELECT ct_time, ct_user, ct_srcip, ct_error FROM cloudtrail
 --     WHERE day BETWEEN '2024/03/01' AND '2024/03/31' AND ct_name = 'ConsoleLogin'
