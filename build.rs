@@ -3,7 +3,7 @@
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     // Hosts unload the library after a capture; a thread that hangs in a lookup of a name must find its code there.
-    // For other systems, see src/platform.rs.
+    // For other systems, see src/process/platform.rs.
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
         // A dependency exports C functions of its own; hosts are to see those of the plugin only.

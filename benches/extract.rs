@@ -14,7 +14,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use bumpalo::Bump;
-use cloudtrail::fields::{Extractor, FIELDS, OFFICIAL};
+use cloudtrail::Extractor;
+use cloudtrail::fields::{FIELDS, OFFICIAL};
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_field__bindgen_ty_1};
 use harness::{
     host::{Library, Status},

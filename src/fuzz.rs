@@ -2,23 +2,23 @@
 //!
 //! It is there for fuzzing and for unit tests, which replay the inputs in `fuzz/corpus`.
 
-use std::ffi::CStr;
-
 use bumpalo::Bump;
-use falco_plugin::api::{
-    ss_plugin_extract_field, ss_plugin_extract_field__bindgen_ty_1, ss_plugin_extract_value_offsets,
-};
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::config::Config;
-use crate::decode::{Decode, Decoded, PIECE, split};
-use crate::fields::{Extractor, FIELDS, PAYLOAD};
-use crate::location::Location;
-use crate::redact::Redaction;
-use crate::source::{Body, bucket_page, queue_message};
+use crate::aws::s3::page::fuzz::page as bucket_page;
+use crate::decode::redact::Redaction;
+use crate::decode::{Decode, Decoded, PIECE};
+use crate::fields::FIELDS;
+use crate::formats::split;
+use crate::host::extract::asking::{Offsets, request, values};
+use crate::host::extract::{Extractor, PAYLOAD};
+use crate::log_file::{Body, FileError};
+use crate::settings::Settings;
+use crate::settings::location::Location;
+use crate::source::queue_message;
 use crate::{record, trail};
 
 /// What a log file gives: records in order, and its books.
@@ -32,7 +32,7 @@ fn decode(body: Body, piece: usize) -> Content {
     };
     let mut records = Vec::new();
     // The log files of an archive.
-    let mut members = Vec::new();
+    let mut entries = Vec::new();
     let outcome = decode.run(body, &mut |decoded| {
         match decoded {
             Decoded::Chunk(chunk) => {
@@ -42,19 +42,19 @@ fn decode(body: Body, piece: usize) -> Content {
                     number += 1;
                 }
             }
-            Decoded::Member(member) => members.push(member.outcome),
+            Decoded::Entry(entry) => entries.push(entry.outcome),
         }
         true
     });
-    let mut outcome = outcome.map_err(|error| format!("{error:#}"))?;
-    for member in members {
-        match member {
-            Ok(member) => {
-                outcome.found += member.found;
-                outcome.other += member.other;
-                outcome.unreadable += member.unreadable;
-                outcome.damaged |= member.damaged;
-                outcome.problems.extend(member.problems);
+    let mut outcome = outcome.map_err(|error| format!("{:#}", error.into_reason()))?;
+    for entry in entries {
+        match entry.map_err(FileError::into_reason) {
+            Ok(entry) => {
+                outcome.found += entry.found;
+                outcome.other += entry.other;
+                outcome.unreadable += entry.unreadable;
+                outcome.damaged |= entry.damaged;
+                outcome.problems.extend(entry.problems);
             }
             Err(error) => outcome.problems.push(format!("{error:#}")),
         }
@@ -173,42 +173,11 @@ pub fn split(data: &[u8]) {
     }
 }
 
-fn request(field: usize) -> ss_plugin_extract_field {
-    ss_plugin_extract_field {
-        res: ss_plugin_extract_field__bindgen_ty_1 {
-            u64_: std::ptr::null_mut(),
-        },
-        res_len: 0,
-        field_id: field as u32,
-        field: std::ptr::null(),
-        arg_key: std::ptr::null(),
-        arg_index: 0,
-        arg_present: 0,
-        ftype: 0,
-        flist: 0,
-    }
-}
-
-/// A field's values as text.
-fn values(request: &ss_plugin_extract_field) -> Vec<String> {
-    let count = request.res_len as usize;
-    let values = (0..count).map(|at| match FIELDS[request.field_id as usize].kind() {
-        // SAFETY: there are so many numbers.
-        "uint64" => unsafe { (*request.res.u64_.add(at)).to_string() },
-        _ => {
-            // SAFETY: there are so many C strings.
-            let value = unsafe { CStr::from_ptr(*request.res.str_.add(at)) };
-            value.to_str().expect("UTF-8").to_owned()
-        }
-    });
-    values.collect()
-}
-
 /// A record: every field, all at once and one by one, has one value, which is what its range in the record says.
 pub fn record(data: &[u8]) {
     let storage = Bump::new();
     let mut requests: Vec<_> = (0..FIELDS.len()).map(request).collect();
-    let mut offsets = ss_plugin_extract_value_offsets {
+    let mut offsets = Offsets {
         start: std::ptr::null_mut(),
         length: std::ptr::null_mut(),
     };
@@ -313,10 +282,13 @@ pub fn key(data: &[u8]) {
     }
     _ = trail::is_log_file(text);
     assert!(trail::account(text).is_none_or(trail::is_account));
-    if let Ok(accounts) = trail::Accounts::parse(text) {
+    if let Ok(accounts) = text.parse::<trail::Accounts>() {
         assert_eq!(accounts.contain(None), accounts.are_all());
     }
-    if let Ok(interval) = trail::Interval::parse(text, Timestamp::UNIX_EPOCH) {
+    if let Ok(interval) = text
+        .parse::<trail::RelativeInterval>()
+        .and_then(|interval| interval.from(Timestamp::UNIX_EPOCH))
+    {
         _ = interval.with_lateness();
     }
 }
@@ -324,7 +296,7 @@ pub fn key(data: &[u8]) {
 /// Open params: the URL of what they name names it too.
 pub fn url(data: &[u8]) {
     let text = &*String::from_utf8_lossy(data);
-    for endpoint in ["", "https://minio.example.com:9000"] {
+    for endpoint in [None, Some("https://minio.example.com:9000")] {
         if let Ok(Location::Bucket(bucket)) = Location::parse(text, endpoint) {
             assert!(!bucket.bucket.is_empty());
             _ = bucket.url(&bucket.prefix);
@@ -346,7 +318,7 @@ pub fn page(data: &[u8]) {
 /// The configuration: an error is a sentence.
 pub fn config(data: &[u8]) {
     let text = &*String::from_utf8_lossy(data);
-    if let Err(error) = Config::parse(text) {
+    if let Err(error) = Settings::parse(text) {
         assert!(!format!("{error:#}").is_empty());
     }
 }

@@ -9,28 +9,21 @@
 #![deny(missing_docs)]
 
 mod aws;
-pub mod config;
 mod decode;
-mod event;
-mod exports;
 pub mod fields;
+mod formats;
 #[cfg(any(fuzzing, test))]
 pub mod fuzz;
-mod host_log;
-mod instance;
+mod host;
 mod integrity;
 mod json;
-mod ledger;
-mod location;
+mod log_file;
 mod pipeline;
-mod platform;
-mod plugin;
 mod process;
 mod record;
-mod redact;
-mod simd;
+pub mod settings;
 mod source;
+mod stats;
 mod trail;
 
-pub use instance::Instance;
-pub use plugin::CloudTrail;
+pub use host::{CloudTrail, Extractor, Instance};

@@ -4,137 +4,46 @@
 //! broken, goes through a splitter that finds its way past damage, and what is too large to hold comes to it in pieces,
 //! inflated by flate2: what such a file still holds is delivered.
 
-mod archive;
-mod shapes;
-pub(crate) mod split;
-mod splitter;
+mod chunk;
+mod entries;
+mod hashing;
+mod input;
+mod outcome;
+pub(crate) mod redact;
+mod splitting;
 
 use std::cmp::Reverse;
-use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek};
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, BufReader, Read, Seek};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
-use flate2::bufread::GzDecoder;
+use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
-use libdeflater::Decompressor;
-use memchr::memmem;
 
-use crate::integrity::{self, Hash};
-use crate::ledger::count;
+use crate::formats::LAYERS;
+use crate::formats::archive;
+use crate::formats::gzip::{GzipMembers, inflate, is_gzip};
+use crate::formats::split::{self, Found};
+use crate::formats::splitter::LARGEST_RECORD;
+use crate::integrity::hash::hash;
+use crate::log_file::{Body, Content, FileError, LARGEST_WHOLE};
 use crate::record;
-use crate::redact::Redaction;
-use crate::source::{Body, Wanted};
-use crate::trail::Interval;
-use archive::Kind;
-pub(crate) use archive::Member;
-use shapes::Content;
-use split::Found;
-use splitter::{Candidate, LARGEST_RECORD, Splitter};
+use crate::stats::count;
+use crate::trail::Selection;
+use chunk::RecordSpan;
+pub(crate) use chunk::{Buffers, Chunk};
+pub(crate) use entries::ArchiveEntry;
+pub(crate) use hashing::Hashing;
+use hashing::{Hashed, content, hash_of};
+use input::{Counted, Peeked, Pieces};
+pub(crate) use outcome::{ArchiveCounts, Outcome};
+use redact::Redaction;
+use splitting::Splitting;
 
-/// A log file of more bytes than this, as stored or inflated, is decoded piece by piece. CloudTrail's own stay far below.
-pub(crate) const WHOLE: usize = 32 << 20;
 /// What a file's first bytes are looked at for: tar has its mark near the end of them.
 const HEAD: u64 = 512;
-/// Compressed data within compressed data within …: Firehose can compress what CloudWatch Logs has compressed.
-const LAYERS: u8 = 3;
 /// The size of such a piece, inflated.
 pub(crate) const PIECE: usize = 4 << 20;
-
-/// Records of one log file, ready for the host.
-#[derive(Debug)]
-pub(crate) struct Chunk {
-    data: Vec<u8>,
-    records: Vec<Entry>,
-    /// Where its buffer goes back to.
-    buffers: Buffers,
-}
-
-/// A record's place in its chunk's data, and its time in ns since the epoch.
-#[derive(Debug, Clone)]
-struct Entry {
-    range: Range<usize>,
-    time: u64,
-}
-
-impl Chunk {
-    /// The record of this number and its time in ns since the epoch.
-    pub fn record(&self, index: usize) -> Option<(&[u8], u64)> {
-        let Entry { range, time } = self.records.get(index)?;
-        Some((self.data.get(range.clone())?, *time))
-    }
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        self.buffers.give(std::mem::take(&mut self.data));
-    }
-}
-
-/// Buffers used again: fresh memory for each log file costs as much time as splitting it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
-
-impl Buffers {
-    /// So many are kept, of this size at most.
-    const KEPT: usize = 16;
-    const SIZE: usize = 1 << 20;
-
-    /// A buffer of any length and content.
-    fn take(&self) -> Vec<u8> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.pop().unwrap_or_default()
-    }
-
-    fn give(&self, buffer: Vec<u8>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < Self::KEPT && buffer.capacity() <= Self::SIZE {
-            kept.push(buffer);
-        }
-    }
-}
-
-/// What became of a log file.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// Bytes read, as stored.
-    pub bytes: u64,
-    /// Records found, readable or not.
-    pub found: u64,
-    /// Insights records that the user does not want.
-    pub passed_over: u64,
-    /// Records outside the interval of events.
-    pub filtered: u64,
-    /// Events of others than CloudTrail, in a form that may hold those as well.
-    pub other: u64,
-    /// Records that could not be read.
-    pub unreadable: u64,
-    /// Values replaced.
-    pub redacted: u64,
-    /// What was lost, in words.
-    pub problems: Vec<String>,
-    /// A part of the file is missing beyond the records counted as unreadable.
-    pub damaged: bool,
-    /// Where it is asked for, the SHA-256 of what the file inflates to, if it does to its end.
-    pub hash: Option<Hash>,
-    /// Where it is an archive of log files, what became of these.
-    pub archive: Option<Contents>,
-}
-
-/// The files of an archive.
-#[derive(Debug, Default)]
-pub(crate) struct Contents {
-    /// Log files that were read.
-    pub read: u64,
-    /// Log files that could not be read.
-    pub failed: u64,
-    /// Files that hold no events.
-    pub passed_over: u64,
-    /// Log files that are not asked for.
-    pub filtered: u64,
-}
 
 /// What decoding gives.
 #[derive(Debug)]
@@ -142,7 +51,7 @@ pub(crate) enum Decoded {
     /// Records.
     Chunk(Chunk),
     /// The end of a log file within an archive, whose records came before.
-    Member(Member),
+    Entry(ArchiveEntry),
 }
 
 /// What takes it, until it returns false.
@@ -158,46 +67,20 @@ pub(crate) struct Decode {
     /// For records without a time.
     pub delivered: Option<Timestamp>,
     pub include_insights: bool,
-    /// Events outside are left out.
-    pub events: Interval,
     /// The newest record of a log file comes first.
     pub newest_first: bool,
     /// Values to replace before the host sees them.
     pub redaction: Arc<Redaction>,
     /// Whether the file is hashed.
     pub hashing: Hashing,
-    /// Log files of an archive that are not are left out.
-    pub wanted: Arc<Wanted>,
+    /// Of events, and of the log files of an archive.
+    pub selection: Arc<Selection>,
     /// See [`PIECE`].
     pub piece: usize,
-    /// See [`WHOLE`].
+    /// See [`LARGEST_WHOLE`].
     pub whole: usize,
     /// For log files within an archive.
     pub within_archive: bool,
-}
-
-/// Whether a log file is hashed.
-#[derive(Clone, Default)]
-pub(crate) enum Hashing {
-    #[default]
-    Off,
-    /// For the [`Outcome`].
-    Along,
-    /// Before any record is given, which happens only if this allows it.
-    First(Admit),
-}
-
-/// Asked whether a log file may be handed over.
-type Admit = Arc<dyn Fn(integrity::Content) -> Result<()> + Send + Sync>;
-
-impl fmt::Debug for Hashing {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Off => "Off",
-            Self::Along => "Along",
-            Self::First(_) => "First",
-        })
-    }
 }
 
 impl Default for Decode {
@@ -207,13 +90,12 @@ impl Default for Decode {
             inflated: Buffers::default(),
             delivered: None,
             include_insights: false,
-            events: Interval::default(),
             newest_first: false,
             redaction: Arc::default(),
             hashing: Hashing::Off,
-            wanted: Arc::default(),
+            selection: Arc::default(),
             piece: PIECE,
-            whole: WHOLE,
+            whole: LARGEST_WHOLE,
             within_archive: false,
         }
     }
@@ -224,14 +106,16 @@ impl Decode {
     ///
     /// # Errors
     /// Where nothing could be read at all.
-    pub fn run(&self, body: Body, take: Take<'_>) -> Result<Outcome> {
+    pub fn run(&self, body: Body, take: Take<'_>) -> Result<Outcome, FileError> {
         let mut outcome = Outcome::default();
         match body {
             Body::Bytes(bytes) => self.whole(bytes, &mut outcome, take)?,
             Body::File(path) => {
                 let metadata = path.metadata().context("can't be opened")?;
                 // A pipe, say, which has taken its name since: opening it would wait for its other end.
-                ensure!(metadata.is_file(), "is no file any more");
+                if !metadata.is_file() {
+                    return Err(anyhow!("is no file any more").into());
+                }
                 let size = metadata.len();
                 let mut file = File::open(path).context("can't be opened")?;
                 if size > self.whole as u64 {
@@ -260,7 +144,7 @@ impl Decode {
             }
             Body::Stream(pieces) => {
                 if let Hashing::First(admit) = &self.hashing {
-                    admit(integrity::Content::TooLarge)?;
+                    admit(Content::TooLarge)?;
                 }
                 let pieces = Pieces {
                     pieces,
@@ -272,8 +156,15 @@ impl Decode {
         Ok(outcome)
     }
 
-    fn whole(&self, bytes: Vec<u8>, outcome: &mut Outcome, take: Take<'_>) -> Result<()> {
-        ensure!(!bytes.is_empty(), "is empty");
+    fn whole(
+        &self,
+        bytes: Vec<u8>,
+        outcome: &mut Outcome,
+        take: Take<'_>,
+    ) -> Result<(), FileError> {
+        if bytes.is_empty() {
+            return Err(anyhow!("is empty").into());
+        }
         let gzip = is_gzip(&bytes);
         outcome.bytes = bytes.len() as u64;
         let (mut data, length) = if gzip {
@@ -284,7 +175,7 @@ impl Decode {
                     admit(content(hash_of(&*bytes)))?;
                 }
                 // Too large, damaged, or with something behind it.
-                return self.pieces(Counted::new(io::Cursor::new(bytes)), outcome, take);
+                return Ok(self.pieces(Counted::new(io::Cursor::new(bytes)), outcome, take)?);
             };
             self.stored.give(bytes);
             (data, length)
@@ -294,7 +185,7 @@ impl Decode {
         };
         let hash = match &self.hashing {
             Hashing::Off => None,
-            _ => Some(integrity::hash(&data[..length])),
+            _ => Some(hash(&data[..length])),
         };
         if let Hashing::First(admit) = &self.hashing {
             admit(content(hash))?;
@@ -311,20 +202,20 @@ impl Decode {
         }
         data.truncate(length);
         if let Some(kind) = archive::kind(&data) {
-            return self.archive(kind, io::Cursor::new(data), outcome, take);
+            return Ok(self.archive(kind, io::Cursor::new(data), outcome, take)?);
         }
         if gzip && is_gzip(&data) {
-            return self.read(&mut &*data, 1, outcome, take);
+            return Ok(self.read(&mut &*data, 1, outcome, take)?);
         }
-        let mut scan = Scan::new(self, gzip);
+        let mut scan = Splitting::new(self, gzip);
         let mut records = Vec::new();
         scan.run(&mut data, true, &mut records, outcome);
         self.give(data, records, outcome, take);
-        scan.finish(None, outcome)
+        Ok(scan.finish(None, outcome)?)
     }
 
     /// Note a record that is a JSON object.
-    fn add(&self, data: &[u8], found: Found, records: &mut Vec<Entry>, outcome: &mut Outcome) {
+    fn add(&self, data: &[u8], found: Found, records: &mut Vec<RecordSpan>, outcome: &mut Outcome) {
         outcome.found += 1;
         let range = found.range.clone();
         let seen = found.time(data).filter(|_| self.include_insights);
@@ -339,17 +230,17 @@ impl Decode {
         let time = time.or_else(|| i64::try_from(self.delivered?.as_nanosecond()).ok());
         // What no time is known of has that of its reading, the host's meaning of this value.
         let time = time.map_or(u64::MAX, |time| u64::try_from(time).unwrap_or(0));
-        if !self.events.contains_event(time) {
+        if !self.selection.events.contains_event(time) {
             outcome.filtered += 1;
             return;
         }
-        records.push(Entry { range, time });
+        records.push(RecordSpan { range, time });
     }
 
     fn give(
         &self,
         mut data: Vec<u8>,
-        mut records: Vec<Entry>,
+        mut records: Vec<RecordSpan>,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> bool {
@@ -373,7 +264,7 @@ impl Decode {
     }
 
     /// Replace values in the records. One of which it can't be said where they are is left out.
-    fn redact(&self, data: &mut [u8], records: &mut Vec<Entry>, outcome: &mut Outcome) {
+    fn redact(&self, data: &mut [u8], records: &mut Vec<RecordSpan>, outcome: &mut Outcome) {
         let before = records.len();
         records.retain(|record| {
             let replaced = data
@@ -428,7 +319,7 @@ impl Decode {
         match archive::kind(head) {
             Some(kind) => self.archive_in_order(kind, &mut input, outcome, take),
             None if is_gzip(head) && layers < LAYERS => {
-                let mut members = Members::new(&mut input as &mut dyn Read);
+                let mut members = GzipMembers::new(&mut input as &mut dyn Read);
                 let mut hashed = Hashed::new(&mut members, hashing);
                 let result = self.read(&mut hashed, layers + 1, outcome, take);
                 let hash = hashed.finish();
@@ -463,7 +354,7 @@ impl Decode {
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> Result<()> {
-        let mut scan = Scan::new(self, gzip);
+        let mut scan = Splitting::new(self, gzip);
         let mut data: Vec<u8> = Vec::new();
         let mut wanted = self.piece;
         let mut end = false;
@@ -508,180 +399,6 @@ impl Decode {
     }
 }
 
-/// The way of one file through the splitter.
-struct Scan<'a> {
-    decode: &'a Decode,
-    gzip: bool,
-    splitter: Splitter,
-    found: Vec<Candidate>,
-    /// Values that are of no known form, and why the first one is not.
-    unknown: u64,
-    first_unknown: &'static str,
-    /// A value was of a known form.
-    known: bool,
-}
-
-impl<'a> Scan<'a> {
-    fn new(decode: &'a Decode, gzip: bool) -> Self {
-        Self {
-            decode,
-            gzip,
-            splitter: Splitter::default(),
-            found: Vec::new(),
-            unknown: 0,
-            first_unknown: "",
-            known: false,
-        }
-    }
-
-    /// See [`Splitter::run`].
-    fn run(
-        &mut self,
-        data: &mut [u8],
-        end: bool,
-        records: &mut Vec<Entry>,
-        outcome: &mut Outcome,
-    ) -> usize {
-        let used = self.splitter.run(data, end, &mut self.found);
-        for Candidate { range, is_record } in self.found.drain(..) {
-            let content = match is_record {
-                true => Content::Record(range),
-                false => shapes::look_into(data, range),
-            };
-            self.known |= !matches!(content, Content::Unknown(_));
-            match content {
-                Content::Record(range) => {
-                    let found = Found { range, time: None };
-                    self.decode.add(data, found, records, outcome);
-                }
-                Content::Nothing => {}
-                Content::Other => {
-                    outcome.found += 1;
-                    outcome.other += 1;
-                }
-                Content::Unknown(why) => {
-                    if self.unknown == 0 {
-                        self.first_unknown = why;
-                    }
-                    self.unknown += 1;
-                }
-                Content::Broken(why) => {
-                    self.splitter.unreadable += 1;
-                    self.splitter.first_unreadable.get_or_insert(why);
-                }
-            }
-        }
-        used
-    }
-
-    /// What became of the file, whose reading may have met a `failure`.
-    fn finish(self, failure: Option<String>, outcome: &mut Outcome) -> Result<()> {
-        let Self {
-            mut splitter,
-            known,
-            unknown,
-            ..
-        } = self;
-        let mut problems = Vec::new();
-        let is_known = known || splitter.unreadable > 0 || splitter.has_list && unknown == 0;
-        if is_known {
-            // Among others, what is of no known form is a loss.
-            splitter.unreadable += unknown;
-            let first = match &splitter.first_unreadable {
-                Some(first) => first,
-                None => self.first_unknown,
-            };
-            if splitter.unreadable > 0 {
-                problems.push(format!(
-                    "has {} that can't be read, the first one {first}",
-                    count(splitter.unreadable, "record")
-                ));
-            }
-            outcome.found += splitter.unreadable + splitter.lines;
-            outcome.unreadable += splitter.unreadable;
-            outcome.other += splitter.lines;
-        }
-        if let Some(failure) = failure.or_else(|| {
-            splitter
-                .incomplete()
-                .then(|| "is truncated: its JSON ends in the middle of a record or list".to_owned())
-        }) {
-            outcome.damaged = true;
-            problems.push(failure);
-        }
-        if splitter.garbage > 0 {
-            outcome.damaged = true;
-            problems.push(format!(
-                "has {} that are no JSON",
-                count(splitter.garbage, "byte")
-            ));
-        }
-        if is_known {
-            outcome.problems.extend(problems);
-            return Ok(());
-        }
-        let why = problems.join("; it ");
-        if splitter.documents > 0 {
-            bail!(
-                "is JSON, but without a list of Records or another form of CloudTrail events{}{}{}{why}",
-                if unknown > 0 { ": what it holds " } else { "" },
-                self.first_unknown,
-                if why.is_empty() { "" } else { "; it " }
-            );
-        }
-        bail!(
-            "{}{}{why}",
-            if self.gzip {
-                "is compressed, but holds no JSON"
-            } else {
-                "is neither gzip nor JSON with a list of Records"
-            },
-            if why.is_empty() { "" } else { ": it " }
-        );
-    }
-}
-
-/// Does a file that is not named as a log file begin as one, or as an archive?
-pub(crate) fn holds_events(name: &str, input: &mut dyn Read) -> bool {
-    let head = first_bytes(input, 0);
-    match archive::kind(&head) {
-        // Documents and programs are zip archives, too.
-        Some(Kind::Zip) => !name
-            .rsplit(['/', '\\'])
-            .next()
-            .unwrap_or(name)
-            .contains('.'),
-        Some(Kind::Tar) => true,
-        None => shapes::may_hold_events(&head),
-    }
-}
-
-/// The record that this is, by itself or wrapped.
-pub(crate) fn record_within(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim_ascii();
-    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
-    let mut data = text.as_bytes().to_vec();
-    let end = data.len();
-    match shapes::look_into(&mut data, 0..end) {
-        Content::Record(range) => Some(data[range].to_vec()),
-        _ => None,
-    }
-}
-
-/// The first bytes of what is compressed so often, inflated.
-fn first_bytes(input: &mut dyn Read, layers: u8) -> Vec<u8> {
-    let mut head = Vec::new();
-    // What is before damage may do.
-    _ = Read::take(&mut *input, 4 << 10).read_to_end(&mut head);
-    match is_gzip(&head) && layers < LAYERS {
-        true => {
-            let mut rest: &mut dyn Read = &mut Read::chain(&*head, input);
-            first_bytes(&mut Members::new(&mut rest), layers + 1)
-        }
-        false => head,
-    }
-}
-
 fn read_failure(error: &io::Error, gzip: bool) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof if gzip => {
@@ -691,233 +408,6 @@ fn read_failure(error: &io::Error, gzip: bool) -> String {
             format!("is damaged: {error}")
         }
         _ => format!("can't be read to its end: {error}"),
-    }
-}
-
-fn is_gzip(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x1f, 0x8b])
-}
-
-/// Inflate all gzip members to the beginning of `data`, and give their length. None where that can't be done at once:
-/// broken, too large, or followed by something that is no member.
-///
-/// libdeflate does not tell where a member ended. So ends are guessed, at the end of the data and wherever the magic
-/// number of a next member stands, nearest first; libdeflate having checked the member's own length and checksum, an
-/// end is right if the eight bytes before it repeat them.
-fn inflate(bytes: &[u8], data: &mut Vec<u8>, most: usize) -> Option<usize> {
-    let mut inflater = Decompressor::new();
-    let mut length = 0;
-    let mut start = 0;
-    // A few false ends are to be expected in a large file, many in a hostile one.
-    let mut guesses = 64;
-    while start < bytes.len() {
-        let member = &bytes[start..];
-        let next = memmem::find_iter(&member[1..], &[0x1f, 0x8b, 0x08]).map(|at| at + 1);
-        let (end, inflated) = next.chain([member.len()]).find_map(|end| {
-            if guesses == 0 {
-                return None;
-            }
-            let inflated = inflate_member(&mut inflater, &member[..end], data, length, most);
-            guesses -= usize::from(inflated.is_none());
-            Some((end, inflated?))
-        })?;
-        start += end;
-        length += inflated;
-    }
-    Some(length)
-}
-
-/// Inflate a member that fills `member` exactly to `data[at..]`. Gives its length.
-fn inflate_member(
-    inflater: &mut Decompressor,
-    member: &[u8],
-    data: &mut Vec<u8>,
-    at: usize,
-    most: usize,
-) -> Option<usize> {
-    let (_, trailer) = member.split_last_chunk::<8>()?;
-    let [c0, c1, c2, c3, l0, l1, l2, l3] = *trailer;
-    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-    // Deflate makes at most 1032 bytes of one.
-    if length > member.len() * 1032 || at + length > most {
-        return None;
-    }
-    if data.len() < at + length {
-        data.resize(at + length, 0);
-    }
-    let target = &mut data[at..at + length];
-    let fits = inflater
-        .gzip_decompress(member, target)
-        .is_ok_and(|n| n == length)
-        && libdeflater::crc32(target) == u32::from_le_bytes([c0, c1, c2, c3]);
-    fits.then_some(length)
-}
-
-/// Reads pieces as they arrive.
-struct Pieces {
-    pieces: tokio::sync::mpsc::Receiver<io::Result<Vec<u8>>>,
-    current: io::Cursor<Vec<u8>>,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let n = self.current.read(buffer)?;
-            if n > 0 || buffer.is_empty() {
-                return Ok(n);
-            }
-            match self.pieces.blocking_recv() {
-                Some(piece) => self.current = io::Cursor::new(piece?),
-                None => return Ok(0),
-            }
-        }
-    }
-}
-
-/// Inflates gzip members in a row.
-struct Members<R> {
-    /// None at the end.
-    member: Option<GzDecoder<BufReader<R>>>,
-    /// Bytes behind the last one.
-    behind: u64,
-}
-
-impl<R: Read> Members<R> {
-    fn new(input: R) -> Self {
-        Self {
-            member: Some(GzDecoder::new(BufReader::with_capacity(64 << 10, input))),
-            behind: 0,
-        }
-    }
-}
-
-impl<R: Read> Read for Members<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // What a read has inflated before it comes to damage is lost.
-        let portion = buffer.len().min(4 << 10);
-        let buffer = &mut buffer[..portion];
-        while let Some(member) = &mut self.member {
-            let n = member.read(buffer)?;
-            if n > 0 || buffer.is_empty() {
-                return Ok(n);
-            }
-            let Some(mut input) = self.member.take().map(GzDecoder::into_inner) else {
-                break;
-            };
-            match input.fill_buf()? {
-                [] => {}
-                // The second byte may not be there yet.
-                [0x1f] | [0x1f, 0x8b, ..] => self.member = Some(GzDecoder::new(input)),
-                _ => self.behind = io::copy(&mut input, &mut io::sink())?,
-            }
-        }
-        Ok(0)
-    }
-}
-
-fn content(hash: Option<Hash>) -> integrity::Content {
-    hash.map_or(integrity::Content::Broken, integrity::Content::Whole)
-}
-
-/// The SHA-256 of what an input inflates to; none where it does not to its end, or something follows it.
-fn hash_of(input: impl Read) -> Option<Hash> {
-    let mut input = BufReader::new(input);
-    if !is_gzip(input.fill_buf().ok()?) {
-        return Hashed::new(&mut input, &Hashing::Along).finish();
-    }
-    let mut members = Members::new(input);
-    let hash = Hashed::new(&mut members, &Hashing::Along).finish();
-    hash.filter(|_| members.behind == 0)
-}
-
-/// Hashes what is read, where that is asked for.
-struct Hashed<R> {
-    input: R,
-    /// None where nobody asks, or the input could not be read.
-    hash: Option<integrity::Hasher>,
-}
-
-impl<R: Read> Hashed<R> {
-    fn new(input: R, hashing: &Hashing) -> Self {
-        let hash = matches!(hashing, Hashing::Along).then(integrity::Hasher::default);
-        Self { input, hash }
-    }
-
-    /// The hash of all of the input, to the end of which is read.
-    fn finish(mut self) -> Option<Hash> {
-        if self.hash.is_some() {
-            io::copy(&mut self, &mut io::sink()).ok()?;
-        }
-        Some(self.hash?.finish())
-    }
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(buffer);
-        match &read {
-            Ok(n) => {
-                if let Some(hash) = &mut self.hash {
-                    hash.update(&buffer[..*n]);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => self.hash = None,
-        }
-        read
-    }
-}
-
-/// Reads what has been looked at, and the rest.
-struct Peeked<'a> {
-    head: io::Cursor<Vec<u8>>,
-    /// What ended the look.
-    error: Option<io::Error>,
-    input: &'a mut dyn Read,
-}
-
-impl<'a> Peeked<'a> {
-    fn new(input: &'a mut dyn Read) -> Self {
-        let mut head = Vec::new();
-        let error = Read::take(&mut *input, HEAD).read_to_end(&mut head).err();
-        Self {
-            head: io::Cursor::new(head),
-            error,
-            input,
-        }
-    }
-}
-
-impl Read for Peeked<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match (self.head.read(buffer)?, self.error.take()) {
-            (0, Some(error)) => Err(error),
-            (0, None) => self.input.read(buffer),
-            (n, error) => {
-                self.error = error;
-                Ok(n)
-            }
-        }
-    }
-}
-
-/// Counts what is read.
-struct Counted<R> {
-    input: R,
-    bytes: u64,
-}
-
-impl<R> Counted<R> {
-    fn new(input: R) -> Self {
-        Self { input, bytes: 0 }
-    }
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.input.read(buffer)?;
-        self.bytes += n as u64;
-        Ok(n)
     }
 }
 
@@ -962,7 +452,7 @@ mod tests {
             }
             true
         });
-        (outcome, records)
+        (outcome.map_err(FileError::into_reason), records)
     }
 
     fn decode(bytes: impl Into<Vec<u8>>) -> (Result<Outcome>, Vec<String>) {
@@ -1174,7 +664,7 @@ mod tests {
             })
             .collect();
         let file = log_file(&many);
-        assert!(file.len() > WHOLE);
+        assert!(file.len() > LARGEST_WHOLE);
         let (outcome, records) = decode(gzip(file.as_bytes()));
         let outcome = outcome.unwrap();
         assert!(records == many);

@@ -1,7 +1,5 @@
 //! Which fields of an event a host was given.
 
-use falco_plugin::api::ss_plugin_extract_field;
-
 use super::FIELDS;
 
 /// Fields as bits, and in the bits behind them what was asked for with an argument.
@@ -9,23 +7,16 @@ use super::FIELDS;
 pub(super) struct Given([u64; 4]);
 
 /// What a call asks for: a bit, or none if it is more than one field.
-pub(super) type Asked = Option<u8>;
+pub(crate) type Asked = Option<u8>;
 
-/// What a host asks for.
+/// What one request asks for: a field, and its argument as a number, where it has one.
 #[inline]
-pub(super) fn asked(requests: &[ss_plugin_extract_field]) -> Asked {
-    let [request] = requests else {
-        return None;
-    };
+pub(crate) fn asked(field: usize, argument: Option<usize>) -> Asked {
     // Of a field ID too large, which is an error, any bit will do.
-    let bit = match request.arg_present {
-        0 => request.field_id as usize,
-        // A host keeps the argument of a condition in one place. Those that share a bit count as
-        // one field that is asked for again.
-        _ => {
-            let argument = (request.arg_key.addr() >> 3) ^ request.arg_index as usize;
-            FIELDS.len() + argument % (Given::BITS - FIELDS.len())
-        }
+    let bit = match argument {
+        None => field,
+        // Those that share a bit count as one field that is asked for again.
+        Some(argument) => FIELDS.len() + argument % (Given::BITS - FIELDS.len()),
     };
     Some(bit as u8)
 }

@@ -12,7 +12,7 @@ type Each<'e, T> = &'e mut dyn FnMut(T);
 /// A path to values: from a known member by these names, and through every element of arrays.
 ///
 /// CloudTrail writes XML's elements as an array only where there are several.
-pub(super) struct Path(Member, &'static [&'static str]);
+pub(crate) struct Path(Member, &'static [&'static str]);
 
 /// A member, or its elements.
 pub(super) const fn all(member: Member) -> Path {
@@ -69,7 +69,7 @@ pub(super) fn each_below<'a>(value: Value<'a>, names: &[&str], each: Each<Value<
 }
 
 /// The texts of the values that `values` gives to the function that it gets, each once, separated by commas.
-pub(super) fn joined<'a>(values: &mut dyn FnMut(Each<Value<'a>>)) -> Option<Text<'a>> {
+pub(crate) fn joined<'a>(values: &mut dyn FnMut(Each<Value<'a>>)) -> Option<Text<'a>> {
     joined_texts(&mut |each| values(&mut |value| each(text_at(value))))
 }
 

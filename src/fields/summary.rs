@@ -30,7 +30,7 @@ pub(super) fn info<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
 }
 
 /// The whole event: region, user, service, name, and the summary.
-pub(super) fn event(record: &mut Record<'_>) -> Vec<u8> {
+pub(crate) fn event(record: &mut Record<'_>) -> Vec<u8> {
     let mut line = Vec::with_capacity(512);
     let parts = [
         record.text(Member::AwsRegion),

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde::Deserialize;
 
-use super::{Hash, hash, hex};
+use super::hash::{hash, hex};
+use crate::log_file::Sha256;
 
 /// A digest that is larger is none.
 const LARGEST: u64 = 256 << 20;
@@ -42,7 +43,7 @@ pub(super) struct Digest {
     pub log_files: Vec<LogFile>,
     /// The SHA-256 of all this.
     #[serde(skip)]
-    pub hash: Hash,
+    pub hash: Sha256,
 }
 
 /// A log file as a digest knows it.
@@ -60,7 +61,7 @@ pub(super) struct LogFile {
 pub(super) struct Previous<'a> {
     pub bucket: &'a str,
     pub object: &'a str,
-    pub hash: Option<Hash>,
+    pub hash: Option<Sha256>,
     pub signature: &'a str,
 }
 
@@ -128,12 +129,12 @@ impl Digest {
 
 impl LogFile {
     /// Its SHA-256, if it is one.
-    pub fn hash(&self) -> Option<Hash> {
+    pub fn hash(&self) -> Option<Sha256> {
         parse_hash(&self.hash_value).filter(|_| self.hash_algorithm == "SHA-256")
     }
 }
 
-fn parse_hash(text: &str) -> Option<Hash> {
+fn parse_hash(text: &str) -> Option<Sha256> {
     parse_hex(text)?.try_into().ok()
 }
 

@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::Digests;
-use crate::platform::user_path;
+use super::DigestStore;
+use crate::process::platform::user_path;
 
 /// What stands before a key of PKCS #1 in one of X.509: the algorithm's ID, and the head of a bit string.
 const RSA_ENCRYPTION: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x82";
@@ -48,10 +48,10 @@ struct PrintedKey {
 
 impl Keys {
     /// The keys of a file; without one they are asked for.
-    pub fn load(path: &str) -> Result<Self> {
+    pub fn load(path: Option<&str>) -> Result<Self> {
         let file = match path {
-            "" => None,
-            _ => {
+            None => None,
+            Some(path) => {
                 let text = std::fs::read_to_string(user_path(path))
                     .with_context(|| format!("validateKeys: {path} can't be read"))?;
                 let keys = parse(&text).with_context(|| {
@@ -71,7 +71,7 @@ impl Keys {
     /// The key of a fingerprint, with which a digest was signed at one of these times.
     pub async fn find(
         &self,
-        digests: &dyn Digests,
+        digests: &dyn DigestStore,
         region: &str,
         fingerprint: &str,
         times: &[Timestamp],

@@ -4,13 +4,14 @@
 //! their SHA-256, and is signed. So is each digest's link to the one before it, which makes a chain of them, see
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-validation-intro.html>.
 //!
-//! [`Validated`] stands between a source and the pipeline: it gives each log file its [`Proof`], what the digests say
-//! of it ([`region`]), which is looked up while the file is fetched. The decoder, which hashes the file beside
-//! inflating it, has the proof judge it.
+//! [`Validation`] gives each log file its [`FileProof`], what the digests say of it ([`chain`]), which is looked up while
+//! the file is fetched. The decoder, which hashes the file beside inflating it, has the proof judge it. Where digests
+//! are is a [`DigestStore`]'s concern.
 
+mod chain;
 mod digest;
+pub(crate) mod hash;
 mod keys;
-mod region;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,15 +21,15 @@ use anyhow::{Result, anyhow, bail};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use ring::digest::{Context, SHA256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::ledger::{Count, Ledger};
-use crate::source::{Fatal, LogFile, Source};
+use crate::log_file::{Content, FileError, Proof, Sha256};
+use crate::stats::{Count, Stats};
 use crate::trail::{Interval, Place};
+use chain::DigestChains;
+use hash::hex;
 pub(crate) use keys::Keys;
-use region::Region;
 
 /// Log files without proof that are named one by one.
 const NAMED: u64 = 100;
@@ -37,54 +38,8 @@ const REQUESTS: usize = 96;
 /// Regions whose digests are gone through at once, at the end.
 const REGIONS: usize = 16;
 
-/// A SHA-256.
-pub(crate) type Hash = [u8; 32];
-
-/// The SHA-256 of bytes.
-pub(crate) fn hash(bytes: &[u8]) -> Hash {
-    let mut hasher = Hasher::default();
-    hasher.update(bytes);
-    hasher.finish()
-}
-
-/// Makes a SHA-256 of what comes piece by piece.
-pub(crate) struct Hasher(Context);
-
-impl Default for Hasher {
-    fn default() -> Self {
-        Self(Context::new(&SHA256))
-    }
-}
-
-impl Hasher {
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    pub fn finish(self) -> Hash {
-        let mut hash = Hash::default();
-        hash.copy_from_slice(self.0.finish().as_ref());
-        hash
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What a log file turned out to be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Content {
-    /// It inflates to its end, to something with this SHA-256.
-    Whole(Hash),
-    /// It does not.
-    Broken,
-    /// It can't be held until it is known.
-    TooLarge,
-}
-
 /// Where digests are, by names of the same form as those of log files.
-pub(crate) trait Digests: Send + Sync + 'static {
+pub(crate) trait DigestStore: Send + Sync + 'static {
     /// Names in a folder, a page of them, in their order.
     fn list(&self, folder: String, after: Option<String>) -> BoxFuture<'_, Result<Listed>>;
     /// A digest as stored.
@@ -130,7 +85,7 @@ pub(crate) struct Stored {
 enum Expected {
     /// It has this SHA-256.
     Hash {
-        hash: Hash,
+        hash: Sha256,
         digest: Arc<str>,
         /// Why that digest itself is not proven, if it isn't.
         doubt: Option<Arc<str>>,
@@ -144,10 +99,10 @@ enum Expected {
 }
 
 /// What all of a validation shares.
-pub(crate) struct Checks {
+struct Checks {
     strict: bool,
-    ledger: Arc<Ledger>,
-    digests: Box<dyn Digests>,
+    stats: Arc<Stats>,
+    digests: Box<dyn DigestStore>,
     keys: Keys,
     /// In strict: why the capture is to end.
     fatal: Mutex<Option<String>>,
@@ -160,40 +115,17 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    pub fn new(
-        strict: bool,
-        ledger: Arc<Ledger>,
-        digests: Box<dyn Digests>,
-        keys: Keys,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            strict,
-            ledger,
-            digests,
-            keys,
-            fatal: Mutex::default(),
-            unproven: AtomicU64::default(),
-            requests: Semaphore::new(REQUESTS),
-            copied: AtomicBool::default(),
-        })
-    }
-
     /// Name something that ends a strict capture.
     fn problem(&self, line: String) {
         if self.strict {
             let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
             fatal.get_or_insert_with(|| line.clone());
         }
-        self.ledger.problem(line);
-    }
-
-    fn check_fatal(&self) -> Result<()> {
-        let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
-        fatal.clone().map_or(Ok(()), |line| Err(anyhow!(line)))
+        self.stats.problem(line);
     }
 
     /// Book a log file that is not proven, and name it.
-    fn unproven(&self, count: &Count, line: Option<String>, wrong: bool) -> Result<()> {
+    fn unproven(&self, count: &Count, line: Option<String>, wrong: bool) -> Result<(), FileError> {
         count.add(1);
         if let Some(line) = line {
             let line = match self.unproven.fetch_add(1, Ordering::Relaxed) {
@@ -203,44 +135,149 @@ impl Checks {
             };
             match line.is_empty() {
                 true => {}
-                false if wrong || self.strict => self.ledger.problem(line),
-                false => self.ledger.note(line),
+                false if wrong || self.strict => self.stats.problem(line),
+                false => self.stats.note(line),
             }
         }
         match self.strict {
-            true => Err(Withheld.into()),
+            true => Err(FileError::Withheld),
             false => Ok(()),
         }
     }
 }
 
-/// Not an error to be named: a log file is not handed over, since it is not proven.
-#[derive(Debug, thiserror::Error)]
-#[error("is not proven")]
-pub(crate) struct Withheld;
+/// The validation of one capture.
+pub(crate) struct Validation {
+    checks: Arc<Checks>,
+    /// By their folder of digests.
+    chains: HashMap<String, Arc<DigestChains>>,
+}
+
+impl Validation {
+    pub fn new(strict: bool, stats: Arc<Stats>, digests: Box<dyn DigestStore>, keys: Keys) -> Self {
+        Self {
+            checks: Arc::new(Checks {
+                strict,
+                stats,
+                digests,
+                keys,
+                fatal: Mutex::default(),
+                unproven: AtomicU64::default(),
+                requests: Semaphore::new(REQUESTS),
+                copied: AtomicBool::default(),
+            }),
+            chains: HashMap::new(),
+        }
+    }
+
+    /// May nothing be shown without proof?
+    pub fn is_strict(&self) -> bool {
+        self.checks.strict
+    }
+
+    /// An error where the capture is to end.
+    pub fn check(&self) -> Result<()> {
+        let fatal = self
+            .checks
+            .fatal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        fatal.clone().map_or(Ok(()), |line| Err(anyhow!(line)))
+    }
+
+    /// Begin to look up what digests say of a log file.
+    pub fn prove(&mut self, name: &str, delivered: Option<Timestamp>) -> FileProof {
+        let expected = self.expect(name, delivered.unwrap_or_default());
+        self.proof(name, expected)
+    }
+
+    /// Look up what digests say of the first log file.
+    ///
+    /// # Errors
+    /// Where there are no digests, or no keys for them.
+    pub async fn prove_first(
+        &mut self,
+        name: &str,
+        delivered: Option<Timestamp>,
+    ) -> Result<FileProof> {
+        let expected = self.expect(name, delivered.unwrap_or_default()).await?;
+        self.check()?;
+        if matches!(expected, Expected::NoDigests) {
+            bail!(
+                "{name}: can't be proven, as validate: strict demands: {}",
+                chain::NO_DIGESTS
+            );
+        }
+        Ok(self.proof(name, tokio::spawn(std::future::ready(expected))))
+    }
+
+    fn proof(&self, name: &str, expected: JoinHandle<Expected>) -> FileProof {
+        FileProof {
+            checks: Arc::clone(&self.checks),
+            name: name.to_owned(),
+            expected,
+        }
+    }
+
+    fn expect(&mut self, name: &str, delivered: Timestamp) -> JoinHandle<Expected> {
+        let Some(place) = Place::of(name) else {
+            let why = "it does not lie where CloudTrail puts log files \
+                       (ACCOUNT/CloudTrail/REGION/YYYY/MM/DD/), so it can't be told where its digest is";
+            return tokio::spawn(std::future::ready(Expected::Unsigned(why.to_owned())));
+        };
+        let chains = self.chains(place.digests);
+        chains.named(&place.path, delivered);
+        tokio::spawn(async move { chains.expect(&place.path, delivered).await })
+    }
+
+    fn chains(&mut self, folder: String) -> Arc<DigestChains> {
+        let chains = self.chains.entry(folder).or_insert_with_key(|folder| {
+            Arc::new(DigestChains::new(Arc::clone(&self.checks), folder.clone()))
+        });
+        Arc::clone(chains)
+    }
+
+    /// Look for what digests name and the source has not.
+    pub async fn finish(&mut self) -> Result<()> {
+        for folder in self.checks.digests.folders().await? {
+            self.chains(folder);
+        }
+        let chains: Vec<Arc<DigestChains>> =
+            self.chains.drain().map(|(_, chains)| chains).collect();
+        let mut finished = stream::iter(chains)
+            .map(|chains| async move { chains.finish().await })
+            .buffer_unordered(REGIONS);
+        while finished.next().await.is_some() {}
+        drop(finished);
+        self.check()
+    }
+}
 
 /// What proves a log file, as soon as that is known.
-pub(crate) struct Proof {
+pub(crate) struct FileProof {
     checks: Arc<Checks>,
     name: String,
     expected: JoinHandle<Expected>,
 }
 
-impl Proof {
-    /// Must the judgement come before any event?
-    pub fn is_strict(&self) -> bool {
+impl Proof for FileProof {
+    fn is_strict(&self) -> bool {
         self.checks.strict
     }
 
-    /// Compare a log file with what digests say, and enter it into the books. An error is that it may not be handed
-    /// over.
-    pub async fn judge(self, content: Content) -> Result<()> {
+    fn judge(self: Box<Self>, content: Content) -> BoxFuture<'static, Result<(), FileError>> {
+        Box::pin(async move { (*self).compare(content).await })
+    }
+}
+
+impl FileProof {
+    async fn compare(self, content: Content) -> Result<(), FileError> {
         let Self {
             checks,
             name,
             expected,
         } = self;
-        let ledger = &checks.ledger;
+        let stats = &checks.stats;
         let expected = expected.await.unwrap_or_else(|dead| {
             Expected::Unsigned(format!("nobody could look for its digest: {dead}"))
         });
@@ -252,28 +289,28 @@ impl Proof {
             } => (hash, digest, doubt),
             Expected::Unsigned(why) => {
                 let line = format!("{name}: is not proven: {why}");
-                return checks.unproven(&ledger.files_unsigned, Some(line), true);
+                return checks.unproven(&stats.files_unsigned, Some(line), true);
             }
             Expected::Uncovered(why) => {
                 let line = format!("{name}: can't be proven yet: {why}");
-                return checks.unproven(&ledger.files_uncovered, Some(line), false);
+                return checks.unproven(&stats.files_uncovered, Some(line), false);
             }
-            Expected::NoDigests => return checks.unproven(&ledger.files_unsigned, None, true),
+            Expected::NoDigests => return checks.unproven(&stats.files_unsigned, None, true),
         };
         let line = match content {
             Content::Whole(found) if found == hash => {
                 let Some(doubt) = doubt else {
-                    ledger.files_proven.add(1);
+                    stats.files_proven.add(1);
                     return Ok(());
                 };
                 let line = format!("{name}: is as {digest} says, but {doubt}");
-                return checks.unproven(&ledger.files_uncovered, Some(line), false);
+                return checks.unproven(&stats.files_uncovered, Some(line), false);
             }
             Content::TooLarge => {
                 let line = format!(
                     "{name}: is too large to be proven before it is read: set validate to warn"
                 );
-                return checks.unproven(&ledger.files_unsigned, Some(line), true);
+                return checks.unproven(&stats.files_unsigned, Some(line), true);
             }
             Content::Whole(found) => format!(
                 "{name}: was modified after CloudTrail had delivered it: its SHA-256 is {}, not {} as {digest} says",
@@ -285,113 +322,11 @@ impl Proof {
                  its data, so it is not what {digest} names"
             ),
         };
-        ledger.files_modified.add(1);
+        stats.files_modified.add(1);
         checks.problem(line.clone());
         match checks.strict {
-            true => Err(Fatal(anyhow!(line)).into()),
+            true => Err(FileError::Capture(anyhow!(line))),
             false => Ok(()),
         }
-    }
-}
-
-/// A source whose log files come with their proofs.
-pub(crate) struct Validated {
-    source: Box<dyn Source>,
-    checks: Arc<Checks>,
-    /// By their folder of digests.
-    regions: HashMap<String, Arc<Region>>,
-    /// The first log file, looked at ahead.
-    first: Option<LogFile>,
-}
-
-impl Validated {
-    /// Where nothing may be shown without proof, it is known after this that there are digests, and keys for them.
-    pub async fn open(source: Box<dyn Source>, checks: Arc<Checks>) -> Result<Self> {
-        let mut validated = Self {
-            source,
-            checks,
-            regions: HashMap::new(),
-            first: None,
-        };
-        if validated.checks.strict
-            && let Some(mut file) = validated.source.next().await?
-        {
-            let expected = validated.expect(&file).await?;
-            validated.checks.check_fatal()?;
-            if matches!(expected, Expected::NoDigests) {
-                bail!(
-                    "{}: can't be proven, as validate: strict demands: {}",
-                    file.name,
-                    region::NO_DIGESTS
-                );
-            }
-            file.proof = Some(validated.proof(&file, tokio::spawn(std::future::ready(expected))));
-            validated.first = Some(file);
-        }
-        Ok(validated)
-    }
-
-    fn proof(&self, file: &LogFile, expected: JoinHandle<Expected>) -> Proof {
-        Proof {
-            checks: Arc::clone(&self.checks),
-            name: file.name.clone(),
-            expected,
-        }
-    }
-
-    /// Begin to look up what digests say of a log file.
-    fn expect(&mut self, file: &LogFile) -> JoinHandle<Expected> {
-        let Some(place) = Place::of(&file.name) else {
-            let why = "it does not lie where CloudTrail puts log files \
-                       (ACCOUNT/CloudTrail/REGION/YYYY/MM/DD/), so it can't be told where its digest is";
-            return tokio::spawn(std::future::ready(Expected::Unsigned(why.to_owned())));
-        };
-        let region = self.region(place.digests);
-        let delivered = file.delivered.unwrap_or_default();
-        region.named(&place.path, delivered);
-        tokio::spawn(async move { region.expect(&place.path, delivered).await })
-    }
-
-    fn region(&mut self, folder: String) -> Arc<Region> {
-        let region = self.regions.entry(folder).or_insert_with_key(|folder| {
-            Arc::new(Region::new(Arc::clone(&self.checks), folder.clone()))
-        });
-        Arc::clone(region)
-    }
-
-    /// Look for what digests name and the source has not.
-    async fn finish(&mut self) -> Result<()> {
-        for folder in self.checks.digests.folders().await? {
-            self.region(folder);
-        }
-        let regions: Vec<Arc<Region>> = self.regions.drain().map(|(_, region)| region).collect();
-        let mut finished = stream::iter(regions)
-            .map(|region| async move { region.finish().await })
-            .buffer_unordered(REGIONS);
-        while finished.next().await.is_some() {}
-        drop(finished);
-        self.checks.check_fatal()
-    }
-}
-
-impl Source for Validated {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
-        Box::pin(async {
-            if let Some(first) = self.first.take() {
-                return Ok(Some(first));
-            }
-            self.checks.check_fatal()?;
-            let Some(mut file) = self.source.next().await? else {
-                self.finish().await?;
-                return Ok(None);
-            };
-            let expected = self.expect(&file);
-            file.proof = Some(self.proof(&file, expected));
-            Ok(Some(file))
-        })
-    }
-
-    fn closing(&self) -> BoxFuture<'static, ()> {
-        self.source.closing()
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
 
-use crate::simd::{Masks, Strings};
+use crate::json::simd::{Masks, Strings};
 
 /// A value's place in the record.
 #[derive(Clone, Copy, Default)]

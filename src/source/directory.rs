@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Body, LogFile, Source, Wanted};
-use crate::aws::login::Login;
-use crate::config::{self, Config};
-use crate::decode;
+use super::Source;
+use crate::aws::sessions::Login;
+use crate::formats;
 use crate::integrity::{self, Listed, PublicKeys, Stored};
-use crate::ledger::Ledger;
-use crate::trail::{self, Interval, Naming};
+use crate::log_file::{Body, LogFile};
+use crate::settings::{self, Settings};
+use crate::stats::Stats;
+use crate::trail::{self, Interval, Naming, Selection};
 
 /// The log files found, in order of delivery.
 pub(super) struct Directory(vec::IntoIter<Found>);
@@ -30,18 +31,18 @@ struct Found {
 }
 
 /// Find the log files below `path`.
-pub(super) async fn open(path: PathBuf, wanted: Wanted, ledger: Arc<Ledger>) -> Result<Directory> {
-    let books = Arc::clone(&ledger);
+pub(super) async fn open(path: PathBuf, wanted: Selection, stats: Arc<Stats>) -> Result<Directory> {
+    let books = Arc::clone(&stats);
     // A walk may take long, on a network's folder say.
     let found = tokio::task::spawn_blocking(move || find(&path, &wanted, &books))
         .await
         .context("looking for log files")??;
-    ledger.files_listed.add(found.len() as u64);
-    ledger.files_expected.raise(ledger.files_listed.get());
+    stats.files_listed.add(found.len() as u64);
+    stats.files_expected.raise(stats.files_listed.get());
     Ok(Directory(found.into_iter()))
 }
 
-fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
+fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
     let shown = path.display();
     let metadata = path.metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => anyhow!("{shown}: there is no such file or folder"),
@@ -67,7 +68,7 @@ fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
             Ok(entry) => entry,
             Err(error) if error.depth() == 0 => bail!("{shown}: the folder can't be read: {error}"),
             Err(error) if error.loop_ancestor().is_some() => {
-                ledger.note(error.to_string());
+                stats.note(error.to_string());
                 continue;
             }
             Err(error) => {
@@ -93,10 +94,10 @@ fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
                 Naming::Other => false,
                 // An export may have any name.
                 Naming::Unknown => File::open(entry.path())
-                    .is_ok_and(|mut file| decode::holds_events(&name, &mut file)),
+                    .is_ok_and(|mut file| formats::holds_events(&name, &mut file)),
             };
         if !is_log_file {
-            ledger.passed_over.add(1);
+            stats.passed_over.add(1);
             continue;
         }
         seen += 1;
@@ -104,7 +105,7 @@ fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
         if !wanted.takes_time(&name, trail::delivery_time(&name))
             || !wanted.takes_account(&entry.path().to_string_lossy())
         {
-            ledger.filtered.add(1);
+            stats.filtered.add(1);
             continue;
         }
         found.push(Found {
@@ -116,9 +117,9 @@ fn find(path: &Path, wanted: &Wanted, ledger: &Ledger) -> Result<Vec<Found>> {
     if seen == 0 && found.is_empty() {
         bail!(
             "{shown}: there is no CloudTrail log file (*.json or *.json.gz), nor an export or archive of such, in this folder{}",
-            match ledger.passed_over.get() {
+            match stats.passed_over.get() {
                 0 => ", which is empty".to_owned(),
-                n => format!(", but {} of another kind", crate::ledger::count(n, "file")),
+                n => format!(", but {} of another kind", crate::stats::count(n, "file")),
             }
         );
     }
@@ -134,20 +135,20 @@ fn delivery_time(path: &Path) -> Option<Timestamp> {
 }
 
 /// The digests of what is read of a folder, which lie in it or beside it.
-pub(super) struct Digests {
+pub(super) struct DirectoryDigests {
     root: PathBuf,
-    wanted: Wanted,
-    aws: config::Aws,
+    wanted: Selection,
+    aws: settings::Aws,
     /// To ask for public keys, if need be.
     login: OnceCell<Login>,
 }
 
-impl Digests {
-    pub fn new(root: PathBuf, wanted: Wanted, config: &Config) -> Self {
+impl DirectoryDigests {
+    pub fn new(root: PathBuf, wanted: Selection, settings: &Settings) -> Self {
         Self {
             root,
             wanted,
-            aws: config.aws.clone(),
+            aws: settings.aws.clone(),
             login: OnceCell::new(),
         }
     }
@@ -165,7 +166,7 @@ fn walk(folder: &Path, take: impl Fn(&DirEntry) -> bool) -> Vec<String> {
         .collect()
 }
 
-impl integrity::Digests for Digests {
+impl integrity::DigestStore for DirectoryDigests {
     fn list(&self, folder: String, _after: Option<String>) -> BoxFuture<'_, Result<Listed>> {
         Box::pin(async move {
             let names = move || walk(Path::new(&folder), |entry| entry.file_type().is_file());
@@ -241,10 +242,10 @@ impl Source for Directory {
             fetch: Box::new(move || {
                 Box::pin(std::future::ready(match file.unreadable {
                     None => Ok(Body::File(file.path)),
-                    Some(why) => Err(anyhow!("can't be read: {why}")),
+                    Some(why) => Err(anyhow!("can't be read: {why}").into()),
                 }))
             }),
-            receipt: None,
+            ack: None,
             proof: None,
         }))))
     }

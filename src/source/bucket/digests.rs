@@ -6,21 +6,23 @@ use anyhow::Result;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::{Bucket, Query, object};
+use super::{Bucket, Query};
+use crate::aws::s3::download;
 use crate::integrity::{self, Listed, PublicKeys, Stored};
+use crate::log_file::FileError;
 use crate::trail::{self, Interval};
 
 /// The digests of what is read of a bucket; all names are `s3://` URLs.
-pub(in crate::source) struct Digests(pub(super) Arc<Bucket>);
+pub(in crate::source) struct BucketDigests(pub(super) Arc<Bucket>);
 
-impl Digests {
+impl BucketDigests {
     fn key<'a>(&self, name: &'a str) -> &'a str {
         name.strip_prefix(&self.0.location.url(""))
             .unwrap_or_default()
     }
 }
 
-impl integrity::Digests for Digests {
+impl integrity::DigestStore for BucketDigests {
     fn list(&self, folder: String, after: Option<String>) -> BoxFuture<'_, Result<Listed>> {
         Box::pin(async move {
             let query = Query {
@@ -44,7 +46,9 @@ impl integrity::Digests for Digests {
         let key = self.key(&name).to_owned();
         Box::pin(async move {
             let store = Arc::clone(&self.0.store);
-            let (bytes, mut metadata) = object::fetch_small(store, key).await?;
+            let (bytes, mut metadata) = download::fetch_small(store, key)
+                .await
+                .map_err(FileError::into_reason)?;
             Ok(Stored {
                 bytes,
                 signature: metadata.remove("signature"),

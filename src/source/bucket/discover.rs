@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::follow;
-use super::page::{Objects, Page};
 use super::{Bucket, Query};
-use crate::ledger::Ledger;
+use crate::aws::s3::page::{Objects, Page};
+use crate::stats::Stats;
 use crate::trail::{self, Interval};
 
 /// Listings that are merged at the same time, so that memory and the time to the first event stay bounded. Where a
@@ -58,7 +58,7 @@ enum Level {
 
 /// The listings found, in the order of their keys.
 pub(super) struct Listings {
-    ledger: Arc<Ledger>,
+    stats: Arc<Stats>,
     branches: mpsc::Receiver<JoinHandle<Result<Vec<Listing>>>>,
     walk: Option<JoinHandle<Result<()>>>,
     /// Found, and not in a group yet.
@@ -75,12 +75,12 @@ pub(super) fn start(bucket: Arc<Bucket>, first: Option<Page>) -> Listings {
         branches,
         folders: AtomicUsize::new(0),
     });
-    let ledger = Arc::clone(&walker.bucket.ledger);
+    let stats = Arc::clone(&walker.bucket.stats);
     let prefix = walker.bucket.location.prefix.clone();
     let level = level(&prefix);
     let walk = tokio::spawn(async move { walker.walk(prefix, level, first).await });
     Listings {
-        ledger,
+        stats,
         branches: found,
         walk: Some(walk),
         ahead: Vec::new(),
@@ -92,7 +92,7 @@ pub(super) fn start(bucket: Arc<Bucket>, first: Option<Page>) -> Listings {
 /// Listings that are known.
 pub(super) fn known(bucket: &Bucket, listings: Vec<Listing>) -> Listings {
     Listings {
-        ledger: Arc::clone(&bucket.ledger),
+        stats: Arc::clone(&bucket.stats),
         branches: mpsc::channel(1).1,
         walk: None,
         ahead: listings,
@@ -328,7 +328,7 @@ fn listings(
                             bucket.digest_folders().push(folder.clone());
                         }
                         bucket
-                            .ledger
+                            .stats
                             .passed_over
                             .add(u64::from(!bucket.looks_again()));
                         return None;
@@ -413,7 +413,7 @@ impl Listings {
         self.groups += 1;
         if self.ahead.len() > MERGED {
             if self.groups == 1 {
-                self.ledger.note(format!(
+                self.stats.note(format!(
                     "more than {MERGED} accounts and regions: their events come by account, and in time order among {MERGED} of them"
             ));
             }

@@ -16,8 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 
 use super::discover::{self, Listing, Listings, region_folder};
-use super::page::Object;
 use super::{Bucket, Query};
+use crate::aws::s3::page::Object;
 use crate::trail;
 
 /// How far a look goes back behind what was seen. A log file is named by the minute in which CloudTrail delivers it, and
@@ -58,7 +58,7 @@ pub(super) struct Memory {
     hasher: RandomState,
     /// How many may be in there before it is cleaned.
     room: usize,
-    regions: BTreeMap<String, Region>,
+    regions: BTreeMap<String, RegionMemory>,
 }
 
 /// One look at a bucket.
@@ -75,7 +75,7 @@ struct Look {
 
 /// A region of a kind of an account.
 #[derive(Debug, Default)]
-struct Region {
+struct RegionMemory {
     /// What to list of it.
     prefix: String,
     /// It was there at the last look at everything.
@@ -134,7 +134,7 @@ impl Follow {
             (!memory.again, memory.end_look())
         };
         if first {
-            bucket.ledger.note(format!(
+            bucket.stats.note(format!(
                 "all that was there is listed; {} is looked at again every {} seconds",
                 bucket.location.url(&bucket.location.prefix),
                 self.interval.as_secs()
@@ -251,7 +251,8 @@ impl Memory {
     /// A region was found. Where its listing starts, if not at the beginning.
     pub fn region(&mut self, folder: &str, prefix: &str) -> Option<String> {
         if !self.regions.contains_key(folder) {
-            self.regions.insert(folder.to_owned(), Region::default());
+            self.regions
+                .insert(folder.to_owned(), RegionMemory::default());
         }
         let region = self.regions.get_mut(folder)?;
         prefix.clone_into(&mut region.prefix);

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::discover::{Listing, behind};
 use super::follow::Follow;
-use super::page::{Object, Objects, Page};
 use super::{Bucket, Query};
+use crate::aws::s3::page::{Object, Objects, Page};
 use crate::trail;
 
 /// Keys held in all, about, so that memory does not grow with the number of listings: with more of these, pages are
@@ -204,14 +204,14 @@ impl Bucket {
             }
             // What is named by itself is read whatever it is called.
             if !trail::is_log_file(key) && key != self.location.prefix {
-                self.ledger.passed_over.add(1);
+                self.stats.passed_over.add(1);
                 continue;
             }
             let delivered = trail::delivery_time(key)
                 .or(object.time)
                 .unwrap_or_default();
             if !self.wanted.takes_time(key, Some(delivered)) || !self.wanted.takes_account(key) {
-                self.ledger.filtered.add(1);
+                self.stats.filtered.add(1);
                 continue;
             }
             object.time = Some(delivered);

@@ -8,15 +8,8 @@ mod digests;
 mod discover;
 mod follow;
 mod merge;
-pub(super) mod object;
-pub(super) mod page;
-pub(super) mod store;
-
-#[cfg(any(fuzzing, test))]
-pub(crate) use page::fuzz::page as fuzz_page;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
 use aws_sdk_s3::types::EncodingType;
@@ -26,19 +19,21 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::{LogFile, Source, Wanted};
-use crate::aws::login::{Login, Session};
+use super::Source;
+use crate::aws::s3::download;
+use crate::aws::s3::page::{Object, Page, TakePage};
+use crate::aws::s3::{Store, TRIES, backoff};
+use crate::aws::sessions::{Login, Session};
 use crate::aws::{self, Access};
-use crate::config::Config;
-use crate::ledger::{Ledger, count};
-use crate::location::BucketLocation;
-use crate::trail;
-use digests::Digests;
+use crate::log_file::LogFile;
+use crate::settings::Settings;
+use crate::settings::location::BucketLocation;
+use crate::stats::{Stats, count};
+use crate::trail::{self, Selection};
+use digests::BucketDigests;
 use discover::Listings;
 use follow::Follow;
 use merge::Merge;
-use page::{Object, Page, TakePage};
-use store::{Store, TRIES, backoff};
 
 /// Listing requests in flight.
 const CONCURRENT_LISTS: usize = 96;
@@ -50,8 +45,8 @@ const FOLLOW_TRIES: u32 = 300;
 struct Bucket {
     store: Arc<Store>,
     location: BucketLocation,
-    wanted: Wanted,
-    ledger: Arc<Ledger>,
+    wanted: Selection,
+    stats: Arc<Stats>,
     lists: Semaphore,
     /// None where what is there is read once.
     follow: Option<Follow>,
@@ -86,11 +81,11 @@ type Begun = (Listings, Option<Merge>);
 /// Find out where the bucket is and whether there is anything under the prefix.
 pub(super) async fn open(
     location: BucketLocation,
-    wanted: Wanted,
-    config: &Config,
-    ledger: Arc<Ledger>,
+    wanted: Selection,
+    settings: &Settings,
+    stats: Arc<Stats>,
 ) -> Result<BucketSource> {
-    let login = Arc::new(Login::load(&config.aws).await?);
+    let login = Arc::new(Login::load(&settings.aws).await?);
     let (access, _) = login.current();
     let mut region = match location.region.clone().or_else(|| access.region()) {
         Some(region) => Some(region),
@@ -101,15 +96,15 @@ pub(super) async fn open(
         delimiter: true,
         ..Query::default()
     };
-    let follow = config.s3_follow && !follow::is_over(wanted.interval.end, Timestamp::now());
+    let follow = settings.follow && !follow::is_over(wanted.interval.end, Timestamp::now());
     let mut redirected = false;
     let (bucket, page) = loop {
         let mut store = Store::new(
             Arc::clone(&login),
             location.bucket.clone(),
             region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
-            &config.aws,
-            Arc::clone(&ledger),
+            &settings.aws,
+            Arc::clone(&stats),
         );
         if follow {
             store.tries = FOLLOW_TRIES;
@@ -118,10 +113,9 @@ pub(super) async fn open(
             store: Arc::new(store),
             location: location.clone(),
             wanted: wanted.clone(),
-            ledger: Arc::clone(&ledger),
+            stats: Arc::clone(&stats),
             lists: Semaphore::new(CONCURRENT_LISTS),
-            follow: follow
-                .then(|| Follow::new(Duration::from_secs(config.s3_poll_interval.into()))),
+            follow: follow.then(|| Follow::new(settings.poll_interval)),
             digest_folders: Mutex::default(),
         };
         match bucket
@@ -149,7 +143,7 @@ pub(super) async fn open(
                 access.who()
             );
         }
-        ledger.warn(format!(
+        stats.warn(format!(
             "there is nothing under {url} yet: log files are waited for; check the prefix, which is case-sensitive"
         ));
     }
@@ -206,19 +200,19 @@ impl Source for BucketSource {
 
 impl BucketSource {
     /// The digests of its log files.
-    pub fn digests(&self) -> Digests {
-        Digests(Arc::clone(&self.bucket))
+    pub fn digests(&self) -> BucketDigests {
+        BucketDigests(Arc::clone(&self.bucket))
     }
 
     fn log_file(&self, object: Object) -> LogFile {
-        self.bucket.ledger.files_listed.add(1);
+        self.bucket.stats.files_listed.add(1);
         let store = Arc::clone(&self.bucket.store);
         LogFile {
             name: self.bucket.location.url(&object.key),
             size: object.size,
             delivered: object.time,
-            fetch: Box::new(move || Box::pin(object::fetch(store, object))),
-            receipt: None,
+            fetch: Box::new(move || Box::pin(download::fetch(store, object))),
+            ack: None,
             proof: None,
         }
     }
@@ -240,28 +234,28 @@ impl BucketSource {
 
     /// Between which times the capture lies, for its progress.
     fn note_span(&self, first: Option<Timestamp>) {
-        let (ledger, interval) = (&self.bucket.ledger, self.bucket.wanted.interval);
+        let (stats, interval) = (&self.bucket.stats, self.bucket.wanted.interval);
         let seconds = |time: Timestamp| u64::try_from(time.as_second()).unwrap_or(0);
         if let Some(first) = first
-            && ledger.from.get() == 0
+            && stats.from.get() == 0
         {
-            ledger.from.raise(seconds(first));
+            stats.from.raise(seconds(first));
         }
-        ledger
+        stats
             .to
             .raise(seconds(interval.end.unwrap_or_else(Timestamp::now)));
     }
 
     /// All is listed. That there was something, but no log file, is an error; that nothing lies in the interval is not.
     fn end(&self) -> Result<Option<LogFile>> {
-        let ledger = &self.bucket.ledger;
+        let stats = &self.bucket.stats;
         let unfiltered = self.bucket.wanted.interval == trail::Interval::default()
             && self.bucket.wanted.accounts.are_all();
-        if ledger.files_listed.get() == 0 && ledger.filtered.get() == 0 && unfiltered {
+        if stats.files_listed.get() == 0 && stats.filtered.get() == 0 && unfiltered {
             let url = self.bucket.location.url(&self.bucket.location.prefix);
             bail!(
                 "there is no CloudTrail log file (*.json.gz or *.json) under {url}, but {} of another kind",
-                count(ledger.passed_over.get(), "file or folder")
+                count(stats.passed_over.get(), "file or folder")
             );
         }
         Ok(None)
@@ -319,10 +313,10 @@ impl Bucket {
                     if tries >= TRIES && self.follow.as_ref().is_some_and(Follow::is_first_trouble)
                     {
                         let error = self.listing_failed(&session.access, &error, &query.prefix);
-                        self.ledger
+                        self.stats
                             .warn(format!("{error:#}; it is tried again and again"));
                     }
-                    self.ledger.retries.add(1);
+                    self.stats.retries.add(1);
                     sleep(backoff(tries)).await;
                     tries += 1;
                     renewed = false;

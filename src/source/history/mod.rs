@@ -4,14 +4,12 @@
 //! are merged. The records go on as the text of log files.
 
 mod reader;
-mod requests;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::Duration;
 
 use anyhow::{Error, Result};
 use futures_util::future::{BoxFuture, join_all};
@@ -20,12 +18,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::reader::{Batch, Follow, LAG, Plan, Reader, place};
-use self::requests::{Event, Page, Query, Reason, Refusal, Region};
-use super::{Body, LogFile, Source};
-use crate::aws::login::Login;
-use crate::config::Config;
-use crate::ledger::{Ledger, count};
-use crate::location::HistoryLocation;
+use super::Source;
+use crate::aws::cloudtrail::{Event, EventHistory, Page, Query, Reason, Refusal};
+use crate::aws::sessions::Login;
+use crate::log_file::{Body, LogFile};
+use crate::settings::location::HistoryLocation;
+use crate::settings::{HistoryOrder, Settings};
+use crate::stats::{Stats, count};
 use crate::trail::Interval;
 
 /// How far the history goes back, in seconds.
@@ -91,7 +90,7 @@ pub(super) struct History {
     newest_first: bool,
     /// The interval, where its end is known.
     span: Option<(i64, i64)>,
-    ledger: Arc<Ledger>,
+    stats: Arc<Stats>,
 }
 
 /// What a reader gives.
@@ -109,25 +108,25 @@ struct Stream {
 pub(super) async fn open(
     location: HistoryLocation,
     interval: Interval,
-    config: &Config,
-    ledger: Arc<Ledger>,
+    settings: &Settings,
+    stats: Arc<Stats>,
 ) -> Result<History> {
-    let login = Arc::new(Login::load(&config.aws).await?);
+    let login = Arc::new(Login::load(&settings.aws).await?);
     let now = Timestamp::now().as_second();
     let start = interval.start.map(Timestamp::as_second);
     let end = interval.end.map(Timestamp::as_second);
-    let follow = config.s3_follow && end.is_none_or(|end| now <= end + LAG);
+    let follow = settings.follow && end.is_none_or(|end| now <= end + LAG);
     let plan = Plan {
         from: start.unwrap_or(0).max(now - HISTORY),
         to: end.map_or(now, |end| end.min(now)),
-        newest_first: config.history_order == "newest" && !follow,
+        newest_first: settings.history_order == HistoryOrder::Newest && !follow,
         follow: follow.then(|| Follow {
-            interval: Duration::from_secs(config.s3_poll_interval.into()),
+            interval: settings.poll_interval,
             end,
             looked: now,
         }),
     };
-    say_limits(config, &plan, start.or(end), &ledger);
+    say_limits(settings, &plan, start.or(end), &stats);
 
     let names = regions(&location, login.current().0.region().as_deref());
     let is_empty = plan.from > plan.to;
@@ -139,21 +138,21 @@ pub(super) async fn open(
         token: None,
     };
     let regions = names.iter().map(|name| {
-        let region = Arc::new(Region::new(name, &login, follow, &ledger));
+        let region = Arc::new(EventHistory::new(name, &login, follow, &stats));
         let query = &query;
         async move {
             let first = region.first(query).await;
             (region, first)
         }
     });
-    let found = open_regions(join_all(regions).await, location.all, &ledger)?;
+    let found = open_regions(join_all(regions).await, location.all, &stats)?;
 
     let mut streams = Vec::new();
     for (region, first) in found {
         if is_empty && !follow {
             continue;
         }
-        if config.include_insights {
+        if settings.include_insights {
             streams.push(Stream::start(Arc::clone(&region), true, plan, None));
         }
         let first = first.filter(|_| !is_empty);
@@ -161,9 +160,9 @@ pub(super) async fn open(
     }
     if !follow {
         let seconds = |time: i64| u64::try_from(time).unwrap_or(0);
-        ledger.from.raise(seconds(plan.from));
-        ledger.to.raise(seconds(plan.to));
-        ledger.newest_first.store(plan.newest_first, Relaxed);
+        stats.from.raise(seconds(plan.from));
+        stats.to.raise(seconds(plan.to));
+        stats.newest_first.store(plan.newest_first, Relaxed);
     }
     Ok(History {
         name: format!(
@@ -177,28 +176,28 @@ pub(super) async fn open(
         next: VecDeque::new(),
         newest_first: plan.newest_first,
         span: (!follow).then_some((plan.from, plan.to)),
-        ledger,
+        stats,
     })
 }
 
 /// Say what the settings can't do here.
-fn say_limits(config: &Config, plan: &Plan, first: Option<i64>, ledger: &Ledger) {
+fn say_limits(settings: &Settings, plan: &Plan, first: Option<i64>, stats: &Stats) {
     if first.is_some_and(|first| first < plan.from) {
-        ledger.warn("the event history goes back 90 days, less than s3Interval".to_owned());
+        stats.warn("the event history goes back 90 days, less than s3Interval".to_owned());
     }
-    if !config.s3_account_list.trim().is_empty() {
-        ledger.note(
+    if !settings.accounts.are_all() {
+        stats.note(
             "s3AccountList has no effect on the event history, which is that of one account"
                 .to_owned(),
         );
     }
     if let Some(follow) = plan.follow {
-        if config.history_order == "newest" {
-            ledger.note(
+        if settings.history_order == HistoryOrder::Newest {
+            stats.note(
                 "historyOrder has no effect with s3Follow: events come in time order".to_owned(),
             );
         }
-        ledger.note(format!(
+        stats.note(format!(
             "the event history is looked up every {} seconds once all before is read; CloudTrail shows events there \
              some minutes after they happen",
             follow.interval.as_secs()
@@ -229,14 +228,17 @@ fn regions(location: &HistoryLocation, configured: Option<&str>) -> Vec<String> 
     regions
 }
 
-type Opened = (Arc<Region>, std::result::Result<Option<Page>, Refusal>);
+type Opened = (
+    Arc<EventHistory>,
+    std::result::Result<Option<Page>, Refusal>,
+);
 
 /// The regions that can be looked up. Where all were asked for, those that can't be are named.
 fn open_regions(
     regions: Vec<Opened>,
     all: bool,
-    ledger: &Ledger,
-) -> Result<Vec<(Arc<Region>, Option<Page>)>> {
+    stats: &Stats,
+) -> Result<Vec<(Arc<EventHistory>, Option<Page>)>> {
     let mut found = Vec::new();
     let mut refused: Vec<(String, Refusal)> = Vec::new();
     for (region, first) in regions {
@@ -274,8 +276,8 @@ fn open_regions(
             );
             // Where an account has not enabled a region, nothing happens.
             match reason {
-                Reason::Unknown => ledger.note(line),
-                _ => ledger.warn(line),
+                Reason::Unknown => stats.note(line),
+                _ => stats.warn(line),
             }
         }
     }
@@ -323,7 +325,7 @@ impl History {
             until if newest_first => from + to + until,
             until => until,
         };
-        self.ledger
+        self.stats
             .reached
             .raise(u64::try_from(reached).unwrap_or(0));
     }
@@ -390,7 +392,7 @@ impl History {
             last = event.time;
         }
         text.extend_from_slice(b"]}");
-        self.ledger.files_listed.add(1);
+        self.stats.files_listed.add(1);
         let time = |seconds| Timestamp::from_second(seconds).ok();
         Some(LogFile {
             name: match time(first) {
@@ -401,14 +403,14 @@ impl History {
             // It tells the progress, too.
             delivered: time(last).filter(|_| !self.newest_first),
             fetch: Box::new(move || Box::pin(std::future::ready(Ok(Body::Bytes(text))))),
-            receipt: None,
+            ack: None,
             proof: None,
         })
     }
 }
 
 impl Stream {
-    fn start(region: Arc<Region>, insights: bool, plan: Plan, first: Option<Page>) -> Self {
+    fn start(region: Arc<EventHistory>, insights: bool, plan: Plan, first: Option<Page>) -> Self {
         // A reader is one batch ahead.
         let (sender, batches) = mpsc::channel(1);
         let reader = Reader::new(region, insights, plan, sender);

@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::requests::{Event, Page, Query, Region};
 use crate::aws;
+use crate::aws::cloudtrail::{Event, EventHistory, Page, Query};
 
 /// Pages of a window, at most and at first: the first events come soon.
 const MOST: i64 = 8;
@@ -69,7 +69,7 @@ pub(super) fn place(time: i64, newest_first: bool) -> i64 {
 
 /// Reads one region's events of one category.
 pub(super) struct Reader {
-    region: Arc<Region>,
+    region: Arc<EventHistory>,
     insights: bool,
     plan: Plan,
     batches: mpsc::Sender<Batch>,
@@ -84,7 +84,7 @@ pub(super) struct Reader {
 }
 
 /// A part of an interval.
-enum Part {
+enum Window {
     /// From and to.
     Unread(i64, i64),
     /// Events, newest first, up to a time.
@@ -93,7 +93,7 @@ enum Part {
 
 impl Reader {
     pub fn new(
-        region: Arc<Region>,
+        region: Arc<EventHistory>,
         insights: bool,
         plan: Plan,
         batches: mpsc::Sender<Batch>,
@@ -155,19 +155,19 @@ impl Reader {
     }
 
     async fn oldest_first(&mut self, from: i64, to: i64, mut first: Option<Page>) -> Result<()> {
-        let mut parts = vec![Part::Unread(from, to)];
+        let mut parts = vec![Window::Unread(from, to)];
         while let Some(part) = parts.pop() {
             match part {
-                Part::Read(mut events, to) => {
+                Window::Read(mut events, to) => {
                     events.reverse();
                     self.give(events, to).await?;
                 }
-                Part::Unread(from, to) if from <= to => {
+                Window::Unread(from, to) if from <= to => {
                     let end = to.min(from.saturating_add(self.span - 1));
-                    parts.push(Part::Unread(end + 1, to));
+                    parts.push(Window::Unread(end + 1, to));
                     self.window(from, end, first.take(), &mut parts).await?;
                 }
-                Part::Unread(..) => {}
+                Window::Unread(..) => {}
             }
         }
         Ok(())
@@ -179,7 +179,7 @@ impl Reader {
         from: i64,
         to: i64,
         mut first: Option<Page>,
-        parts: &mut Vec<Part>,
+        parts: &mut Vec<Window>,
     ) -> Result<()> {
         let mut events: Vec<Event> = Vec::new();
         let mut token = None;
@@ -195,7 +195,7 @@ impl Reader {
                     self.span = (to - from + 1).saturating_mul(more).max(self.span);
                 }
                 self.most = (self.most * 2).min(MOST);
-                parts.push(Part::Read(events, to));
+                parts.push(Window::Read(events, to));
                 return Ok(());
             }
             // Of this time there may be more.
@@ -213,16 +213,16 @@ impl Reader {
                 let span = covered.saturating_mul(self.most) / pages;
                 self.span = span.max((to - from + 1) / SHRINK).max(1);
             }
-            let kept = |part: &Part| match part {
-                Part::Read(events, _) => events.len(),
-                Part::Unread(..) => 0,
+            let kept = |part: &Window| match part {
+                Window::Read(events, _) => events.len(),
+                Window::Unread(..) => 0,
             };
             if parts.iter().map(kept).sum::<usize>() + events.len() > KEPT {
-                parts.push(Part::Unread(from, to));
+                parts.push(Window::Unread(from, to));
             } else {
                 events.retain(|event| event.time > oldest);
-                parts.push(Part::Read(events, to));
-                parts.push(Part::Unread(from, oldest));
+                parts.push(Window::Read(events, to));
+                parts.push(Window::Unread(from, oldest));
             }
             return Ok(());
         }

@@ -10,15 +10,14 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::message::News;
-use crate::ledger::{Ledger, count};
+use crate::aws::sqs::{BATCH, Extension};
+use crate::stats::{Stats, count};
 
 /// So many messages are received ahead of the host: enough to keep downloads busy, and others on the queue get theirs.
 const MOST: usize = 256;
 /// Log files that are remembered to have been consumed: more than the messages that a queue may have in flight
 /// (120,000), so that none is read twice where messages are not deleted.
 const REMEMBERED: usize = 150_000;
-/// Messages of a request, SQS's most.
-pub(super) const BATCH: usize = 10;
 /// How long a message that may be deleted waits for others to go with it.
 const GATHERING: Duration = Duration::from_secs(1);
 /// So long SQS keeps a message in flight at most.
@@ -40,7 +39,7 @@ pub(super) struct InFlight {
     settled: Notify,
     /// Messages were deleted.
     progress: Notify,
-    ledger: Arc<Ledger>,
+    stats: Arc<Stats>,
 }
 
 #[derive(Default)]
@@ -74,24 +73,23 @@ struct Held {
 /// A message whose visibility is to be extended.
 pub(super) struct Due {
     message: u64,
-    pub handle: String,
-    pub visibility: Duration,
+    pub extension: Extension,
 }
 
 /// A log file under way. Dropped before it is consumed, its messages are left to the queue.
-pub(super) struct Part {
+pub(super) struct Pending {
     in_flight: Arc<InFlight>,
     file: u64,
 }
 
-impl Part {
+impl Pending {
     /// The host has consumed it.
     pub fn consume(self) {
         self.in_flight.consume(self.file);
     }
 }
 
-impl Drop for Part {
+impl Drop for Pending {
     fn drop(&mut self) {
         self.in_flight.leave(self.file);
     }
@@ -110,7 +108,7 @@ impl State {
 }
 
 impl InFlight {
-    pub fn new(visibility: Duration, delete: bool, ledger: Arc<Ledger>) -> Self {
+    pub fn new(visibility: Duration, delete: bool, stats: Arc<Stats>) -> Self {
         Self {
             state: Mutex::default(),
             hasher: RandomState::new(),
@@ -120,7 +118,7 @@ impl InFlight {
             gathering: tokio::sync::Mutex::default(),
             settled: Notify::new(),
             progress: Notify::new(),
-            ledger,
+            stats,
         }
     }
 
@@ -130,7 +128,12 @@ impl InFlight {
 
     /// Take charge of a message. Gives those of its log files that are to be read: the others are under way already,
     /// or consumed.
-    pub fn take(self: &Arc<Self>, id: &str, handle: String, files: Vec<News>) -> Vec<(News, Part)> {
+    pub fn take(
+        self: &Arc<Self>,
+        id: &str,
+        handle: String,
+        files: Vec<News>,
+    ) -> Vec<(News, Pending)> {
         let message = self.hasher.hash_one(id);
         let now = Instant::now();
         let mut state = self.state();
@@ -147,19 +150,19 @@ impl InFlight {
         for news in files {
             let file = self.hasher.hash_one(news.identity());
             if state.consumed.contains(&file) {
-                self.ledger.duplicates.add(1);
+                self.stats.duplicates.add(1);
                 continue;
             }
             waiting += 1;
             match state.files.entry(file) {
                 Entry::Occupied(mut entry) => {
-                    self.ledger.duplicates.add(1);
+                    self.stats.duplicates.add(1);
                     entry.get_mut().push(message);
                 }
                 Entry::Vacant(entry) => {
                     entry.insert(vec![message]);
                     let in_flight = Arc::clone(self);
-                    parts.push((news, Part { in_flight, file }));
+                    parts.push((news, Pending { in_flight, file }));
                 }
             }
         }
@@ -303,8 +306,10 @@ impl InFlight {
             held.due = Some(now + self.visibility / 8);
             due.push(Due {
                 message: *message,
-                handle: held.handle.clone(),
-                visibility,
+                extension: Extension {
+                    handle: held.handle.clone(),
+                    visibility,
+                },
             });
         }
         for message in &over {
@@ -312,7 +317,7 @@ impl InFlight {
         }
         drop(state);
         if !over.is_empty() {
-            self.ledger.warn(format!(
+            self.stats.warn(format!(
                 "{} of the queue in flight for 12 hours, which SQS allows at most: others may receive what is not consumed",
                 count(over.len() as u64, "message")
             ));
@@ -328,7 +333,7 @@ impl InFlight {
         let Some(held) = state.messages.get_mut(&due.message) else {
             return;
         };
-        if held.handle != due.handle {
+        if held.handle != due.extension.handle {
             return;
         }
         held.due = done.then(|| Instant::now() + self.visibility / 2);
@@ -366,7 +371,7 @@ mod tests {
             self.state().deletions.iter().cloned().collect()
         }
 
-        fn receive(self: &Arc<Self>, id: &str, keys: &[&str]) -> Vec<Part> {
+        fn receive(self: &Arc<Self>, id: &str, keys: &[&str]) -> Vec<Pending> {
             let parts = self.take(id, format!("{id}'s handle"), files(keys));
             parts.into_iter().map(|(_, part)| part).collect()
         }
@@ -396,7 +401,7 @@ mod tests {
         assert_eq!(queue.room(), MOST);
         // b is known.
         let [a] = queue.receive("1", &["a", "b"]).try_into().ok().unwrap();
-        assert_eq!(queue.ledger.duplicates.get(), 1);
+        assert_eq!(queue.stats.duplicates.get(), 1);
         a.consume();
         assert_eq!(queue.to_delete(), ["1's handle"]);
     }
@@ -430,7 +435,7 @@ mod tests {
         drop(b);
         assert_eq!(queue.to_delete().len(), 3);
         assert_eq!(queue.receive("5", &["b"]).len(), 1);
-        assert_eq!(queue.ledger.duplicates.get(), 3);
+        assert_eq!(queue.stats.duplicates.get(), 3);
     }
 
     #[test]
@@ -479,10 +484,10 @@ mod tests {
         loop {
             tokio::time::advance(Duration::from_secs(1)).await;
             for due in queue.due() {
-                assert_eq!(due.handle, "1's handle");
+                assert_eq!(due.extension.handle, "1's handle");
                 let elapsed = start.elapsed() + Duration::from_secs(14);
                 assert!(elapsed - last <= Duration::from_secs(16));
-                assert!(elapsed + due.visibility < LONGEST);
+                assert!(elapsed + due.extension.visibility < LONGEST);
                 last = elapsed;
                 queue.extended(&due, true);
             }
@@ -491,11 +496,11 @@ mod tests {
             }
         }
         assert!(last > LONGEST - Duration::from_secs(30));
-        let notes = queue.ledger.take_notes();
+        let notes = queue.stats.take_notes();
         assert_eq!(notes.len(), 1);
         assert!(queue.state().messages.is_empty());
         // What it named is known when it comes again.
-        parts.into_iter().for_each(Part::consume);
+        parts.into_iter().for_each(Pending::consume);
         assert!(queue.receive("1", &["a"]).is_empty());
         assert_eq!(queue.to_delete(), ["1's handle"]);
     }

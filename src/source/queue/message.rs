@@ -18,9 +18,9 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::decode;
+use crate::aws::s3::page::decode_key;
+use crate::formats;
 use crate::record::{self, Index, Member};
-use crate::source::bucket::page::decode_key;
 
 /// What a message tells.
 #[derive(Debug, PartialEq)]
@@ -90,7 +90,7 @@ struct Any {
     keys: Option<Vec<String>>,
     // S3
     #[serde(rename = "Records")]
-    records: Option<Vec<Record>>,
+    records: Option<Vec<S3Record>>,
     /// Of a test.
     #[serde(rename = "Event")]
     event: Option<String>,
@@ -111,7 +111,7 @@ struct Any {
 /// A record of S3's.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Record {
+struct S3Record {
     event_name: String,
     event_time: Option<String>,
     aws_region: Option<String>,
@@ -145,7 +145,7 @@ pub(super) fn parse(body: &str) -> Message {
 }
 
 fn event(body: &str) -> Option<Event> {
-    let record = decode::record_within(body)?;
+    let record = formats::record_within(body)?;
     let mut index = Index::default();
     let mut seen = record::Record::new(&record, &mut index);
     let account = [Member::RecipientAccountId, Member::IdentityAccountId]
@@ -187,7 +187,7 @@ fn parse_within(body: &str, may_be_envelope: bool) -> Message {
             records: Some(records),
             ..
         } => {
-            let created: Vec<Created> = records.into_iter().filter_map(Record::created).collect();
+            let created: Vec<Created> = records.into_iter().filter_map(S3Record::created).collect();
             match created.is_empty() {
                 true => Message::Nothing,
                 false => Message::Created(created),
@@ -228,7 +228,7 @@ fn parse_within(body: &str, may_be_envelope: bool) -> Message {
     }
 }
 
-impl Record {
+impl S3Record {
     fn created(self) -> Option<Created> {
         // S3 says `ObjectCreated:Put`; its settings, and some stores, `s3:ObjectCreated:Put`.
         let event = self.event_name.strip_prefix("s3:");

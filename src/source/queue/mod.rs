@@ -5,7 +5,6 @@
 
 mod in_flight;
 mod message;
-mod requests;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,18 +15,19 @@ use futures_util::{StreamExt, stream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
-use self::in_flight::{BATCH, Due, InFlight, Part};
+use self::in_flight::{Due, InFlight, Pending};
 use self::message::{Created, Event, Message, News};
-use self::requests::Queue;
-use super::bucket::object;
-use super::bucket::page::Object;
-use super::bucket::store::Store;
-use super::{LogFile, Source, Wanted};
-use crate::aws::login::Login;
-use crate::config::{self, Config};
-use crate::ledger::Ledger;
-use crate::location::QueueLocation;
-use crate::trail;
+use super::Source;
+use crate::aws::s3::Store;
+use crate::aws::s3::download;
+use crate::aws::s3::page::Object;
+use crate::aws::sessions::Login;
+use crate::aws::sqs::{self, BATCH, Queue};
+use crate::log_file::{Body, LogFile};
+use crate::settings::location::QueueLocation;
+use crate::settings::{self, Settings};
+use crate::stats::Stats;
+use crate::trail::{self, Selection};
 
 /// Receives at the same time, while the queue has more.
 const RECEIVES: usize = 8;
@@ -41,11 +41,11 @@ pub(super) struct QueueSource {
     queue: Arc<Queue>,
     in_flight: Arc<InFlight>,
     buckets: Buckets,
-    wanted: Wanted,
-    ledger: Arc<Ledger>,
+    wanted: Selection,
+    stats: Arc<Stats>,
     /// Log files that are received and not yet handed on.
-    ready: VecDeque<(News, Part)>,
-    receives: JoinSet<Result<Vec<aws_sdk_sqs::types::Message>>>,
+    ready: VecDeque<(News, Pending)>,
+    receives: JoinSet<Result<Vec<sqs::Message>>>,
     /// How many receives there may be at the same time: more as long as the queue is full.
     parallel: usize,
     /// What runs beside; it ends with an error only.
@@ -58,31 +58,31 @@ pub(super) struct QueueSource {
 struct Buckets {
     stores: HashMap<String, Arc<Store>>,
     login: Arc<Login>,
-    config: config::Aws,
+    aws: settings::Aws,
     /// Where a bucket is, unless its message or S3 says otherwise.
     region: String,
-    ledger: Arc<Ledger>,
+    stats: Arc<Stats>,
 }
 
 /// Find the queue and what is in it now.
 pub(super) async fn open(
     location: QueueLocation,
-    wanted: Wanted,
-    config: &Config,
-    ledger: Arc<Ledger>,
+    wanted: Selection,
+    settings: &Settings,
+    stats: Arc<Stats>,
 ) -> Result<QueueSource> {
-    let login = Arc::new(Login::load(&config.aws).await?);
+    let login = Arc::new(Login::load(&settings.aws).await?);
     let queue = Queue::find(
         location,
-        &config.sqs_owner_account,
+        settings.sqs_owner_account.clone(),
         Arc::clone(&login),
-        Arc::clone(&ledger),
+        Arc::clone(&stats),
     )
     .await?;
     // What is wrong with receiving is known now.
     let first = queue.look().await?;
-    if !config.sqs_delete {
-        ledger.warn(format!(
+    if !settings.sqs_delete {
+        stats.warn(format!(
             "sqsDelete is false: messages of the queue {queue} stay in it, and come again after this capture; {}",
             match queue.most_receives {
                 Some(most) => format!(
@@ -95,8 +95,8 @@ pub(super) async fn open(
     let queue = Arc::new(queue);
     let in_flight = Arc::new(InFlight::new(
         queue.visibility,
-        config.sqs_delete,
-        Arc::clone(&ledger),
+        settings.sqs_delete,
+        Arc::clone(&stats),
     ));
     let mut workers = JoinSet::new();
     for _ in 0..OTHERS {
@@ -105,20 +105,20 @@ pub(super) async fn open(
     workers.spawn(extend(
         Arc::clone(&queue),
         Arc::clone(&in_flight),
-        Arc::clone(&ledger),
+        Arc::clone(&stats),
     ));
     let mut source = QueueSource {
         buckets: Buckets {
             stores: HashMap::new(),
             login,
-            config: config.aws.clone(),
+            aws: settings.aws.clone(),
             region: queue.region.clone(),
-            ledger: Arc::clone(&ledger),
+            stats: Arc::clone(&stats),
         },
         queue,
         in_flight,
         wanted,
-        ledger,
+        stats,
         ready: VecDeque::new(),
         receives: JoinSet::new(),
         parallel: 1,
@@ -179,18 +179,15 @@ impl QueueSource {
     }
 
     /// Take over what was received.
-    fn take(&mut self, messages: Vec<aws_sdk_sqs::types::Message>) {
+    fn take(&mut self, messages: Vec<sqs::Message>) {
         self.parallel = match messages.len() {
             0 => 1,
             BATCH.. => (self.parallel * 2).min(RECEIVES),
             _ => self.parallel.div_ceil(2),
         };
-        self.ledger.messages_received.add(messages.len() as u64);
+        self.stats.messages_received.add(messages.len() as u64);
         for message in messages {
-            let body = message.body.unwrap_or_default();
-            let (Some(id), Some(handle)) = (message.message_id, message.receipt_handle) else {
-                continue;
-            };
+            let sqs::Message { id, handle, body } = message;
             let files = match message::parse(&body) {
                 Message::Created(created) => created
                     .into_iter()
@@ -203,7 +200,7 @@ impl QueueSource {
                     event.into_iter().collect()
                 }
                 Message::Nothing => {
-                    self.ledger.messages_passed_over.add(1);
+                    self.stats.messages_passed_over.add(1);
                     Vec::new()
                 }
                 Message::Unknown(why) => {
@@ -218,33 +215,33 @@ impl QueueSource {
     /// Is this a log file that was asked for? What is not is counted.
     fn wants(&self, file: &Created) -> bool {
         if !trail::is_log_file(&file.key) {
-            self.ledger.passed_over.add(1);
+            self.stats.passed_over.add(1);
             return false;
         }
         let wanted = self.wanted.takes_time(&file.key, delivered(file))
             && self.wanted.takes_account(&file.key);
-        self.ledger.filtered.add(u64::from(!wanted));
+        self.stats.filtered.add(u64::from(!wanted));
         wanted
     }
 
     /// Was this event asked for? Its own time stands for a delivery's, which nobody tells.
     fn wants_event(&self, event: &Event) -> bool {
-        let Wanted {
+        let Selection {
             interval, accounts, ..
         } = &self.wanted;
         let wanted = event.time.is_none_or(|time| interval.contains(time))
             && accounts.contain(event.account.as_deref());
-        self.ledger.filtered.add(u64::from(!wanted));
+        self.stats.filtered.add(u64::from(!wanted));
         wanted
     }
 
     /// Leave a message to the queue's redrive policy.
     fn unknown(&mut self, id: &str, why: &str, body: &str) {
-        self.ledger.messages_unknown.add(1);
+        self.stats.messages_unknown.add(1);
         if !self.named {
             self.named = true;
             let start: String = body.chars().take(100).collect();
-            self.ledger.warn(format!(
+            self.stats.warn(format!(
                 "the message {id} of the queue {} is left there: {why}; it begins with {start:?}. \
                  Others that can't be understood are counted only",
                 self.queue
@@ -252,8 +249,8 @@ impl QueueSource {
         }
     }
 
-    fn log_file(&mut self, created: Created, part: Part) -> LogFile {
-        self.ledger.files_listed.add(1);
+    fn log_file(&mut self, created: Created, part: Pending) -> LogFile {
+        self.stats.files_listed.add(1);
         let store = self.buckets.store(&created);
         let delivered = delivered(&created);
         let object = Object {
@@ -265,8 +262,8 @@ impl QueueSource {
             name: format!("s3://{}/{}", created.bucket, object.key),
             size: object.size,
             delivered,
-            fetch: Box::new(move || Box::pin(object::fetch(store, object))),
-            receipt: Some(Box::new(move || part.consume())),
+            fetch: Box::new(move || Box::pin(download::fetch(store, object))),
+            ack: Some(Box::new(move || part.consume())),
             proof: None,
         }
     }
@@ -274,16 +271,14 @@ impl QueueSource {
 
 impl QueueSource {
     /// A message that is an event goes the way of a log file.
-    fn event(&mut self, id: &str, event: Event, part: Part) -> LogFile {
-        self.ledger.files_listed.add(1);
+    fn event(&mut self, id: &str, event: Event, part: Pending) -> LogFile {
+        self.stats.files_listed.add(1);
         LogFile {
             name: format!("the message {id} of the queue {}", self.queue),
             size: event.record.len() as u64,
             delivered: event.time,
-            fetch: Box::new(move || {
-                Box::pin(std::future::ready(Ok(super::Body::Bytes(event.record))))
-            }),
-            receipt: Some(Box::new(move || part.consume())),
+            fetch: Box::new(move || Box::pin(std::future::ready(Ok(Body::Bytes(event.record))))),
+            ack: Some(Box::new(move || part.consume())),
             proof: None,
         }
     }
@@ -303,8 +298,8 @@ impl Buckets {
             Arc::clone(&self.login),
             file.bucket.clone(),
             region.clone(),
-            &self.config,
-            Arc::clone(&self.ledger),
+            &self.aws,
+            Arc::clone(&self.stats),
         ));
         self.stores.insert(file.bucket.clone(), Arc::clone(&store));
         store
@@ -330,7 +325,7 @@ async fn delete(queue: Arc<Queue>, in_flight: Arc<InFlight>) -> Result<()> {
 }
 
 /// Keep messages in flight from others.
-async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, ledger: Arc<Ledger>) -> Result<()> {
+async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, stats: Arc<Stats>) -> Result<()> {
     let mut warned = false;
     loop {
         sleep(in_flight.visibility / 8).await;
@@ -342,7 +337,8 @@ async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, ledger: Arc<Ledger>
         let requests = batches.map(|due| {
             let queue = Arc::clone(&queue);
             async move {
-                let answer = queue.extend(&due).await;
+                let extensions: Vec<_> = due.iter().map(|due| &due.extension).collect();
+                let answer = queue.extend(&extensions).await;
                 (due, answer)
             }
         });
@@ -357,7 +353,7 @@ async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, ledger: Arc<Ledger>
                 // They are due again soon. At worst others receive them as well.
                 Err(error) if !warned => {
                     warned = true;
-                    ledger.warn(format!("{error:#}; others may receive them as well"));
+                    stats.warn(format!("{error:#}; others may receive them as well"));
                 }
                 Err(_) => {}
             }

@@ -1,0 +1,84 @@
+//! The HTTP client that all requests share.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider as TlsProvider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
+
+use crate::process::panic_text;
+
+/// One pool of connections for all clients: TLS with the system's roots or those of AWS_CA_BUNDLE, through the
+/// proxies of the environment, as the AWS CLI does.
+pub(super) fn http_client() -> Result<SharedHttpClient> {
+    let bundle = match std::env::var("AWS_CA_BUNDLE")
+        .ok()
+        .filter(|path| !path.is_empty())
+    {
+        Some(path) => {
+            let certificates = std::fs::read(&path)
+                .with_context(|| format!("AWS_CA_BUNDLE: {path} can't be read"))?;
+            anyhow::ensure!(
+                memchr::memmem::find(&certificates, b"-----BEGIN CERTIFICATE-----").is_some(),
+                "AWS_CA_BUNDLE: {path} holds no certificates in PEM form"
+            );
+            let trust = TrustStore::empty()
+                .with_native_roots(false)
+                .with_pem_certificate(certificates);
+            let tls = TlsContext::builder()
+                .with_trust_store(trust)
+                .build()
+                .context("AWS_CA_BUNDLE")?;
+            // The SDK panics over certificates that can't be parsed: let it do that here.
+            catch_unwind(AssertUnwindSafe(|| connector(None, None, Some(&tls)))).map_err(
+                |panic| {
+                    anyhow!(
+                        "AWS_CA_BUNDLE: {path} is no file of certificates in PEM form: {}",
+                        panic_text(&*panic)
+                    )
+                },
+            )?;
+            Some(tls)
+        }
+        None => None,
+    };
+    // Asked for with every request; timeouts tell them apart.
+    type Key = (Option<Duration>, Option<Duration>);
+    let connectors: Mutex<HashMap<Key, SharedHttpConnector>> = Mutex::default();
+    Ok(http_client_fn(move |settings, _| {
+        let key = (settings.connect_timeout(), settings.read_timeout());
+        let mut connectors = connectors.lock().unwrap_or_else(PoisonError::into_inner);
+        connectors
+            .entry(key)
+            .or_insert_with(|| connector(key.0, key.1, bundle.as_ref()))
+            .clone()
+    }))
+}
+
+fn connector(
+    connect_timeout: Option<Duration>,
+    read_timeout: Option<Duration>,
+    tls: Option<&TlsContext>,
+) -> SharedHttpConnector {
+    use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+    let mut settings = HttpConnectorSettings::builder();
+    settings.set_connect_timeout(connect_timeout);
+    settings.set_read_timeout(read_timeout);
+    let mut builder = Connector::builder()
+        .connector_settings(settings.build())
+        .sleep_impl(aws_sdk_s3::config::SharedAsyncSleep::new(
+            aws_smithy_async::rt::sleep::TokioSleep::new(),
+        ))
+        .proxy_config(ProxyConfig::from_env())
+        .tls_provider(TlsProvider::Rustls(CryptoMode::Ring));
+    if let Some(tls) = tls {
+        builder = builder.tls_context(tls.clone());
+    }
+    SharedHttpConnector::new(builder.build())
+}

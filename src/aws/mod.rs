@@ -1,0 +1,15 @@
+//! Everything that speaks to AWS, and the only room that names its SDK: clients with the credentials of the day, requests
+//! that are tried again where that helps, and errors in words of users.
+
+mod access;
+pub(crate) mod cloudtrail;
+mod credentials;
+mod error;
+mod files;
+mod http;
+pub(crate) mod s3;
+pub(crate) mod sessions;
+pub(crate) mod sqs;
+
+pub(crate) use access::Access;
+pub(crate) use error::*;

@@ -1,0 +1,513 @@
+//! A page of a listing, read from the answer's XML as it arrives.
+//!
+//! The SDK makes eight strings of each object; a page of a thousand then takes it milliseconds and a megabyte. What is
+//! needed here fits in two allocations, and the SDK gets to see an empty page.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextMut;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::primitives::SdkBody;
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use jiff::Timestamp;
+use memchr::memmem;
+use quick_xml::Reader;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::Event;
+
+/// What a page holds.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Page {
+    pub objects: Objects,
+    /// Folders, where the listing has a delimiter.
+    pub folders: Vec<String>,
+    /// Where the next page goes on, if there is one.
+    pub next: Option<String>,
+}
+
+/// Objects in the order of their keys, to be taken from the front.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Objects {
+    /// What all keys begin with.
+    prefix: Arc<str>,
+    /// The rest of all keys in a row.
+    keys: String,
+    entries: Vec<Entry>,
+    taken: usize,
+}
+
+#[derive(Debug, PartialEq)]
+struct Entry {
+    /// Where its key ends and the next one's begins.
+    end: u32,
+    archived: bool,
+    size: u64,
+    /// In seconds since the epoch.
+    time: Option<i64>,
+}
+
+/// An object in a listing, or of which a message tells.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Object {
+    pub key: String,
+    /// In bytes, as stored; 0 where unknown.
+    pub size: u64,
+    /// When it was made, as far as known.
+    pub time: Option<Timestamp>,
+    /// In a storage class that has to be restored before it can be read.
+    pub archived: bool,
+}
+
+impl Objects {
+    /// None yet; all have this prefix.
+    pub fn new(prefix: &Arc<str>) -> Self {
+        Self {
+            prefix: Arc::clone(prefix),
+            ..Self::default()
+        }
+    }
+
+    /// None of them.
+    pub fn none(&self) -> Self {
+        Self::new(&self.prefix)
+    }
+
+    /// Add one, whose key comes after those before it. What has another prefix was not asked for.
+    pub fn push(&mut self, object: &Object) {
+        let Some(rest) = object.key.strip_prefix(&*self.prefix) else {
+            return;
+        };
+        self.keys.push_str(rest);
+        self.entries.push(Entry {
+            // A page has a thousand keys of a kilobyte at most.
+            end: u32::try_from(self.keys.len()).unwrap_or(u32::MAX),
+            archived: object.archived,
+            size: object.size,
+            time: object.time.map(Timestamp::as_second),
+        });
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.taken
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn get(&self, index: usize) -> Option<Object> {
+        let entry = self.entries.get(index)?;
+        let start = match index.checked_sub(1) {
+            Some(before) => self.entries[before].end,
+            None => 0,
+        };
+        let rest = self.keys.get(start as usize..entry.end as usize)?;
+        Some(Object {
+            key: [&*self.prefix, rest].concat(),
+            size: entry.size,
+            time: entry
+                .time
+                .and_then(|time| Timestamp::from_second(time).ok()),
+            archived: entry.archived,
+        })
+    }
+
+    /// When the next one was made, in seconds since the epoch.
+    pub fn next_time(&self) -> Option<i64> {
+        Some(self.entries.get(self.taken)?.time.unwrap_or_default())
+    }
+
+    /// The key of the last one.
+    pub fn last_key(&self) -> Option<String> {
+        Some(self.get(self.entries.len().checked_sub(1)?)?.key)
+    }
+
+    /// Give back what was set aside for more.
+    pub fn shrink(&mut self) {
+        self.keys.shrink_to_fit();
+        self.entries.shrink_to_fit();
+    }
+}
+
+impl Iterator for Objects {
+    type Item = Object;
+
+    fn next(&mut self) -> Option<Object> {
+        let object = self.get(self.taken)?;
+        self.taken += 1;
+        Some(object)
+    }
+}
+
+impl Page {
+    /// Read the answer to ListObjectsV2; none if it is something else. See
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
+    fn parse(xml: &[u8], prefix: &Arc<str>) -> Option<Self> {
+        // Not every store encodes keys when it is asked to.
+        let encoding = memmem::find(xml, ENCODING).map(|at| &xml[at + ENCODING.len()..]);
+        let encoded = encoding.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"url"));
+        let decode = |text: &str, key: &mut String| {
+            key.clear();
+            match encoded && text.contains(['%', '+']) {
+                true => key.push_str(&decode_key(text)),
+                false => key.push_str(text),
+            }
+        };
+        let mut page = Self {
+            objects: Objects::new(prefix),
+            ..Self::default()
+        };
+        let mut truncated = false;
+        let mut object = Object::default();
+        // The element around the present one, and how many are around it.
+        let mut parent = Parent::Page;
+        let mut depth = 0;
+        let mut is_page = false;
+        let mut text = String::new();
+        let mut reader = Reader::from_reader(xml);
+        loop {
+            match reader.read_event().ok()? {
+                Event::Start(tag) => {
+                    depth += 1;
+                    text.clear();
+                    match (depth, tag.local_name().into_inner()) {
+                        (1, name) if name != ROOT => return None,
+                        (1, _) => is_page = true,
+                        (2, b"Contents") => {
+                            parent = Parent::Contents;
+                            object.key.clear();
+                            (object.size, object.time, object.archived) = (0, None, false);
+                        }
+                        (2, b"CommonPrefixes") => parent = Parent::CommonPrefixes,
+                        _ => {}
+                    }
+                }
+                Event::Text(part) => text.push_str(&part.decode().ok()?),
+                Event::CData(part) => text.push_str(&part.decode().ok()?),
+                Event::GeneralRef(reference) => match reference.resolve_char_ref().ok()? {
+                    Some(char) => text.push(char),
+                    None => text.push_str(resolve_predefined_entity(&reference.decode().ok()?)?),
+                },
+                Event::End(tag) => {
+                    match (&parent, depth, tag.local_name().into_inner()) {
+                        (Parent::Contents, 2, _) => {
+                            page.objects.push(&object);
+                            parent = Parent::Page;
+                        }
+                        (Parent::CommonPrefixes, 2, _) => parent = Parent::Page,
+                        (Parent::Contents, 3, b"Key") => decode(&text, &mut object.key),
+                        (Parent::Contents, 3, b"Size") => object.size = text.parse().ok()?,
+                        (Parent::Contents, 3, b"LastModified") => object.time = text.parse().ok(),
+                        (Parent::Contents, 3, b"StorageClass") => {
+                            object.archived = matches!(&*text, "GLACIER" | "DEEP_ARCHIVE");
+                        }
+                        (Parent::CommonPrefixes, 3, b"Prefix") => {
+                            let mut folder = String::new();
+                            decode(&text, &mut folder);
+                            page.folders.push(folder);
+                        }
+                        (Parent::Page, 2, b"IsTruncated") => truncated = text == "true",
+                        (Parent::Page, 2, b"NextContinuationToken") => {
+                            page.next = Some(text.clone());
+                        }
+                        _ => {}
+                    }
+                    depth -= 1;
+                    text.clear();
+                }
+                Event::Empty(tag) if depth == 0 => is_page = tag.local_name().into_inner() == ROOT,
+                Event::Eof => break,
+                _ => {}
+            }
+        }
+        page.next = page.next.filter(|_| truncated);
+        page.objects.shrink();
+        // It may have been cut short.
+        (depth == 0 && is_page).then_some(page)
+    }
+}
+
+const ROOT: &[u8] = b"ListBucketResult";
+const ENCODING: &[u8] = b"<EncodingType>";
+
+enum Parent {
+    Page,
+    Contents,
+    CommonPrefixes,
+}
+
+/// A key as it was sent, percent-encoded. What is no encoding stays as it is.
+pub(crate) fn decode_key(key: &str) -> String {
+    let key = key.replace('+', " ");
+    percent_encoding::percent_decode_str(&key)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+/// Takes the page from an answer before the SDK reads it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TakePage {
+    /// The prefix asked for.
+    pub prefix: Arc<str>,
+    pub taken: Arc<Mutex<Option<Page>>>,
+}
+
+impl TakePage {
+    /// The page that was in the answer.
+    pub fn page(&self) -> Option<Page> {
+        self.taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+impl Intercept for TakePage {
+    fn name(&self) -> &'static str {
+        "TakePage"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response_mut();
+        if response.status().is_success() {
+            let body = std::mem::replace(response.body_mut(), SdkBody::taken());
+            *response.body_mut() = SdkBody::from_body_1_x(PageBody {
+                body,
+                xml: Vec::new(),
+                take: Some(self.clone()),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The body of an answer, without its page.
+struct PageBody {
+    body: SdkBody,
+    xml: Vec<u8>,
+    /// None once it is read.
+    take: Option<TakePage>,
+}
+
+impl Body for PageBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        while self.take.is_some() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.xml.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    let xml = std::mem::take(&mut self.xml);
+                    let Some(take) = self.take.take() else { break };
+                    let rest = match Page::parse(&xml, &take.prefix) {
+                        Some(page) => {
+                            *take.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(page);
+                            Bytes::from_static(b"<ListBucketResult/>")
+                        }
+                        // No listing: for the SDK to say so.
+                        None => xml.into(),
+                    };
+                    return Poll::Ready(Some(Ok(Frame::data(rest))));
+                }
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// See [`crate::fuzz`].
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzz {
+    use std::collections::VecDeque;
+
+    use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2, ListObjectsV2Output};
+    use aws_sdk_s3::types::{EncodingType, ObjectStorageClass};
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
+    use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
+    use futures_util::FutureExt;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+    use super::*;
+
+    /// A body that comes in pieces.
+    struct Pieces(VecDeque<Bytes>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    /// The page that an answer holds, and what the SDK gets to see.
+    fn take(xml: &[u8], size: usize, prefix: &str) -> (Option<Page>, Vec<u8>) {
+        let take = TakePage {
+            prefix: prefix.into(),
+            ..TakePage::default()
+        };
+        let pieces = xml.chunks(size).map(Bytes::copy_from_slice).collect();
+        let mut body = PageBody {
+            body: SdkBody::from_body_1_x(Pieces(pieces)),
+            xml: Vec::new(),
+            take: Some(take.clone()),
+        };
+        let mut rest = Vec::new();
+        let mut next = || {
+            std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).now_or_never()
+        };
+        while let Some(frame) = next().expect("nothing to wait for") {
+            let data = frame.expect("no error").into_data();
+            rest.extend_from_slice(&data.expect("no trailers"));
+        }
+        (take.page(), rest)
+    }
+
+    /// What the SDK makes of an answer.
+    fn by_the_sdk(xml: &[u8]) -> Option<ListObjectsV2Output> {
+        let config = ListObjectsV2::new().config().expect("its configuration");
+        let sdk = config.load::<SharedResponseDeserializer>();
+        let answer = HttpResponse::new(200.try_into().expect("a status"), xml.to_vec().into());
+        let output = sdk
+            .expect("a deserializer")
+            .deserialize_nonstreaming_with_config(&answer, &ConfigBag::base());
+        Some(output.ok()?.downcast().expect("a listing"))
+    }
+
+    fn agree(page: Page, sdk: &ListObjectsV2Output, prefix: &str) {
+        let decode = |key: Option<&str>| match sdk.encoding_type() {
+            Some(EncodingType::Url) => decode_key(key.unwrap_or_default()),
+            _ => key.unwrap_or_default().to_owned(),
+        };
+        let theirs = sdk.contents().iter().map(|object| Object {
+            key: decode(object.key()),
+            size: object.size().unwrap_or(0).try_into().expect("a size"),
+            time: object
+                .last_modified()
+                .and_then(|time| Timestamp::from_second(time.secs()).ok()),
+            archived: matches!(
+                object.storage_class(),
+                Some(ObjectStorageClass::Glacier | ObjectStorageClass::DeepArchive)
+            ),
+        });
+        let theirs = theirs.filter(|object| object.key.starts_with(prefix));
+        assert_eq!(page.objects.collect::<Vec<_>>(), theirs.collect::<Vec<_>>());
+        let folders = sdk.common_prefixes().iter();
+        // One without a name, which S3 never sends, is none.
+        let folders = folders.filter_map(|folder| folder.prefix());
+        let folders: Vec<_> = folders.map(|folder| decode(Some(folder))).collect();
+        assert_eq!(page.folders, folders);
+        let next = sdk.next_continuation_token();
+        let next = next.filter(|_| sdk.is_truncated() == Some(true));
+        assert_eq!(page.next.as_deref(), next);
+    }
+
+    /// A page is the same whatever the pieces that it comes in, and holds what the SDK finds in it; a key comes as it is.
+    pub(crate) fn page(data: &[u8]) {
+        for prefix in ["", "AWSLogs/"] {
+            let (page, rest) = take(data, data.len().max(1), prefix);
+            for size in [1, 7] {
+                let (in_pieces, rest_in_pieces) = take(data, size, prefix);
+                assert_eq!((&in_pieces, &rest_in_pieces), (&page, &rest));
+            }
+            match page {
+                Some(page) => {
+                    assert_eq!(rest, b"<ListBucketResult/>");
+                    // The SDK knows neither CDATA nor text around a comment, and ends at what can't be in XML.
+                    let plain = memmem::find(data, b"<!").is_none()
+                        && !data
+                            .iter()
+                            .any(|byte| *byte < b' ' && !byte.is_ascii_whitespace());
+                    if let Some(sdk) = plain.then(|| by_the_sdk(data)).flatten() {
+                        agree(page, &sdk, prefix);
+                    }
+                }
+                None => assert_eq!(rest, data),
+            }
+        }
+        let key = String::from_utf8_lossy(data);
+        let xml = format!(
+            "<ListBucketResult><Contents><Key>{}</Key></Contents><EncodingType>url</EncodingType></ListBucketResult>",
+            utf8_percent_encode(&key, NON_ALPHANUMERIC)
+        );
+        let mut page = Page::parse(xml.as_bytes(), &"".into()).expect("a page");
+        assert_eq!(page.objects.next().expect("an object").key, key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_read() {
+        let xml = r#"<?xml version="1.0" encoding="UTF-8"?>
+            <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix>p/</Prefix>
+            <KeyCount>3</KeyCount><IsTruncated>true</IsTruncated><NextContinuationToken>a+b/=</NextContinuationToken>
+            <Contents><Key>p/a%20b+c%2Fd</Key><LastModified>2024-03-06T00:00:01.000Z</LastModified>
+            <ETag>&quot;1&quot;</ETag><Size>7</Size><Owner><ID>1</ID></Owner><StorageClass>GLACIER</StorageClass></Contents>
+            <Contents><Key>other</Key><Size>1</Size></Contents>
+            <Contents><Key>p/x&amp;y&#233;</Key><LastModified>then</LastModified><Size>8</Size></Contents>
+            <CommonPrefixes><Prefix>p/f%20/</Prefix></CommonPrefixes><EncodingType>url</EncodingType></ListBucketResult>"#;
+        let object = |key: &str, size, time: Option<&str>, archived| Object {
+            key: key.to_owned(),
+            size,
+            time: time.map(|time| time.parse().unwrap()),
+            archived,
+        };
+        let page = Page::parse(xml.as_bytes(), &"p/".into()).unwrap();
+        assert_eq!(page.next.as_deref(), Some("a+b/="));
+        assert_eq!(page.folders, ["p/f /"]);
+        assert_eq!(page.objects.last_key().as_deref(), Some("p/x&yé"));
+        assert_eq!(
+            page.objects.collect::<Vec<_>>(),
+            [
+                object("p/a b c/d", 7, Some("2024-03-06T00:00:01Z"), true),
+                object("p/x&yé", 8, None, false)
+            ]
+        );
+        let plain = xml.replace("<EncodingType>url</EncodingType>", "");
+        let mut page = Page::parse(plain.as_bytes(), &"".into()).unwrap();
+        assert_eq!(page.objects.len(), 3);
+        assert_eq!(page.objects.next().unwrap().key, "p/a%20b+c%2Fd");
+        assert_eq!(page.folders, ["p/f%20/"]);
+    }
+
+    #[test]
+    fn what_is_no_page_is_left_to_the_sdk() {
+        for xml in [
+            "",
+            "<html><body>Welcome</body></html>",
+            "<ListBucketResult><Contents><Key>a</Key>",
+            "<ListBucketResult><Contents><Key>&unknown;</Key></Contents></ListBucketResult>",
+            "<ListBucketResult><Contents><Size>x</Size></Contents></ListBucketResult>",
+        ] {
+            assert_eq!(Page::parse(xml.as_bytes(), &"".into()), None, "{xml}");
+        }
+        let empty = Page::parse(b"<ListBucketResult/>", &"".into());
+        assert_eq!(empty.map(|page| page.next), Some(None));
+    }
+}

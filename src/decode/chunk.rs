@@ -1,0 +1,57 @@
+//! Records on their way to the host, and the buffers that they lie in.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Records of one log file, ready for the host.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(super) data: Vec<u8>,
+    pub(super) records: Vec<RecordSpan>,
+    /// Where its buffer goes back to.
+    pub(super) buffers: Buffers,
+}
+
+/// A record's place in its chunk's data, and its time in ns since the epoch.
+#[derive(Debug, Clone)]
+pub(super) struct RecordSpan {
+    pub range: Range<usize>,
+    pub time: u64,
+}
+
+impl Chunk {
+    /// The record of this number and its time in ns since the epoch.
+    pub fn record(&self, index: usize) -> Option<(&[u8], u64)> {
+        let RecordSpan { range, time } = self.records.get(index)?;
+        Some((self.data.get(range.clone())?, *time))
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.buffers.give(std::mem::take(&mut self.data));
+    }
+}
+
+/// Buffers used again: fresh memory for each log file costs as much time as splitting it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Buffers {
+    /// So many are kept, of this size at most.
+    const KEPT: usize = 16;
+    const SIZE: usize = 1 << 20;
+
+    /// A buffer of any length and content.
+    pub fn take(&self) -> Vec<u8> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pop().unwrap_or_default()
+    }
+
+    pub fn give(&self, buffer: Vec<u8>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < Self::KEPT && buffer.capacity() <= Self::SIZE {
+            kept.push(buffer);
+        }
+    }
+}

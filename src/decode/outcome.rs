@@ -1,0 +1,43 @@
+//! What became of a log file, or of an archive of such.
+
+use crate::log_file::Sha256;
+
+/// What became of a log file.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Bytes read, as stored.
+    pub bytes: u64,
+    /// Records found, readable or not.
+    pub found: u64,
+    /// Insights records that the user does not want.
+    pub passed_over: u64,
+    /// Records outside the interval of events.
+    pub filtered: u64,
+    /// Events of others than CloudTrail, in a form that may hold those as well.
+    pub other: u64,
+    /// Records that could not be read.
+    pub unreadable: u64,
+    /// Values replaced.
+    pub redacted: u64,
+    /// What was lost, in words.
+    pub problems: Vec<String>,
+    /// A part of the file is missing beyond the records counted as unreadable.
+    pub damaged: bool,
+    /// Where it is asked for, the SHA-256 of what the file inflates to, if it does to its end.
+    pub hash: Option<Sha256>,
+    /// Where it is an archive of log files, what became of these.
+    pub archive: Option<ArchiveCounts>,
+}
+
+/// The files of an archive.
+#[derive(Debug, Default)]
+pub(crate) struct ArchiveCounts {
+    /// Log files that were read.
+    pub read: u64,
+    /// Log files that could not be read.
+    pub failed: u64,
+    /// Files that hold no events.
+    pub passed_over: u64,
+    /// Log files that are not asked for.
+    pub filtered: u64,
+}

@@ -1,0 +1,77 @@
+//! What is known of the last event's record, for the next field that is asked for.
+
+use super::given::{Asked, Given};
+use crate::record::{Index, Member, Record};
+
+/// The length of an event ID, quotes included.
+const UUID: usize = 38;
+
+/// Keeps what it has learnt of a record for the next call.
+#[derive(Default)]
+pub(crate) struct Cache {
+    index: Index,
+    /// The last event: its number, address and length. These come again, with the next file or a
+    /// host's other buffers.
+    event: (u64, usize, usize),
+    /// The last event's ID and where it is, if it tells events apart.
+    id: Option<([u8; UUID], usize)>,
+    /// The last event's bytes, once a host has asked for more of it than its ID can vouch for.
+    bytes: Vec<u8>,
+    /// What was given since all bytes were compared.
+    given: Given,
+}
+
+impl Cache {
+    /// The event's record, with what is known of it if it is the one of the last call.
+    ///
+    /// To compare all bytes takes longer than to extract a field. A host asks for each field of an
+    /// event once, so while it goes on to others the ID will do. If it asks again, that may be for
+    /// another event in the same place, and all bytes count.
+    pub fn record<'a>(&'a mut self, number: u64, payload: &'a [u8], asked: Asked) -> Record<'a> {
+        let event = (number, payload.as_ptr().addr(), payload.len());
+        let again = self.event == event;
+        if again {
+            let first = self.given.add(asked);
+            let same_id = || {
+                let (id, at) = self.id.as_ref()?;
+                Some(is_same_id(id, payload.get(*at..)?.first_chunk()?))
+            };
+            if first && same_id() == Some(true) || self.bytes == payload {
+                if !first {
+                    self.given.start(asked);
+                }
+                return Record::again(payload, &mut self.index);
+            }
+        }
+        self.event = event;
+        self.given.start(asked);
+        self.bytes.clear();
+        if again {
+            self.bytes.extend_from_slice(payload);
+        }
+        let mut record = Record::new(payload, &mut self.index);
+        self.id = record.get(Member::EventId).and_then(|id| {
+            let at = id.range().start;
+            Some((*payload.get(id.range())?.first_chunk()?, at))
+        });
+        record
+    }
+
+    /// The number of the last event.
+    pub fn number(&self) -> u64 {
+        self.event.0
+    }
+}
+
+/// Compares two IDs without the call that `==` makes.
+#[inline]
+fn is_same_id(one: &[u8; UUID], other: &[u8; UUID]) -> bool {
+    let parts = |id: &[u8; UUID]| {
+        let [a, b] = *id[..32].as_chunks::<16>().0 else {
+            return [0; 3];
+        };
+        let c = *id.last_chunk().unwrap_or(&[0; 16]);
+        [a, b, c].map(u128::from_ne_bytes)
+    };
+    parts(one) == parts(other)
+}

@@ -1,0 +1,577 @@
+//! Answers the host's requests for fields: values go into its own structures, in memory of its call.
+
+use std::ffi::{CStr, CString, c_char};
+use std::ops::Range;
+
+use anyhow::{Context, ensure};
+use bumpalo::Bump;
+use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
+
+use crate::fields::{self, Asked, COMPUTED, Cache, FIELDS, Field, Source, Text, text_at, text_of};
+use crate::record::{Record, Value};
+
+/// Where an event's payload begins, behind its header: ranges count from the event's start.
+pub(crate) const PAYLOAD: usize = 38;
+
+/// What a call asks for, as [`Cache`] keeps it in mind.
+#[inline]
+fn asked(requests: &[ss_plugin_extract_field]) -> Asked {
+    let [request] = requests else {
+        return None;
+    };
+    // A host keeps the argument of a condition in one place.
+    let argument = (request.arg_key.addr() >> 3) ^ request.arg_index as usize;
+    fields::asked(
+        request.field_id as usize,
+        (request.arg_present != 0).then_some(argument),
+    )
+}
+
+/// Extracts fields, and keeps what it has learnt of a record for the next call.
+#[derive(Default)]
+pub struct Extractor {
+    cache: Cache,
+}
+
+impl Extractor {
+    /// Forgets the last record.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Answers a request of the host for some fields of an event.
+    ///
+    /// # Errors
+    /// For an unknown field, and for an argument to a field that takes none.
+    pub fn extract_fields(
+        &mut self,
+        event_number: u64,
+        payload: &[u8],
+        fields: &mut [ss_plugin_extract_field],
+        offsets: Option<&mut ss_plugin_extract_value_offsets>,
+        storage: &Bump,
+    ) -> anyhow::Result<()> {
+        let mut record = self.cache.record(event_number, payload, asked(fields));
+        let mut places = offsets.map(|offsets| {
+            let starts = storage.alloc_slice_fill_copy(fields.len(), 0u32);
+            let lengths = storage.alloc_slice_fill_copy(fields.len(), 0u32);
+            offsets.start = starts.as_mut_ptr();
+            offsets.length = lengths.as_mut_ptr();
+            (starts, lengths)
+        });
+        for (at, request) in fields.iter_mut().enumerate() {
+            let field = FIELDS
+                .get(request.field_id as usize)
+                .context("the host asks for a field that does not exist")?;
+            let range = extract(field, &mut record, request, storage)?;
+            if let Some((starts, lengths)) = &mut places
+                && !range.is_empty()
+            {
+                starts[at] = (PAYLOAD + range.start) as u32;
+                lengths[at] = range.len() as u32;
+            }
+        }
+        Ok(())
+    }
+
+    /// The event in one line.
+    pub fn event_string(&mut self, payload: &[u8]) -> CString {
+        let number = self.cache.number();
+        let mut record = self.cache.record(number, payload, None);
+        CString::new(fields::describe(&mut record)).unwrap_or_default()
+    }
+}
+
+/// Writes the value into `request`, and returns its place in the record.
+// Inlined, as is all that it does for a single member: that is what most fields show.
+#[inline(always)]
+fn extract(
+    field: &Field,
+    record: &mut Record<'_>,
+    request: &mut ss_plugin_extract_field,
+    storage: &Bump,
+) -> anyhow::Result<Range<usize>> {
+    match field.source {
+        Source::Text(member) if request.arg_present == 0 => {
+            Ok(put_value(request, record.get(member), storage))
+        }
+        _ => extract_other(field, record, request, storage),
+    }
+}
+
+#[inline(never)]
+fn extract_other(
+    field: &Field,
+    record: &mut Record<'_>,
+    request: &mut ss_plugin_extract_field,
+    storage: &Bump,
+) -> anyhow::Result<Range<usize>> {
+    let has_argument = request.arg_present != 0;
+    ensure!(
+        field.is_list() || field.is_pointed() || !has_argument,
+        "the field {} takes no argument",
+        field.name
+    );
+    let text = match field.source {
+        Source::Text(member) => text_of(record, member),
+        Source::First(members) => {
+            let mut values = members.iter().filter_map(|&member| record.get(member));
+            let value = values.find(|value| !value.is_null());
+            return Ok(put_value(request, value, storage));
+        }
+        Source::Joined(paths) => fields::joined(&mut |each| {
+            for path in paths {
+                path.each(record, each);
+            }
+        }),
+        Source::Pointer => {
+            let value = if has_argument && !request.arg_key.is_null() {
+                // SAFETY: a C string of the host's.
+                let pointer = unsafe { CStr::from_ptr(request.arg_key) };
+                record.pointer(pointer.to_bytes())
+            } else {
+                record.whole()
+            };
+            return Ok(put_value(request, value, storage));
+        }
+        Source::Json(member) => record
+            .get(member)
+            .map(|value| (value.json(), value.range())),
+        Source::ComputedText(text) => text(record),
+        Source::Number(member) => {
+            let number = record
+                .get(member)
+                .and_then(|value| Some((value.number()?, value.range())));
+            return Ok(put_number(request, number, storage));
+        }
+        Source::Flag(flag) => {
+            let text = if flag(record) { c"true" } else { c"false" };
+            request.res.str_ = storage.alloc(text.as_ptr());
+            request.res_len = 1;
+            return Ok(COMPUTED);
+        }
+        Source::ComputedNumber(number) => {
+            let number = number(record).map(|number| (number, COMPUTED));
+            return Ok(put_number(request, number, storage));
+        }
+        Source::List(texts) => {
+            let texts = texts(record, has_argument.then_some(request.arg_index));
+            let strings = storage
+                .alloc_slice_fill_iter(texts.iter().map(|(text, _)| c_string(text, storage)));
+            request.res.str_ = strings.as_mut_ptr();
+            request.res_len = strings.len() as u64;
+            return Ok(texts.first().map_or(COMPUTED, |(_, range)| range.clone()));
+        }
+    };
+    Ok(put_text(request, text, storage))
+}
+
+/// Writes a value's text into `request`, and returns its place.
+#[inline(always)]
+fn put_value(
+    request: &mut ss_plugin_extract_field,
+    value: Option<Value<'_>>,
+    storage: &Bump,
+) -> Range<usize> {
+    let Some(value) = value else {
+        request.res_len = 0;
+        request.res.str_ = std::ptr::null_mut();
+        return COMPUTED;
+    };
+    let Some(string) = value.plain_string() else {
+        return put_text(request, text_at(value), storage);
+    };
+    // In one go with its quote, which makes room for the NUL.
+    let string = storage.alloc_slice_copy(string);
+    string[string.len() - 1] = 0;
+    request.res.str_ = storage.alloc(string.as_ptr().cast());
+    request.res_len = 1;
+    value.range()
+}
+
+#[inline(never)]
+fn put_text(
+    request: &mut ss_plugin_extract_field,
+    text: Option<Text<'_>>,
+    storage: &Bump,
+) -> Range<usize> {
+    request.res_len = u64::from(text.is_some());
+    let Some((text, range)) = text else {
+        request.res.str_ = std::ptr::null_mut();
+        return COMPUTED;
+    };
+    request.res.str_ = storage.alloc(c_string(&text, storage));
+    range
+}
+
+fn put_number(
+    request: &mut ss_plugin_extract_field,
+    number: Option<(u64, Range<usize>)>,
+    storage: &Bump,
+) -> Range<usize> {
+    request.res_len = u64::from(number.is_some());
+    let Some((number, range)) = number else {
+        request.res.u64_ = std::ptr::null_mut();
+        return COMPUTED;
+    };
+    request.res.u64_ = storage.alloc(number);
+    range
+}
+
+fn c_string(text: &[u8], storage: &Bump) -> *const c_char {
+    let mut string = bumpalo::collections::Vec::with_capacity_in(text.len() + 1, storage);
+    string.extend_from_slices_copy(&[text, &[0]]);
+    string.into_bump_slice().as_ptr().cast()
+}
+
+/// Asks as a host does.
+#[cfg(any(fuzzing, test))]
+pub(crate) mod asking {
+    use std::ffi::CStr;
+
+    use falco_plugin::api::ss_plugin_extract_field__bindgen_ty_1;
+    pub use falco_plugin::api::{
+        ss_plugin_extract_field as Request, ss_plugin_extract_value_offsets as Offsets,
+    };
+
+    use crate::fields::FIELDS;
+
+    pub fn request(field: usize) -> Request {
+        Request {
+            res: ss_plugin_extract_field__bindgen_ty_1 {
+                u64_: std::ptr::null_mut(),
+            },
+            res_len: 0,
+            field_id: field as u32,
+            field: std::ptr::null(),
+            arg_key: std::ptr::null(),
+            arg_index: 0,
+            arg_present: 0,
+            ftype: 0,
+            flist: 0,
+        }
+    }
+
+    /// A field's values as text.
+    pub fn values(request: &Request) -> Vec<String> {
+        let count = request.res_len as usize;
+        let values = (0..count).map(|at| match FIELDS[request.field_id as usize].kind() {
+            // SAFETY: there are so many numbers.
+            "uint64" => unsafe { (*request.res.u64_.add(at)).to_string() },
+            _ => {
+                // SAFETY: there are so many C strings.
+                let value = unsafe { CStr::from_ptr(*request.res.str_.add(at)) };
+                value.to_str().expect("UTF-8").to_owned()
+            }
+        });
+        values.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use falco_plugin::api::ss_plugin_extract_field__bindgen_ty_1;
+
+    fn request(name: &str, index: Option<u64>) -> ss_plugin_extract_field {
+        let null = ss_plugin_extract_field__bindgen_ty_1 {
+            u64_: std::ptr::null_mut(),
+        };
+        ss_plugin_extract_field {
+            res: null,
+            // As left over from another event.
+            res_len: 7,
+            field_id: FIELDS
+                .iter()
+                .position(|field| field.name == name)
+                .expect("a field") as u32,
+            field: std::ptr::null(),
+            arg_key: std::ptr::null(),
+            arg_index: index.unwrap_or(0),
+            arg_present: u32::from(index.is_some()),
+            ftype: 0,
+            flist: 0,
+        }
+    }
+
+    /// A string field's values, asked for by themselves.
+    fn ask(
+        extractor: &mut Extractor,
+        payload: &[u8],
+        name: &str,
+        index: Option<u64>,
+    ) -> anyhow::Result<Vec<String>> {
+        let storage = Bump::new();
+        let mut requests = [request(name, index)];
+        extractor.extract_fields(1, payload, &mut requests, None, &storage)?;
+        let values = (0..requests[0].res_len as usize).map(|at| {
+            // SAFETY: there are so many C strings.
+            let value = unsafe { CStr::from_ptr(*requests[0].res.str_.add(at)) };
+            value.to_str().expect("UTF-8").to_owned()
+        });
+        Ok(values.collect())
+    }
+
+    fn value(payload: &str, name: &str) -> Option<String> {
+        ask(&mut Extractor::default(), payload.as_bytes(), name, None)
+            .expect("values")
+            .pop()
+    }
+
+    #[test]
+    fn another_event_in_the_same_place_has_its_own_values() {
+        let id = "00000000-0000-0000-0000-00000000000";
+        let mut extractor = Extractor::default();
+        // Number, address and length stay the same, and what is where does not.
+        let mut buffer = Vec::with_capacity(1000);
+        let mut next = |id: &str, name: &str, region: &str, questions: &[(&str, &str)]| {
+            assert_eq!(name.len() + region.len(), 6);
+            let event =
+                format!(r#"{{"eventID":"{id}","eventName":"{name}","awsRegion":"{region}"}}"#);
+            buffer.clear();
+            buffer.extend_from_slice(event.as_bytes());
+            for (field, answer) in questions {
+                let values = ask(&mut extractor, &buffer, field, None).expect("values");
+                assert_eq!(values, [answer.to_string()], "{field} of {event}");
+            }
+        };
+        let (name, region, info) = ("ct.name", "ct.region", "ct.info");
+        next(
+            &format!("{id}1"),
+            "a",
+            "bbbbb",
+            &[(name, "a"), (region, "bbbbb")],
+        );
+        // Another ID, then a field not asked for so far, or one that was.
+        next(
+            &format!("{id}2"),
+            "aa",
+            "bbbb",
+            &[(info, "← aa"), (name, "aa")],
+        );
+        next(
+            &format!("{id}3"),
+            "aaa",
+            "bbb",
+            &[(name, "aaa"), (name, "aaa"), (info, "← aaa")],
+        );
+        // The same ID, and a field asked for before.
+        next(
+            &format!("{id}3"),
+            "aaaa",
+            "bb",
+            &[(name, "aaaa"), (region, "bb"), (name, "aaaa")],
+        );
+        // No ID that tells events apart.
+        next("x", "a", "bbbbb", &[(name, "a")]);
+        next("x", "aa", "bbbb", &[(region, "bbbb"), (name, "aa")]);
+        next("x", "aaa", "bbb", &[(info, "← aaa"), (region, "bbb")]);
+    }
+
+    #[test]
+    fn the_event_as_a_string_is_that_of_its_own_bytes() {
+        let id = r#""eventID":"00000000-0000-0000-0000-000000000000""#;
+        let mut extractor = Extractor::default();
+        let mut buffer = format!(r#"{{{id},"eventName":"a","awsRegion":"bb"}}"#).into_bytes();
+        ask(&mut extractor, &buffer, "ct.name", None).expect("values");
+        assert_eq!(extractor.event_string(&buffer).to_str(), Ok("bb a ← a"));
+        buffer.copy_from_slice(format!(r#"{{{id},"eventName":"aa","awsRegion":"b"}}"#).as_bytes());
+        assert_eq!(extractor.event_string(&buffer).to_str(), Ok("b aa ← aa"));
+    }
+
+    #[test]
+    fn a_question_that_makes_no_sense_is_refused() {
+        let mut extractor = Extractor::default();
+        let error = ask(&mut extractor, b"{}", "ct.name", Some(0)).expect_err("no index possible");
+        assert_eq!(error.to_string(), "the field ct.name takes no argument");
+        let mut unknown = [request("ct.name", None)];
+        unknown[0].field_id = FIELDS.len() as u32;
+        extractor
+            .extract_fields(1, b"{}", &mut unknown, None, &Bump::new())
+            .expect_err("no such field");
+    }
+
+    #[test]
+    fn ranges_count_from_the_event_and_are_zero_where_there_is_none() {
+        let payload = br#"{"eventName":"a","requestParameters":{}}"#;
+        let storage = Bump::new();
+        let names = ["ct.request", "ct.error", "ct.name", "ct.info"];
+        let mut requests = names.map(|name| request(name, None));
+        let mut offsets = ss_plugin_extract_value_offsets {
+            start: std::ptr::null_mut(),
+            length: std::ptr::null_mut(),
+        };
+        Extractor::default()
+            .extract_fields(1, payload, &mut requests, Some(&mut offsets), &storage)
+            .expect("values");
+        assert_eq!(requests.map(|request| request.res_len), [1, 0, 1, 1]);
+        for (at, expected) in [(PAYLOAD + 37, 2), (0, 0), (PAYLOAD + 13, 3), (0, 0)]
+            .into_iter()
+            .enumerate()
+        {
+            // SAFETY: the arrays are as long as there are requests.
+            let range = unsafe { (*offsets.start.add(at) as usize, *offsets.length.add(at)) };
+            assert_eq!(range, expected, "{}", names[at]);
+        }
+    }
+
+    #[test]
+    fn users_are_named_by_the_kind_of_their_identity() {
+        for (identity, user, original) in [
+            (r#"{"type":"IAMUser","userName":"a"}"#, Some("a"), Some("a")),
+            (r#"{"type":"Root"}"#, None, None),
+            (
+                r#"{"type":"SAMLUser","userName":"a"}"#,
+                Some("a"),
+                Some("a"),
+            ),
+            (
+                r#"{"type":"AWSService","invokedBy":"s","userName":"a"}"#,
+                Some("s"),
+                Some("a"),
+            ),
+            (
+                r#"{"type":"AWSAccount","userName":"a"}"#,
+                Some("AWSAccount"),
+                Some("a"),
+            ),
+            (r#"{"type":"FederatedUser"}"#, Some("FederatedUser"), None),
+            (
+                r#"{"type":"AssumedRole","userName":"a"}"#,
+                Some("AssumedRole"),
+                None,
+            ),
+            (
+                r#"{"type":"AssumedRole","sessionContext":{"sessionIssuer":{"userName":"r"}},"arn":"arn/r/s","principalId":"i:p"}"#,
+                Some("r"),
+                Some("s"),
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn/r/s/t","principalId":"i:p"}"#,
+                Some("AssumedRole"),
+                Some("p"),
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn\/r\/\u0073","principalId":"i:p"}"#,
+                Some("AssumedRole"),
+                Some("s"),
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn","principalId":"i:p:q"}"#,
+                Some("AssumedRole"),
+                None,
+            ),
+            (r#"{"userName":"a"}"#, Some("a"), Some("a")),
+            (r#""IAMUser""#, None, None),
+            ("null", None, None),
+        ] {
+            let record = format!(r#"{{"userIdentity":{identity}}}"#);
+            assert_eq!(value(&record, "ct.user").as_deref(), user, "{record}");
+            assert_eq!(
+                value(&record, "ct.originaluser").as_deref(),
+                original,
+                "{record}"
+            );
+        }
+    }
+
+    #[test]
+    fn images_come_from_the_response_or_else_the_request() {
+        let request = r#""requestParameters":{"launchSpecification":{"imageId":"l"},"DescribeFastLaunchImagesRequest":{"ImageId":{"content":"f"}}}"#;
+        let items = r#""responseElements":{"instancesSet":{"items":[{"imageId":"a"},{"x":1},{"imageId":null},{"imageId":"b"}]}}"#;
+        let images = |record: &str, index| {
+            ask(
+                &mut Extractor::default(),
+                record.as_bytes(),
+                "ec2.imageids",
+                index,
+            )
+            .expect("values")
+        };
+        let response = format!("{{{request},{items}}}");
+        assert_eq!(images(&response, None), ["a", "b"]);
+        assert_eq!(images(&response, Some(0)), ["a"]);
+        assert_eq!(images(&response, Some(3)), ["b"]);
+        for missing in [1, 2, 4, u64::MAX] {
+            assert_eq!(images(&response, Some(missing)), [""; 0], "{missing}");
+        }
+        let request = format!("{{{request}}}");
+        assert_eq!(images(&request, None), ["f"]);
+        assert_eq!(images(&request, Some(0)), ["f"]);
+        assert_eq!(images(&request, Some(1)), [""; 0]);
+        assert_eq!(value(&request, "ec2.imageid").as_deref(), Some("f"));
+    }
+
+    #[test]
+    fn summaries_leave_out_what_is_missing() {
+        for (record, info) in [
+            ("{}", "←"),
+            (r#"{"eventName":"n"}"#, "← n"),
+            (r#"{"sourceIPAddress":"i","eventName":"n"}"#, "i ← n"),
+            (
+                r#"{"userIdentity":{"type":"Root"},"sourceIPAddress":"i","eventName":"n","readOnly":false}"#,
+                "Root via i → n",
+            ),
+            (
+                r#"{"userIdentity":{"userName":"i"},"sourceIPAddress":"i","errorCode":"","eventName":"n"}"#,
+                "i !← n",
+            ),
+            (
+                r#"{"eventName":"n","additionalEventData":{"bytesTransferredIn":1,"bytesTransferredOut":2.0},"requestParameters":{"bucketName":"b","key":"k","Host":"h"}}"#,
+                "← n Size=3 URI=s3://b/k",
+            ),
+            (
+                r#"{"eventName":"n","requestParameters":{"bucketName":"b","Host":"h"}}"#,
+                "← n Bucket=b",
+            ),
+            (
+                r#"{"eventName":"n","requestParameters":{"key":"k","Host":"h"}}"#,
+                "← n Key=k",
+            ),
+            (
+                r#"{"eventName":"n","requestParameters":{"Host":"h"}}"#,
+                "← n Host=h",
+            ),
+            (
+                r#"{"eventName":"PutBucketPublicAccessBlock","requestParameters":{"bucketName":"b"}}"#,
+                "← PutBucketPublicAccessBlock",
+            ),
+            (
+                r#"{"eventName":"PutBucketPublicAccessBlock","requestParameters":{"PublicAccessBlockConfiguration":{"BlockPublicAcls":true,"IgnorePublicAcls":false}}}"#,
+                "← PutBucketPublicAccessBlock BlockPublicAcls=true BlockPublicPolicy=false IgnorePublicAcls=false RestrictPublicBuckets=false ",
+            ),
+        ] {
+            assert_eq!(value(record, "ct.info").as_deref(), Some(info), "{record}");
+        }
+    }
+
+    #[test]
+    fn resources_are_joined_by_commas() {
+        for (resources, text) in [
+            (r#"[{"a":1}]"#, Some(r#"{"a":1}"#)),
+            (r#"[ {"a": 1} , {"b":[2]}]"#, Some(r#"{"a": 1},{"b":[2]}"#)),
+            ("[]", None),
+            ("null", None),
+            (r#"{"a":1}"#, Some(r#"{"a":1}"#)),
+        ] {
+            let record = format!(r#"{{"resources":{resources}}}"#);
+            assert_eq!(value(&record, "ct.resources").as_deref(), text, "{record}");
+        }
+    }
+
+    #[test]
+    fn instances_are_named_by_their_last_tag() {
+        let items = r#"{"resourceType":"volume","tags":[{"key":"Name","value":"v"}]},
+            {"resourceType":"instance","tags":[{"key":"Name","value":"a"},{"key":"Other","value":"o"}]},
+            {"resourceType":"instance","tags":[{"key":"Other","value":"o"}]}"#;
+        let record = |items: &str| {
+            format!(r#"{{"requestParameters":{{"tagSpecificationSet":{{"items":[{items}]}}}}}}"#)
+        };
+        assert_eq!(value(&record(items), "ec2.name").as_deref(), Some("a"));
+        assert_eq!(
+            value(&record(&items.replace("\"a\"", "\"\"")), "ec2.name"),
+            None
+        );
+        assert_eq!(value(&record(""), "ec2.name"), None);
+    }
+}

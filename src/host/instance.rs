@@ -1,0 +1,290 @@
+//! One open capture: hands records to the host and keeps the books.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Error, Result, anyhow};
+use falco_plugin::FailureReason;
+use falco_plugin::event::events::{Event, EventMetadata};
+use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo, SourcePluginInstance};
+
+use super::log::HostLog;
+use super::plugin::CloudTrail;
+use super::{PLUGIN_ID, for_host};
+use crate::decode::{ArchiveEntry, Chunk, Outcome};
+use crate::log_file::{Ack, FileError};
+use crate::pipeline::{DecodedFile, Next, Pipeline, Step};
+use crate::process;
+use crate::stats::{Note, Stats, count};
+
+/// A batch ends at so many events or bytes.
+const BATCH_EVENTS: usize = 256;
+const BATCH_BYTES: usize = 512 << 10;
+/// How long the host waits for a first event before it is told to ask again, in its own interest: it looks after
+/// other things between.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// An open capture.
+pub struct Instance {
+    pipeline: Pipeline,
+    stats: Arc<Stats>,
+    log: HostLog,
+    file: Option<DecodedFile>,
+    chunk: Option<(Chunk, usize)>,
+    /// Of log files whose last events are in the batch that the host has now.
+    acks: Vec<Ack>,
+    /// How it ended, told once the events before are handed over.
+    end: Option<Result<()>>,
+    progress: CString,
+    /// From 0 to 1.
+    percent: f64,
+    /// The first problem, for a capture that finds nothing else.
+    first_problem: Option<String>,
+}
+
+impl Instance {
+    pub(crate) fn new(pipeline: Pipeline, stats: Arc<Stats>, log: HostLog) -> Self {
+        Self {
+            pipeline,
+            stats,
+            log,
+            file: None,
+            chunk: None,
+            acks: Vec::new(),
+            end: None,
+            progress: CString::default(),
+            percent: 0.0,
+            first_problem: None,
+        }
+    }
+
+    /// Fill the batch. Waits for the first event only.
+    fn fill(&mut self, batch: &mut EventBatch) -> Result<()> {
+        // The host is through with the last batch, or it wouldn't ask for another.
+        for consumed in self.acks.drain(..) {
+            consumed();
+        }
+        self.say_notes();
+        let mut events = 0;
+        let mut bytes = 0;
+        while events < BATCH_EVENTS && bytes < BATCH_BYTES {
+            if let Some((chunk, next)) = &mut self.chunk {
+                if let Some((record, time)) = chunk.record(*next) {
+                    *next += 1;
+                    batch.add(Event {
+                        metadata: EventMetadata {
+                            ts: time,
+                            ..EventMetadata::default()
+                        },
+                        params: PluginEvent {
+                            plugin_id: PLUGIN_ID,
+                            event_data: record,
+                        },
+                    })?;
+                    events += 1;
+                    bytes += record.len();
+                    continue;
+                }
+                self.chunk = None;
+            }
+            let wait = if events == 0 { WAIT } else { Duration::ZERO };
+            if self.end.is_some() || !self.advance(wait) {
+                break;
+            }
+        }
+        self.stats.records_handed.add(events as u64);
+        match events {
+            0 => Err(self.nothing()),
+            _ => Ok(()),
+        }
+    }
+
+    fn say_notes(&mut self) {
+        for note in self.stats.take_notes() {
+            match note {
+                Note::Info(line) => self.log.info(&line),
+                Note::Warning(line) => self.log.warn(&line),
+                Note::Problem(line) => self.warn(line),
+            }
+        }
+    }
+
+    /// Get the next chunk. False where there is none, yet or ever.
+    fn advance(&mut self, wait: Duration) -> bool {
+        let Some(file) = &mut self.file else {
+            match self.pipeline.next_file(wait) {
+                Ok(Next::Item(file)) => self.file = Some(file),
+                Ok(Next::Wait) => return false,
+                Ok(Next::End) => self.end = Some(Ok(())),
+                Err(error) => self.end = Some(Err(error)),
+            }
+            return true;
+        };
+        match self.pipeline.next_step(file, wait) {
+            Some(Step::Chunk(chunk)) => self.chunk = Some((chunk, 0)),
+            Some(Step::Entry(ArchiveEntry { name, outcome })) => {
+                let name = format!("{}!{name}", file.name);
+                self.stats.files_listed.add(1);
+                if self.stats.files_expected.get() > 0 {
+                    self.stats.files_expected.add(1);
+                }
+                self.note(&name, outcome);
+            }
+            Some(Step::Done(outcome)) => {
+                let name = std::mem::take(&mut file.name);
+                if let Some(delivered) = file.delivered {
+                    self.stats
+                        .reached
+                        .raise(u64::try_from(delivered.as_second()).unwrap_or(0));
+                }
+                // Of what could not be read at all, nobody is told that it was consumed.
+                let lost = |outcome: &Outcome| match &outcome.archive {
+                    None => outcome.damaged && outcome.found == 0,
+                    Some(files) => files.read == 0 && (outcome.damaged || files.failed > 0),
+                };
+                if outcome.as_ref().is_ok_and(|outcome| !lost(outcome)) {
+                    self.acks.extend(file.ack.take());
+                }
+                self.file = None;
+                self.note(&name, outcome);
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// Enter what became of a log file into the books.
+    fn note(&mut self, name: &str, outcome: Result<Outcome, FileError>) {
+        let stats = &self.stats;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            // It is named already.
+            Err(FileError::Withheld) => return stats.files_withheld.add(1),
+            Err(FileError::Capture(error)) => {
+                stats.files_withheld.add(1);
+                self.end = Some(Err(error));
+                return;
+            }
+            Err(FileError::ThisFile(error)) => {
+                stats.files_failed.add(1);
+                return self.warn(format!("{name}: {error:#}"));
+            }
+        };
+        match &outcome.archive {
+            None => stats.files_delivered.add(1),
+            Some(files) => {
+                stats.archives.add(1);
+                stats.passed_over.add(files.passed_over);
+                stats.filtered.add(files.filtered);
+            }
+        }
+        stats.files_damaged.add(u64::from(outcome.damaged));
+        stats.bytes.add(outcome.bytes);
+        stats.records_found.add(outcome.found);
+        stats.records_passed_over.add(outcome.passed_over);
+        stats.records_filtered.add(outcome.filtered);
+        stats.records_other.add(outcome.other);
+        stats.records_unreadable.add(outcome.unreadable);
+        stats.values_redacted.add(outcome.redacted);
+        for problem in outcome.problems {
+            self.warn(format!("{name}: {problem}"));
+        }
+    }
+
+    fn warn(&mut self, problem: String) {
+        self.log.warn(&problem);
+        self.first_problem.get_or_insert(problem);
+    }
+
+    /// Why there are no events: not yet, or never again.
+    fn nothing(&mut self) -> Error {
+        self.say_notes();
+        match self.end.take() {
+            None => Error::new(FailureReason::Timeout),
+            Some(Err(error)) => {
+                process::say(&for_host(&format!("{error:#}")));
+                self.end = Some(Ok(()));
+                error
+            }
+            Some(Ok(())) => self.finish(),
+        }
+    }
+
+    /// The end, or the error that nothing at all could be read.
+    fn finish(&mut self) -> Error {
+        let stats = Arc::clone(&self.stats);
+        self.end = Some(Ok(()));
+        let (found, other) = (stats.records_found.get(), stats.records_other.get());
+        let nothing_else = other > 0 && found == other;
+        let problem = self.first_problem.take();
+        let Some(problem) = problem.or_else(|| nothing_else.then(|| stats.summary())) else {
+            self.log.info(&stats.summary());
+            return Error::new(FailureReason::Eof);
+        };
+        if found == stats.records_unreadable.get() + other {
+            let failed = stats.files_failed.get() + stats.files_damaged.get();
+            let more = match failed {
+                0 | 1 => String::new(),
+                n => format!(" (and {} like it)", count(n - 1, "log file")),
+            };
+            let text = format!("nothing could be read: {problem}{more}");
+            process::say(&for_host(&text));
+            return anyhow!(text);
+        }
+        self.log.warn(&stats.summary());
+        say_losses(&stats, &problem);
+        Error::new(FailureReason::Eof)
+    }
+}
+
+/// The one line about what was lost, for those who see no log.
+fn say_losses(stats: &Stats, problem: &str) {
+    let summary = stats.summary();
+    process::say(&for_host(&format!("{summary}; the first: {problem}")));
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let log = self.log;
+        let close = || {
+            // A live capture has no other end than its close.
+            if let (None, Some(problem)) = (&self.end, &self.first_problem) {
+                say_losses(&self.stats, problem);
+            }
+            self.pipeline.close();
+            Ok(())
+        };
+        if let Err(error) = process::guard("closing", close) {
+            log.warn(&format!("{error:#}"));
+        }
+    }
+}
+
+impl SourcePluginInstance for Instance {
+    type Plugin = CloudTrail;
+
+    fn next_batch(&mut self, _plugin: &mut CloudTrail, batch: &mut EventBatch) -> Result<()> {
+        let result = process::guard("handing over events", || self.fill(batch));
+        result.map_err(|error| match error.downcast_ref::<FailureReason>() {
+            Some(reason) => Error::new(*reason),
+            None => anyhow!(for_host(&format!("{error:#}"))),
+        })
+    }
+
+    fn get_progress(&mut self) -> ProgressInfo<'_> {
+        let tell = || {
+            // Never backwards.
+            self.percent = self.percent.max(self.stats.progress());
+            Ok(self.stats.progress_text())
+        };
+        let text = process::guard("telling the progress", tell)
+            .unwrap_or_else(|error| for_host(&format!("{error:#}")));
+        self.progress = CString::new(text).unwrap_or_default();
+        ProgressInfo {
+            // The SDK hands over hundredths.
+            value: self.percent * 100.0,
+            detail: Some(&self.progress),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The plugin object: glue between falco_plugin and the rest.
+
+use std::ffi::{CStr, CString};
+use std::sync::Arc;
+
+use anyhow::Result;
+use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
+use falco_plugin::base::{Json, Metric, MetricLabel, MetricType, MetricValue, Plugin};
+use falco_plugin::extract::{EventInput, ExtractFieldInfo, ExtractPlugin};
+use falco_plugin::source::SourcePlugin;
+use falco_plugin::tables::{LazyTableReader, TablesInput};
+
+use super::event::Payload;
+use super::extract::Extractor;
+use super::instance::Instance;
+use super::log::HostLog;
+use super::{PLUGIN_ID, for_host, host_error};
+use crate::fields;
+use crate::pipeline::{Limits, Pipeline, start_runtime};
+use crate::process;
+use crate::process::platform;
+use crate::settings::Settings;
+use crate::settings::dialog::Init;
+use crate::settings::location::Location;
+use crate::source;
+use crate::stats::{Count, Stats};
+use jiff::Timestamp;
+
+/// The plugin as hosts see it.
+pub struct CloudTrail {
+    settings: Settings,
+    extractor: Extractor,
+    pub(crate) log: HostLog,
+    /// The books of the last capture.
+    stats: Arc<Stats>,
+}
+
+impl Plugin for CloudTrail {
+    const NAME: &'static CStr = c"cloudtrail";
+    const PLUGIN_VERSION: &'static CStr =
+        match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+            Ok(version) => version,
+            Err(_) => panic!("a NUL in the version"),
+        };
+    const DESCRIPTION: &'static CStr =
+        c"Reads AWS CloudTrail events from S3, an SQS queue, the event history, a folder or a file";
+    const CONTACT: &'static CStr = c"The maintainers of this plugin; see its README.md";
+
+    type ConfigType = Json<Init>;
+
+    fn new(_input: Option<&TablesInput>, Json(Init(settings)): Self::ConfigType) -> Result<Self> {
+        let log = HostLog::announced();
+        let start = || {
+            Ok(Self {
+                settings: settings.map_err(anyhow::Error::msg)?,
+                extractor: Extractor::default(),
+                log,
+                stats: Arc::default(),
+            })
+        };
+        process::guard("starting", start).map_err(|error| host_error(&error))
+    }
+
+    fn get_metrics(&mut self) -> impl IntoIterator<Item = Metric> {
+        let count = || Ok(metrics(&self.stats));
+        process::guard("counting", count).unwrap_or_else(|error| {
+            self.log.warn(&format!("{error:#}"));
+            Vec::new()
+        })
+    }
+}
+
+/// The books as hosts show them.
+fn metrics(stats: &Stats) -> Vec<Metric> {
+    let counters = [
+        (c"files_listed", &stats.files_listed),
+        (c"files_fetched", &stats.files_delivered),
+        (c"files_failed", &stats.files_failed),
+        (c"files_damaged", &stats.files_damaged),
+        (c"archives_read", &stats.archives),
+        (c"files_withheld", &stats.files_withheld),
+        (c"files_proven", &stats.files_proven),
+        (c"files_modified", &stats.files_modified),
+        (c"files_missing", &stats.files_missing),
+        (c"files_unsigned", &stats.files_unsigned),
+        (c"files_uncovered", &stats.files_uncovered),
+        (c"digests_proven", &stats.digests_proven),
+        (c"digests_failed", &stats.digests_failed),
+        (c"files_passed_over", &stats.passed_over),
+        (c"files_filtered", &stats.filtered),
+        (c"requests_retried", &stats.retries),
+        (c"bytes_fetched", &stats.bytes),
+        (c"records_found", &stats.records_found),
+        (c"records_handed_over", &stats.records_handed),
+        (c"records_passed_over", &stats.records_passed_over),
+        (c"records_filtered", &stats.records_filtered),
+        (c"records_other", &stats.records_other),
+        (c"records_unreadable", &stats.records_unreadable),
+        (c"history_pages", &stats.pages),
+        (c"values_redacted", &stats.values_redacted),
+        (c"messages_received", &stats.messages_received),
+        (c"messages_deleted", &stats.messages_deleted),
+        (c"messages_passed_over", &stats.messages_passed_over),
+        (c"messages_unknown", &stats.messages_unknown),
+        (c"notifications_duplicate", &stats.duplicates),
+    ];
+    let metric = |(name, count): (&'static CStr, &Count)| {
+        MetricLabel::new(name, MetricType::Monotonic).with_value(MetricValue::U64(count.get()))
+    };
+    counters.map(metric).into()
+}
+
+impl SourcePlugin for CloudTrail {
+    type Instance = Instance;
+    type Event<'a> = Payload<'a>;
+    const EVENT_SOURCE: &'static CStr = c"aws_cloudtrail";
+    const PLUGIN_ID: u32 = PLUGIN_ID;
+
+    fn open(&mut self, params: Option<&str>) -> Result<Instance> {
+        let open = || {
+            platform::stay_loaded();
+            let endpoint = self.settings.aws.endpoint.as_deref();
+            let location = Location::parse(params.unwrap_or_default(), endpoint)?;
+            if self.settings.has_obsolete {
+                self.log
+                    .info("useAsync and useS3SNS have no effect in this plugin: it needs neither");
+            }
+            let selection = self.settings.selection(Timestamp::now())?;
+            let stats = Arc::new(Stats::default());
+            let runtime = start_runtime()?;
+            // On threads of ours: the host's may be ended by a SIGPIPE.
+            let opening = {
+                let (settings, stats) = (self.settings.clone(), Arc::clone(&stats));
+                let selection = selection.clone();
+                runtime
+                    .spawn(async move { source::open(location, &settings, selection, stats).await })
+            };
+            let opened = runtime.block_on(opening);
+            let source = match opened.unwrap_or_else(|dead| Err(dead.into())) {
+                Ok(source) => source,
+                Err(error) => {
+                    // Waits for no lookup of a name that hangs.
+                    runtime.shutdown_background();
+                    return Err(error);
+                }
+            };
+            let limits = Limits {
+                concurrency: self.settings.download_concurrency,
+                include_insights: self.settings.include_insights,
+                redaction: Arc::clone(&self.settings.redaction),
+                selection: Arc::new(selection),
+            };
+            Ok((Pipeline::start(runtime, source, limits), stats))
+        };
+        let (pipeline, stats) =
+            process::guard("opening", open).map_err(|error| host_error(&error))?;
+        self.extractor.reset();
+        self.stats = Arc::clone(&stats);
+        Ok(Instance::new(pipeline, stats, self.log))
+    }
+
+    fn event_to_string(&mut self, event: &EventInput<Self::Event<'_>>) -> Result<CString> {
+        let describe = || {
+            let Payload(record) = event.event()?;
+            Ok(self.extractor.event_string(record))
+        };
+        // Hosts show the text, but no error.
+        process::guard("describing an event", describe).or_else(|error| {
+            let text = for_host(&format!("{error:#}"));
+            Ok(CString::new(text)?)
+        })
+    }
+}
+
+impl ExtractPlugin for CloudTrail {
+    type Event<'a> = Payload<'a>;
+    type ExtractContext = ();
+    // The table of fields makes both the schema and the values, see below.
+    const EXTRACT_FIELDS: &'static [ExtractFieldInfo<Self>] = &[];
+
+    fn get_fields() -> &'static CStr {
+        fields::schema()
+    }
+
+    fn extract_fields<'a>(
+        &'a mut self,
+        event_input: &EventInput<'a, Self::Event<'a>>,
+        _table_reader: &LazyTableReader,
+        fields: &mut [ss_plugin_extract_field],
+        offsets: Option<&mut ss_plugin_extract_value_offsets>,
+        storage: &'a bumpalo::Bump,
+    ) -> Result<()> {
+        process::guard("extracting fields", || {
+            let Payload(record) = event_input.event()?;
+            let number = event_input.event_number() as u64;
+            self.extractor
+                .extract_fields(number, record, fields, offsets, storage)
+        })
+        .map_err(|error| host_error(&error))
+    }
+}

@@ -1,0 +1,79 @@
+//! Manners inside somebody else's process.
+
+pub(crate) mod platform;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+/// Say a line to the user on standard error, the only place that falcodump and Stratoshark show at the end of a
+/// capture.
+pub(crate) fn say(line: &str) {
+    platform::write_stderr(format!("cloudtrail: {line}\n"));
+}
+
+/// Run `work`; a panic in it becomes an error that carries the panic's message.
+pub(crate) fn guard<T>(doing: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    quiet_panics();
+    let work = || {
+        #[cfg(test)]
+        poisoned(doing);
+        work()
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        Err(anyhow::anyhow!("internal error while {doing}: {}", panic_text(&*panic)).into())
+    })
+}
+
+#[cfg(test)]
+thread_local! {
+    static POISON: std::cell::RefCell<Option<String>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Let the next guarded work of this name on this thread panic, once. The poison before must have been taken.
+#[cfg(test)]
+pub(crate) fn poison(doing: &str) {
+    let before = POISON.replace(Some(doing.to_owned()));
+    assert_eq!(before, None, "nobody took it");
+}
+
+#[cfg(test)]
+fn poisoned(doing: &str) {
+    let mine = POISON.with_borrow_mut(|poison| poison.take_if(|poison| poison == doing));
+    if mine.is_some() {
+        panic!("poison");
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// Keep the default hook of this library's own copy of std from writing to the host's standard error; [`guard`]
+/// reports the panic instead.
+fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    // Tests want to see theirs.
+    if !cfg!(test) {
+        ONCE.call_once(|| std::panic::set_hook(Box::new(|_| {})));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_with_its_message() {
+        let error = guard("testing", || -> anyhow::Result<()> {
+            panic!("at {}", "sea")
+        })
+        .unwrap_err();
+        assert_eq!(error.to_string(), "internal error while testing: at sea");
+    }
+}

@@ -1,0 +1,522 @@
+//! What the open params name: a folder or file, a place in a bucket, a queue, or the event history.
+
+mod arn;
+mod web;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use percent_encoding::percent_decode_str;
+
+use crate::process::platform::user_path;
+use crate::trail::is_region;
+use arn::arn;
+use web::{queue_url, web};
+
+/// Where to read from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Location {
+    /// A folder, read with all below it, or one file.
+    Path(PathBuf),
+    /// Every key of a bucket that begins with a prefix.
+    Bucket(BucketLocation),
+    /// The log files that a queue's messages tell of.
+    Queue(QueueLocation),
+    /// CloudTrail's event history.
+    History(HistoryLocation),
+}
+
+/// The event history of an account.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct HistoryLocation {
+    /// The regions that are named, each once.
+    pub regions: Vec<String>,
+    /// All other regions as well.
+    pub all: bool,
+}
+
+/// An SQS queue.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct QueueLocation {
+    /// Its name, the last part of its URL.
+    pub name: String,
+    /// Its URL, where that was given.
+    pub url: Option<String>,
+    /// The account that owns it, where the ARN tells it.
+    pub account: Option<String>,
+    /// The region, where the URL or ARN tells it.
+    pub region: Option<String>,
+}
+
+/// A bucket and a prefix of its keys.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct BucketLocation {
+    /// A bucket's name, an access point's alias or ARN.
+    pub bucket: String,
+    /// What keys begin with; may be empty or end inside a name.
+    pub prefix: String,
+    /// The region, where the URL or ARN tells it.
+    pub region: Option<String>,
+}
+
+impl BucketLocation {
+    /// The `s3://` URL of a key.
+    pub fn url(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+}
+
+/// Forms that every error about the open params shows.
+const FORMS: &str = "give a folder or file, a bucket as s3://BUCKET/PREFIX, a queue as sqs://NAME, or the event history as \
+     cloudtrail://REGION";
+
+/// A URL, or its host, as errors may show it: without a password, and without the query of a signed one.
+pub(crate) fn presentable(url: &str) -> String {
+    let (scheme, rest) = match url.find("://") {
+        Some(at) => url.split_at(at + 3),
+        None => ("", url),
+    };
+    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let host = match host.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => host.to_owned(),
+    };
+    let is_secret = |query: &str| {
+        let query = query.to_ascii_lowercase();
+        ["signature=", "x-amz-", "token=", "awsaccesskeyid="]
+            .iter()
+            .any(|name| query.contains(name))
+    };
+    match path.split_once('?') {
+        Some((path, query)) if is_secret(query) => format!("{scheme}{host}{path}?…"),
+        _ => format!("{scheme}{host}{path}"),
+    }
+}
+
+impl Location {
+    /// Read what a user wrote. `endpoint` is that of the configuration, whose own https:// URLs are buckets and queues too.
+    pub fn parse(params: &str, endpoint: Option<&str>) -> Result<Self> {
+        let params = params.trim();
+        ensure!(!params.is_empty(), "the log data URL is empty: {FORMS}");
+        if params.starts_with("arn:") {
+            return arn(params, params);
+        }
+        let Some((scheme, rest)) = params
+            .split_once("://")
+            .filter(|(scheme, _)| is_scheme(scheme))
+        else {
+            return Ok(Self::Path(user_path(params)));
+        };
+        let shown = &presentable(params);
+        match scheme.to_ascii_lowercase().as_str() {
+            "s3" => s3(rest, shown),
+            "file" => file(rest, shown),
+            "http" | "https" => web(scheme, rest, shown, endpoint),
+            "sqs" => sqs(rest, shown),
+            "cloudtrail" => history(rest, shown),
+            _ => bail!("{shown}: {scheme}:// is not known here; {FORMS}"),
+        }
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    // Longer than a drive letter.
+    text.len() > 1
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// `BUCKET/PREFIX` or an ARN of an access point.
+fn s3(text: &str, params: &str) -> Result<Location> {
+    if text.starts_with("arn:") {
+        return arn(text, params);
+    }
+    let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
+    ensure!(
+        !bucket.is_empty(),
+        "{params}: the bucket's name is missing: give s3://BUCKET/PREFIX"
+    );
+    bucket_location(bucket, prefix.trim_start_matches('/'), None, params)
+}
+
+fn bucket_location(
+    bucket: &str,
+    prefix: &str,
+    region: Option<&str>,
+    params: &str,
+) -> Result<Location> {
+    // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, capital letters and `_` from
+    // before 2018.
+    ensure!(
+        (3..=255).contains(&bucket.len())
+            && bucket
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+        "{params}: {:?} can't be a bucket's name, which has 3 to 63 letters, digits, dots and hyphens",
+        presentable(bucket)
+    );
+    Ok(Location::Bucket(BucketLocation {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        region: region.map(str::to_owned),
+    }))
+}
+
+/// `NAME`, an ARN, or a URL without its `https:`.
+fn sqs(text: &str, params: &str) -> Result<Location> {
+    if text.starts_with("arn:") {
+        return arn(text, params);
+    }
+    let name = text.trim_end_matches('/');
+    if let Some((host, path)) = name.split_once('/')
+        && let Some(location) = queue_url("https", host, path)
+    {
+        return Ok(location);
+    }
+    queue_location(name, params)
+}
+
+fn queue_location(name: &str, params: &str) -> Result<Location> {
+    ensure!(
+        !name.is_empty(),
+        "{params}: the queue's name is missing: give sqs://NAME"
+    );
+    ensure!(
+        is_queue(name),
+        "{params}: {name:?} can't be a queue's name, which has 1 to 80 letters, digits, hyphens and underscores: \
+         give sqs://NAME, the queue's URL or its ARN"
+    );
+    Ok(Location::Queue(QueueLocation {
+        name: name.to_owned(),
+        ..QueueLocation::default()
+    }))
+}
+
+/// Regions separated by commas, or `all`.
+fn history(text: &str, params: &str) -> Result<Location> {
+    let mut location = HistoryLocation::default();
+    for region in text.trim_end_matches('/').split(',').map(str::trim) {
+        let region = region.to_ascii_lowercase();
+        ensure!(
+            !region.is_empty(),
+            "{params}: a region is missing: give cloudtrail://us-east-1, several with commas between, or cloudtrail://all"
+        );
+        ensure!(
+            region == "all" || is_region(&region),
+            "{params}: {region:?} can't be a region, which looks like us-east-1: give cloudtrail://us-east-1, several \
+             with commas between, or cloudtrail://all"
+        );
+        if region == "all" {
+            location.all = true;
+        } else if !location.regions.contains(&region) {
+            location.regions.push(region);
+        }
+    }
+    Ok(Location::History(location))
+}
+
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html>
+fn is_queue(name: &str) -> bool {
+    let name = name.strip_suffix(".fifo").unwrap_or(name);
+    (1..=80).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// `file:///path`, `file://localhost/path`, `file:///C:/path`.
+fn file(rest: &str, params: &str) -> Result<Location> {
+    let path = decode(
+        rest.strip_prefix("localhost")
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(rest),
+    )?;
+    ensure!(
+        !path.is_empty(),
+        "{params}: the path is missing: give file:///path/to/folder"
+    );
+    let drive = path.as_bytes();
+    let has_drive =
+        drive.len() > 2 && drive[0] == b'/' && drive[1].is_ascii_alphabetic() && drive[2] == b':';
+    Ok(Location::Path(PathBuf::from(if has_drive {
+        &path[1..]
+    } else {
+        &path
+    })))
+}
+
+fn decode(text: &str) -> Result<String> {
+    Ok(percent_decode_str(text)
+        .decode_utf8()
+        .with_context(|| format!("{text:?} is no percent-encoded UTF-8"))?
+        .into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bucket(bucket: &str, prefix: &str, region: &str) -> Location {
+        Location::Bucket(BucketLocation {
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+            region: (!region.is_empty()).then(|| region.into()),
+        })
+    }
+
+    fn queue(url: &str, account: &str, region: &str) -> Location {
+        let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Location::Queue(QueueLocation {
+            name: "my-trail".into(),
+            url: set(url),
+            account: set(account),
+            region: set(region),
+        })
+    }
+
+    #[test]
+    fn regions_of_the_event_history() {
+        for (params, regions, all) in [
+            ("cloudtrail://us-east-1", &["us-east-1"][..], false),
+            (
+                "CloudTrail://us-east-1, EU-west-1,us-east-1/",
+                &["us-east-1", "eu-west-1"],
+                false,
+            ),
+            ("cloudtrail://us-gov-west-1", &["us-gov-west-1"], false),
+            ("cloudtrail://all", &[], true),
+            ("cloudtrail://all,xx-north-10", &["xx-north-10"], true),
+            (
+                "https://eu-west-1.console.aws.amazon.com/cloudtrailv2/home?region=eu-west-1#/events?ReadOnly=false",
+                &["eu-west-1"],
+                false,
+            ),
+            (
+                "https://eu-west-1.console.aws.amazon.com/cloudtrailv2/home#/events",
+                &["eu-west-1"],
+                false,
+            ),
+        ] {
+            let expected = Location::History(HistoryLocation {
+                regions: regions.iter().copied().map(str::to_owned).collect(),
+                all,
+            });
+            assert_eq!(Location::parse(params, None).unwrap(), expected, "{params}");
+        }
+        for (params, expected) in [
+            ("cloudtrail://", "a region is missing"),
+            ("cloudtrail://us-east-1,", "a region is missing"),
+            ("cloudtrail://us-east", "\"us-east\" can't be a region"),
+            ("cloudtrail://my-trail", "\"my-trail\" can't be a region"),
+            ("cloudtrail://us-east-1/x", "\"us-east-1/x\" can't be"),
+        ] {
+            let error = format!("{:#}", Location::parse(params, None).unwrap_err());
+            assert!(error.contains(expected), "{params}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_form_that_people_write() {
+        let path = |path: &str| Location::Path(path.into());
+        let point = "arn:aws:s3:us-west-2:123456789012:accesspoint/logs";
+        let outpost = "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/logs";
+        let global = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap";
+        for (params, expected) in [
+            ("/var/log/trail", path("/var/log/trail")),
+            (" trail/x.json.gz ", path("trail/x.json.gz")),
+            (r"C:\logs\trail", path(r"C:\logs\trail")),
+            ("file:///var/log/a%20b", path("/var/log/a b")),
+            ("file://localhost/var/log", path("/var/log")),
+            ("file:///C:/logs", path("C:/logs")),
+            ("file://relative/logs", path("relative/logs")),
+            ("s3://bucket", bucket("bucket", "", "")),
+            ("s3://bucket/", bucket("bucket", "", "")),
+            ("S3://bucket/AWSLogs/1/", bucket("bucket", "AWSLogs/1/", "")),
+            ("s3://bucket//AWSLogs", bucket("bucket", "AWSLogs", "")),
+            ("s3://my.bucket/a b%20c", bucket("my.bucket", "a b%20c", "")),
+            (
+                "s3://logs-abc123-s3alias/AWSLogs",
+                bucket("logs-abc123-s3alias", "AWSLogs", ""),
+            ),
+            (
+                &format!("s3://{point}/AWSLogs/1"),
+                bucket(point, "AWSLogs/1", "us-west-2"),
+            ),
+            (point, bucket(point, "", "us-west-2")),
+            (
+                &format!("s3://{outpost}/AWSLogs"),
+                bucket(outpost, "AWSLogs", "us-west-2"),
+            ),
+            (global, bucket(global, "", "")),
+            (
+                "arn:aws:s3:::bucket/AWSLogs/",
+                bucket("bucket", "AWSLogs/", ""),
+            ),
+            (
+                "https://bucket.s3.eu-west-1.amazonaws.com/AWSLogs/a%20b",
+                bucket("bucket", "AWSLogs/a b", "eu-west-1"),
+            ),
+            (
+                "https://my.bucket.s3.amazonaws.com/",
+                bucket("my.bucket", "", ""),
+            ),
+            (
+                "https://bucket.s3-eu-west-1.amazonaws.com/x",
+                bucket("bucket", "x", "eu-west-1"),
+            ),
+            (
+                "https://bucket.s3.dualstack.eu-west-1.amazonaws.com/x",
+                bucket("bucket", "x", "eu-west-1"),
+            ),
+            (
+                "https://s3.eu-west-1.amazonaws.com/bucket/AWSLogs/",
+                bucket("bucket", "AWSLogs/", "eu-west-1"),
+            ),
+            ("https://s3.amazonaws.com/bucket", bucket("bucket", "", "")),
+            (
+                "https://bucket.s3.cn-north-1.amazonaws.com.cn/x",
+                bucket("bucket", "x", "cn-north-1"),
+            ),
+            (
+                "https://s3.console.aws.amazon.com/s3/buckets/bucket?region=eu-west-1&prefix=AWSLogs/1/&showversions=false",
+                bucket("bucket", "AWSLogs/1/", "eu-west-1"),
+            ),
+            (
+                "https://eu-west-1.console.aws.amazon.com/s3/buckets/bucket?prefix=AWSLogs%2F1%2F&tab=objects",
+                bucket("bucket", "AWSLogs/1/", ""),
+            ),
+            (
+                "https://us-east-1.console.aws.amazon.com/s3/object/bucket?region=us-east-1&prefix=AWSLogs/x.json.gz",
+                bucket("bucket", "AWSLogs/x.json.gz", "us-east-1"),
+            ),
+            (
+                "https://console.amazonaws.cn/s3/buckets/bucket?region=cn-north-1",
+                bucket("bucket", "", "cn-north-1"),
+            ),
+            (
+                "https://minio.example.com:9000/bucket/AWSLogs/",
+                bucket("bucket", "AWSLogs/", ""),
+            ),
+            ("sqs://my-trail", queue("", "", "")),
+            ("sqs://my-trail/", queue("", "", "")),
+            (
+                "arn:aws:sqs:eu-west-1:123456789012:my-trail",
+                queue("", "123456789012", "eu-west-1"),
+            ),
+            (
+                "sqs://arn:aws:sqs:eu-west-1:123456789012:my-trail",
+                queue("", "123456789012", "eu-west-1"),
+            ),
+            (
+                "https://sqs.eu-west-1.amazonaws.com/123456789012/my-trail",
+                queue(
+                    "https://sqs.eu-west-1.amazonaws.com/123456789012/my-trail",
+                    "123456789012",
+                    "eu-west-1",
+                ),
+            ),
+            (
+                "sqs://sqs.eu-west-1.amazonaws.com/123456789012/my-trail",
+                queue(
+                    "https://sqs.eu-west-1.amazonaws.com/123456789012/my-trail",
+                    "123456789012",
+                    "eu-west-1",
+                ),
+            ),
+            (
+                "https://queue.amazonaws.com/123456789012/my-trail",
+                queue(
+                    "https://queue.amazonaws.com/123456789012/my-trail",
+                    "123456789012",
+                    "us-east-1",
+                ),
+            ),
+            (
+                "https://vpce-1a2b.sqs.eu-west-1.vpce.amazonaws.com/123456789012/my-trail/",
+                queue(
+                    "https://vpce-1a2b.sqs.eu-west-1.vpce.amazonaws.com/123456789012/my-trail",
+                    "123456789012",
+                    "eu-west-1",
+                ),
+            ),
+            (
+                "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/my-trail",
+                queue(
+                    "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/my-trail",
+                    "123456789012",
+                    "cn-north-1",
+                ),
+            ),
+            (
+                "https://eu-west-1.console.aws.amazon.com/sqs/v3/home?region=eu-west-1#/queues/https%3A%2F%2Fsqs.eu-west-1.amazonaws.com%2F123456789012%2Fmy-trail",
+                queue(
+                    "https://sqs.eu-west-1.amazonaws.com/123456789012/my-trail",
+                    "123456789012",
+                    "eu-west-1",
+                ),
+            ),
+            (
+                "https://minio.example.com:9000/123456789012/my-trail",
+                queue(
+                    "https://minio.example.com:9000/123456789012/my-trail",
+                    "123456789012",
+                    "",
+                ),
+            ),
+        ] {
+            assert_eq!(
+                Location::parse(params, Some("https://minio.example.com:9000/")).unwrap(),
+                expected,
+                "{params}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (params, expected) in [
+            ("", "the log data URL is empty"),
+            ("s3://", "s3://: the bucket's name is missing"),
+            (
+                "s3:///AWSLogs",
+                "s3:///AWSLogs: the bucket's name is missing",
+            ),
+            ("s3://b", "\"b\" can't be a bucket's name"),
+            ("s3://my bucket/x", "\"my bucket\" can't be a bucket's name"),
+            ("ftp://host/x", "ftp://host/x: ftp:// is not known here"),
+            ("sqs://", "sqs://: the queue's name is missing"),
+            ("sqs://my queue", "\"my queue\" can't be a queue's name"),
+            (
+                "arn:aws:sqs:eu-west-1:123456789012:",
+                "the queue's name is missing",
+            ),
+            (
+                "https://example.com/logs",
+                "https://example.com/logs: not a URL of S3",
+            ),
+            ("https://ec2.amazonaws.com/x", "not a URL of S3"),
+            (
+                "https://us-east-1.console.aws.amazon.com/ec2/home",
+                "not a URL of S3",
+            ),
+            (
+                "arn:aws:sns:us-east-1:123456789012:topic",
+                "not an ARN of S3 or SQS",
+            ),
+            ("arn:aws:s3", "the ARN is not complete"),
+            (
+                "arn:aws:s3:us-east-1:123456789012:job/x",
+                "not an ARN of a bucket or an access point",
+            ),
+            (
+                "arn:aws:s3:us-east-1:123456789012:accesspoint",
+                "not an ARN of a bucket or an access point",
+            ),
+            ("file://", "the path is missing"),
+        ] {
+            let error = format!("{:#}", Location::parse(params, None).unwrap_err());
+            assert!(error.contains(expected), "{params}: {error}");
+        }
+    }
+}

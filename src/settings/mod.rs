@@ -1,0 +1,353 @@
+//! What users set, parsed once into types. [`dialog`] is how they write it, [`location`] what they open.
+
+pub(crate) mod dialog;
+pub(crate) mod location;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Error, Result, ensure};
+use jiff::Timestamp;
+
+use crate::decode::redact::Redaction;
+use crate::trail::{Accounts, Interval, RelativeInterval, Selection, is_account};
+use dialog::Config;
+use location::presentable;
+
+/// The settings of a plugin object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    pub(crate) aws: Aws,
+    /// `s3Interval`, which counts from the moment that a capture is opened.
+    pub(crate) interval: RelativeInterval,
+    pub(crate) interval_of: IntervalOf,
+    pub(crate) accounts: Accounts,
+    pub(crate) follow: bool,
+    /// Between two listings of what is followed.
+    pub(crate) poll_interval: Duration,
+    pub(crate) history_order: HistoryOrder,
+    pub(crate) include_insights: bool,
+    pub(crate) validation: Validation,
+    /// A file of public keys; without one CloudTrail is asked.
+    pub(crate) validate_keys: Option<String>,
+    /// Log files fetched at the same time.
+    pub(crate) download_concurrency: usize,
+    pub(crate) sqs_delete: bool,
+    pub(crate) sqs_owner_account: Option<String>,
+    pub(crate) redaction: Arc<Redaction>,
+    /// A setting of the official plugin that has no effect here was changed.
+    pub(crate) has_obsolete: bool,
+}
+
+/// How to reach AWS; what is not set is as for the AWS CLI.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Aws {
+    pub profile: Option<String>,
+    pub region: Option<String>,
+    /// The path of the configuration file, as written.
+    pub config: Option<String>,
+    /// The path of the credentials file, as written.
+    pub credentials: Option<String>,
+    /// The ARN of a role to assume.
+    pub role_arn: Option<String>,
+    pub external_id: Option<String>,
+    /// The URL of what is asked in the place of AWS.
+    pub endpoint: Option<String>,
+    pub request_payer: bool,
+}
+
+/// Which time [`Settings::interval`] is of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum IntervalOf {
+    /// That of the delivery of log files.
+    Delivery,
+    /// That of the events themselves.
+    Event,
+}
+
+/// In which order the event history is read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum HistoryOrder {
+    /// The oldest event first.
+    Time,
+    /// The newest event first.
+    Newest,
+}
+
+/// Whether log files are checked against CloudTrail's digests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Validation {
+    Off,
+    /// What is not proven is named.
+    Warn,
+    /// What is not proven is not handed over.
+    Strict,
+}
+
+impl Validation {
+    /// As users write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Warn => "warn",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+impl Settings {
+    /// The settings as hosts pass them to init: JSON, or nothing for the defaults.
+    ///
+    /// # Errors
+    /// What is no JSON, or has a value of the wrong type or form; the text names its key.
+    pub fn parse(json: &str) -> Result<Self> {
+        serde_json::from_str::<dialog::Init>(json)?
+            .0
+            .map_err(Error::msg)
+    }
+
+    /// What is to be read, in a capture that is opened `now`.
+    pub(crate) fn selection(&self, now: Timestamp) -> Result<Selection> {
+        let asked = self.interval.from(now).context("s3Interval")?;
+        Ok(Selection {
+            interval: match self.interval_of {
+                IntervalOf::Delivery => asked,
+                IntervalOf::Event => asked.with_lateness(),
+            },
+            asked,
+            events: match self.interval_of {
+                IntervalOf::Delivery => Interval::default(),
+                IntervalOf::Event => asked,
+            },
+            accounts: self.accounts.clone(),
+        })
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            aws: Aws::default(),
+            interval: RelativeInterval::default(),
+            interval_of: IntervalOf::Delivery,
+            accounts: Accounts::default(),
+            follow: false,
+            poll_interval: Duration::from_secs(30),
+            history_order: HistoryOrder::Time,
+            include_insights: true,
+            validation: Validation::Off,
+            validate_keys: None,
+            download_concurrency: 256,
+            sqs_delete: true,
+            sqs_owner_account: None,
+            redaction: Arc::default(),
+            has_obsolete: false,
+        }
+    }
+}
+
+impl TryFrom<Config> for Settings {
+    type Error = Error;
+
+    fn try_from(config: Config) -> Result<Self> {
+        let interval: RelativeInterval = config.s3_interval.parse().context("s3Interval")?;
+        // What makes no sense is said now, not at the next open.
+        interval.from(Timestamp::now()).context("s3Interval")?;
+        let downloads = config.s3_download_concurrency;
+        ensure!(
+            (1..=1024).contains(&downloads),
+            "s3DownloadConcurrency: {downloads} is out of range: give 1 to 1024"
+        );
+        let seconds = config.s3_poll_interval;
+        ensure!(
+            (1..=3600).contains(&seconds),
+            "s3PollInterval: {seconds} is out of range: give 1 to 3600 seconds"
+        );
+        let owner = given(&config.sqs_owner_account);
+        if let Some(owner) = &owner {
+            ensure!(
+                is_account(owner),
+                "sqsOwnerAccount: {owner:?} is no AWS account ID of 12 digits"
+            );
+        }
+        let unchanged = Config::default();
+        Ok(Self {
+            interval,
+            interval_of: match config.s3_interval_of.as_str() {
+                "delivery" => IntervalOf::Delivery,
+                "event" => IntervalOf::Event,
+                other => return Err(unknown("s3IntervalOf", other, "delivery or event")),
+            },
+            accounts: config.s3_account_list.parse().context("s3AccountList")?,
+            follow: config.s3_follow,
+            poll_interval: Duration::from_secs(seconds.into()),
+            history_order: match config.history_order.as_str() {
+                "time" => HistoryOrder::Time,
+                "newest" => HistoryOrder::Newest,
+                other => return Err(unknown("historyOrder", other, "time or newest")),
+            },
+            include_insights: config.include_insights,
+            validation: match config.validate.as_str() {
+                "off" => Validation::Off,
+                "warn" => Validation::Warn,
+                "strict" => Validation::Strict,
+                other => return Err(unknown("validate", other, "off, warn or strict")),
+            },
+            validate_keys: given(&config.validate_keys),
+            download_concurrency: downloads as usize,
+            sqs_delete: config.sqs_delete,
+            sqs_owner_account: owner,
+            redaction: Arc::new(Redaction::parse(&config.redact).context("redact")?),
+            has_obsolete: config.use_async != unchanged.use_async
+                || config.use_s3_sns != unchanged.use_s3_sns,
+            aws: config.aws.try_into()?,
+        })
+    }
+}
+
+impl TryFrom<dialog::Aws> for Aws {
+    type Error = Error;
+
+    fn try_from(aws: dialog::Aws) -> Result<Self> {
+        let endpoint = given(&aws.endpoint);
+        if let Some(endpoint) = &endpoint {
+            ensure!(
+                endpoint.starts_with("http://") || endpoint.starts_with("https://"),
+                "aws.endpoint: {:?} is no URL: it begins with https:// or http://",
+                presentable(endpoint)
+            );
+        }
+        let (role_arn, external_id) = (given(&aws.role_arn), given(&aws.external_id));
+        match &role_arn {
+            Some(role) => ensure!(
+                role.starts_with("arn:") && role.contains(":role/"),
+                "aws.roleArn: {role:?} is no ARN of a role, such as arn:aws:iam::123456789012:role/audit"
+            ),
+            None => ensure!(
+                external_id.is_none(),
+                "aws.externalId: is used with aws.roleArn only, which is empty"
+            ),
+        }
+        Ok(Self {
+            profile: given(&aws.profile),
+            region: given(&aws.region),
+            config: given(&aws.config),
+            credentials: given(&aws.credentials),
+            role_arn,
+            external_id,
+            endpoint,
+            request_payer: aws.request_payer,
+        })
+    }
+}
+
+/// What a text setting says, if anything.
+fn given(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn unknown(key: &str, value: &str, known: &str) -> Error {
+    anyhow::anyhow!("{key}: {value:?} is not known: give {known}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_stands_for_the_defaults() {
+        for json in ["", "{}", "null", r#"{"aws":{}}"#, r#"{"unknown":1}"#] {
+            assert_eq!(
+                Settings::parse(json).unwrap(),
+                Settings::default(),
+                "{json:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn official_settings_work() {
+        let settings = Settings::parse(
+            r#"{"s3DownloadConcurrency":64,"s3Interval":"5d","sqsDelete":false,"useAsync":false,"useS3SNS":true,
+                "s3AccountList":"123456789012,210987654321","sqsOwnerAccount":"123456789012",
+                "aws":{"profile":"p","region":"eu-west-1","config":"/c","credentials":"/d"}}"#,
+        )
+        .unwrap();
+        assert_eq!(settings.download_concurrency, 64);
+        assert_eq!(settings.interval, "5d".parse().unwrap());
+        assert!(!settings.sqs_delete && settings.has_obsolete);
+        assert_eq!(settings.aws.credentials.as_deref(), Some("/d"));
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        for (json, expected) in [
+            (
+                r#"{"s3DownloadConcurrency":"x"}"#,
+                "s3DownloadConcurrency: invalid type: string \"x\"",
+            ),
+            (
+                r#"{"s3DownloadConcurrency":0}"#,
+                "s3DownloadConcurrency: 0 is out of range",
+            ),
+            (
+                r#"{"s3DownloadConcurrency":-1}"#,
+                "s3DownloadConcurrency: invalid value",
+            ),
+            (
+                r#"{"s3PollInterval":0}"#,
+                "s3PollInterval: 0 is out of range",
+            ),
+            (
+                r#"{"s3PollInterval":"30s"}"#,
+                "s3PollInterval: invalid type",
+            ),
+            (r#"{"s3Follow":"yes"}"#, "s3Follow: invalid type"),
+            (
+                r#"{"historyOrder":"oldest"}"#,
+                "historyOrder: \"oldest\" is not known",
+            ),
+            (
+                r#"{"aws":{"region":1}}"#,
+                "aws.region: invalid type: integer `1`, expected a string",
+            ),
+            (r#"{"aws":7}"#, "aws: is no JSON object"),
+            (r#"{"aws":[]}"#, "aws: is no JSON object"),
+            (
+                r#"{"s3Interval":"soon"}"#,
+                "s3Interval: \"soon\" is no interval",
+            ),
+            (
+                r#"{"s3AccountList":"12"}"#,
+                "s3AccountList: \"12\" is no AWS account ID",
+            ),
+            (
+                r#"{"sqsOwnerAccount":"12"}"#,
+                "sqsOwnerAccount: \"12\" is no AWS account ID",
+            ),
+            (
+                r#"{"aws":{"endpoint":"minio:9000"}}"#,
+                "aws.endpoint: \"minio:9000\" is no URL",
+            ),
+            (
+                r#"{"aws":{"roleArn":"audit"}}"#,
+                "aws.roleArn: \"audit\" is no ARN",
+            ),
+            (r#"{"aws":{"externalId":"7"}}"#, "aws.externalId"),
+            (
+                r#"{"validate":"yes"}"#,
+                "validate: \"yes\" is not known: give off, warn or strict",
+            ),
+            (
+                r#"{"includeInsights":"yes"}"#,
+                "includeInsights: invalid type",
+            ),
+            (r#"{"aws":"#, "EOF while parsing"),
+            ("[]", "the configuration is no JSON object"),
+        ] {
+            let error = format!("{:#}", Settings::parse(json).unwrap_err());
+            assert!(error.contains(expected), "{json}: {error}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What a key or path of CloudTrail's layout tells: account, region, times.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::interval::Interval;
+use super::naming::{is_account, is_kind};
+
+/// The time in a log file's name, that of its delivery, to the minute.
+pub(crate) fn delivery_time(key: &str) -> Option<Timestamp> {
+    let name = file_name(key);
+    name.split(['_', '.']).find_map(parse_minute)
+}
+
+/// `20230710T1205Z`
+fn parse_minute(text: &str) -> Option<Timestamp> {
+    let text = text.as_bytes();
+    if text.len() != 14 || text[8] != b'T' || text[13] != b'Z' {
+        return None;
+    }
+    let number = |range: std::ops::Range<usize>| {
+        text[range].iter().try_fold(0i16, |n, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| n * 10 + i16::from(digit - b'0'))
+        })
+    };
+    let small = |range| number(range).map(|n| n as i8);
+    let time = DateTime::new(
+        number(0..4)?,
+        small(4..6)?,
+        small(6..8)?,
+        small(9..11)?,
+        small(11..13)?,
+        0,
+        0,
+    );
+    utc(time.ok()?)
+}
+
+fn utc(time: DateTime) -> Option<Timestamp> {
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// The last part of a key or path.
+pub(super) fn file_name(key: &str) -> &str {
+    key.rsplit(['/', '\\']).next().unwrap_or(key)
+}
+
+/// The folder of digests, beside those of the kinds.
+pub(crate) const DIGESTS: &str = "CloudTrail-Digest";
+
+/// Where a log file or digest lies within its account.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Place {
+    /// The account's folder of digests of its region, with a separator behind: `…/CloudTrail-Digest/REGION/`.
+    pub digests: String,
+    /// `KIND/REGION/YYYY/MM/DD/NAME`, without a `.gz`, which a copy may lack.
+    pub path: String,
+}
+
+impl Place {
+    /// None of keys and paths that do not end as CloudTrail's do.
+    pub fn of(key: &str) -> Option<Self> {
+        let cuts: Vec<usize> = key
+            .rmatch_indices(['/', '\\'])
+            .map(|(at, _)| at)
+            .take(6)
+            .collect();
+        let [_, day, month, year, region, ..] = *cuts else {
+            return None;
+        };
+        let number = |start: usize, length: usize| {
+            let digits = key.get(start + 1..start + 1 + length);
+            let behind = key.as_bytes().get(start + 1 + length);
+            digits.is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+                && behind.is_some_and(|byte| matches!(byte, b'/' | b'\\'))
+        };
+        let account = cuts.get(5).map_or(0, |cut| cut + 1);
+        let kind = &key[account..region];
+        let separator = &key[region..=region];
+        let dated = number(year, 4) && number(month, 2) && number(day, 2);
+        (dated && (is_kind(kind) || kind == DIGESTS)).then(|| {
+            let path = key[account..].replace('\\', "/");
+            Self {
+                digests: [&key[..account], DIGESTS, &key[region..year], separator].concat(),
+                path: path.strip_suffix(".gz").unwrap_or(&path).to_owned(),
+            }
+        })
+    }
+
+    /// The kind and region of its path.
+    pub fn kind_and_region(path: &str) -> &str {
+        let end = path.match_indices('/').nth(1);
+        &path[..end.map_or(path.len(), |(at, _)| at)]
+    }
+}
+
+/// The time in a digest's name, that of its end, to the second.
+pub(crate) fn digest_end(key: &str) -> Option<Timestamp> {
+    let name = file_name(key);
+    let time = name.split(['_', '.']).rev().find(|part| {
+        part.len() == 16 && part.as_bytes()[8] == b'T' && part.as_bytes()[15] == b'Z'
+    })?;
+    let minute = parse_minute(&format!("{}Z", time.get(..13)?))?;
+    let seconds: i64 = time.get(13..15)?.parse().ok()?;
+    minute.checked_add(SignedDuration::from_secs(seconds)).ok()
+}
+
+/// Is this the name of a digest?
+pub(crate) fn is_digest(key: &str) -> bool {
+    let name = file_name(key);
+    name.contains("_CloudTrail-Digest_")
+        && (name.ends_with(".json.gz") || name.ends_with(".json"))
+        && digest_end(name).is_some()
+}
+
+/// The account that a log file belongs to: the folder before its kind, else the beginning of its name.
+pub(crate) fn account(key: &str) -> Option<&str> {
+    let folders: Vec<&str> = key.split(['/', '\\']).collect();
+    folders
+        .windows(2)
+        .find(|pair| is_account(pair[0]) && is_kind(pair[1]) && !pair[1].contains('.'))
+        .map(|pair| pair[0])
+        .or_else(|| {
+            file_name(key)
+                .split('_')
+                .next()
+                .filter(|first| is_account(first))
+        })
+}
+
+/// The days that lie below a prefix or path, where it goes down to a year, month or day of a region.
+pub(crate) fn days_of(prefix: &str) -> Interval {
+    let parts: Vec<&str> = prefix.split(['/', '\\']).collect();
+    let Some(kind) = parts
+        .iter()
+        .rposition(|part| is_kind(part) && !part.contains('.'))
+    else {
+        return Interval::default();
+    };
+    let number = |at: usize, length: usize| {
+        let part = parts.get(kind + 2 + at)?;
+        (part.len() == length).then(|| part.parse::<i16>().ok())?
+    };
+    let Some(year) = number(0, 4) else {
+        return Interval::default();
+    };
+    let month = number(1, 2);
+    let day = month.and_then(|_| number(2, 2));
+    let start = jiff::civil::Date::new(year, month.unwrap_or(1) as i8, day.unwrap_or(1) as i8);
+    let Ok(start) = start else {
+        return Interval::default();
+    };
+    let end = match (month, day) {
+        (_, Some(_)) => start.tomorrow(),
+        (Some(_), None) => start.last_of_month().tomorrow(),
+        (None, None) => start.last_of_year().tomorrow(),
+    };
+    let time = |date: jiff::civil::Date| utc(date.at(0, 0, 0, 0));
+    let end = end.ok().and_then(time);
+    Interval {
+        start: time(start),
+        end: end.and_then(|end| end.checked_sub(SignedDuration::from_secs(1)).ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "p/AWSLogs/o-abcdefghij/111122223333/CloudTrail/us-east-1/2023/07/10/111122223333_CloudTrail_us-east-1_20230710T1205Z_Vp7r3boWJKtPb3wM.json.gz";
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn keys_tell_time_and_account() {
+        assert_eq!(delivery_time(KEY), Some(time("2023-07-10T12:05:00Z")));
+        assert_eq!(account(KEY), Some("111122223333"));
+        assert_eq!(
+            account("444455556666_CloudTrail_us-east-1_20230710T1205Z_x.json"),
+            Some("444455556666")
+        );
+        assert_eq!(account("some/events.json"), None);
+        // The folder counts, as one may deliver for another account.
+        assert_eq!(
+            account("AWSLogs/111122223333/CloudTrail/eu-west-1/444455556666_CloudTrail_x.json"),
+            Some("111122223333")
+        );
+        assert_eq!(delivery_time("events.json"), None);
+        assert_eq!(delivery_time("1_CloudTrail_r_20231310T1205Z_x.json"), None);
+    }
+
+    #[test]
+    fn keys_tell_where_their_digests_are() {
+        let place = Place::of(KEY).unwrap();
+        assert_eq!(
+            place.digests,
+            "p/AWSLogs/o-abcdefghij/111122223333/CloudTrail-Digest/us-east-1/"
+        );
+        assert_eq!(
+            place.path,
+            "CloudTrail/us-east-1/2023/07/10/111122223333_CloudTrail_us-east-1_20230710T1205Z_Vp7r3boWJKtPb3wM.json"
+        );
+        assert_eq!(Place::kind_and_region(&place.path), "CloudTrail/us-east-1");
+        // A copy of a part of it, on Windows.
+        let place = Place::of(r"CloudTrail-Insight\eu-west-1\2023\07\10\x.json").unwrap();
+        assert_eq!(place.digests, r"CloudTrail-Digest\eu-west-1\");
+        assert_eq!(place.path, "CloudTrail-Insight/eu-west-1/2023/07/10/x.json");
+        let digest = "AWSLogs/1/CloudTrail-Digest/r/2015/08/17/1_CloudTrail-Digest_r_a_b_r_20150817T150131Z.json.gz";
+        assert_eq!(
+            Place::of(digest).unwrap().digests,
+            "AWSLogs/1/CloudTrail-Digest/r/"
+        );
+        for key in [
+            "x.json",
+            "CloudTrail/us-east-1/x.json",
+            "a/CloudTrail/us-east-1/2023/07/1/x.json",
+            "a/Config/us-east-1/2023/07/10/x.json",
+            "é/é/é/é/é/é/é",
+            "CloudTrail/r/2023/07/10é/x",
+        ] {
+            assert_eq!(Place::of(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn digests_tell_their_end() {
+        let end = |rest: &str| digest_end(&format!("1_CloudTrail-Digest_r_my_T_trail_r_{rest}"));
+        let expected = Some(time("2015-08-17T15:01:31Z"));
+        assert_eq!(end("20150817T150131Z.json.gz"), expected);
+        assert_eq!(end("20150817T150131Z_backfill.json.gz"), expected);
+        assert_eq!(end("20150817T1501Z.json.gz"), None);
+        assert_eq!(end("20151317T150131Z.json.gz"), None);
+        assert_eq!(end("aaaaaaaaTé0131Z.json.gz"), None);
+    }
+
+    #[test]
+    fn prefixes_tell_their_days() {
+        let days = |rest: &str| days_of(&format!("p/AWSLogs/111122223333/CloudTrail/r{rest}"));
+        let interval = |start: &str, end: &str| Interval {
+            start: Some(time(start)),
+            end: Some(time(end)),
+        };
+        for (rest, expected) in [
+            ("", Interval::default()),
+            ("/", Interval::default()),
+            ("/202", Interval::default()),
+            (
+                "/2024/",
+                interval("2024-01-01T00:00:00Z", "2024-12-31T23:59:59Z"),
+            ),
+            (
+                "/2024/0",
+                interval("2024-01-01T00:00:00Z", "2024-12-31T23:59:59Z"),
+            ),
+            (
+                "/2024/02/",
+                interval("2024-02-01T00:00:00Z", "2024-02-29T23:59:59Z"),
+            ),
+            (
+                "/2024/12/31/1111",
+                interval("2024-12-31T00:00:00Z", "2024-12-31T23:59:59Z"),
+            ),
+            ("/2024/13/", Interval::default()),
+        ] {
+            assert_eq!(days(rest), expected, "{rest}");
+        }
+    }
+}

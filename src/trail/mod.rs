@@ -1,0 +1,19 @@
+//! How CloudTrail lays out a bucket, and intervals of delivery time.
+//!
+//! `[prefix/]AWSLogs/[o-ORG/]ACCOUNT/KIND/REGION/YYYY/MM/DD/ACCOUNT_KIND_REGION_YYYYMMDDTHHMMZ_RANDOM.json.gz`, see
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html>. KIND is
+//! `CloudTrail` (management and data events), `CloudTrail-Insight`, `CloudTrail-NetworkActivity` or
+//! `CloudTrail-Aggregated`; `CloudTrail-Digest` (signatures) and `CloudTrail-Lake` (query results and exports) hold
+//! no events.
+
+mod interval;
+mod key;
+mod naming;
+mod selection;
+
+pub(crate) use interval::{Interval, RelativeInterval};
+pub(crate) use key::{DIGESTS, Place, account, days_of, delivery_time, digest_end, is_digest};
+pub(crate) use naming::{
+    Naming, is_account, is_kind, is_log_file, is_organization, is_region, naming,
+};
+pub(crate) use selection::{Accounts, Selection};

@@ -1,0 +1,239 @@
+//! What names of files and folders say of their content.
+
+use super::key::file_name;
+
+/// Is this the name of a folder of log files below an account? Of those that begin with `CloudTrail` all but the
+/// two that are known to hold no events, so that new ones are read rather than missed.
+pub(crate) fn is_kind(folder: &str) -> bool {
+    folder.starts_with("CloudTrail")
+        && !folder.starts_with("CloudTrail-Digest")
+        && !folder.starts_with("CloudTrail-Lake")
+}
+
+/// Twelve digits.
+pub(crate) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Words and a number, such as `us-gov-west-1`.
+pub(crate) fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is =
+        |part: &&str, of: fn(&u8) -> bool| !part.is_empty() && part.bytes().all(|byte| of(&byte));
+    matches!(&parts[..], [words @ .., number]
+        if words.len() >= 2
+            && words.iter().all(|word| is(word, u8::is_ascii_lowercase))
+            && is(number, u8::is_ascii_digit))
+}
+
+/// An organization's ID: `o-` and 10 to 32 lower-case letters or digits.
+pub(crate) fn is_organization(text: &str) -> bool {
+    text.strip_prefix("o-").is_some_and(|rest| {
+        (10..=32).contains(&rest.len())
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    })
+}
+
+/// What a key or path tells of its content.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Naming {
+    /// A log file, or something else that events are exported to.
+    LogFile,
+    /// Something else: digests, the files of other services, and what macOS puts beside files.
+    Other,
+    /// Nothing.
+    Unknown,
+}
+
+/// Names of log files, exports and archives end so.
+const ENDINGS: [&str; 10] = [
+    ".json",
+    ".json.gz",
+    ".jsonl",
+    ".jsonl.gz",
+    ".ndjson",
+    ".ndjson.gz",
+    ".zip",
+    ".tar",
+    ".tar.gz",
+    ".tgz",
+];
+
+/// Can this key or path be a CloudTrail log file, going by its name alone?
+pub(crate) fn is_log_file(key: &str) -> bool {
+    naming(key) == Naming::LogFile
+}
+
+/// See [`Naming`].
+pub(crate) fn naming(key: &str) -> Naming {
+    let name = file_name(key);
+    // ACCOUNT_SERVICE_REGION_…: AWS Config and others name their files alike.
+    let mut parts = name.split('_');
+    if parts.next().is_some_and(is_account)
+        && parts.next().is_some_and(|service| !is_kind(service))
+        && parts.next().is_some_and(is_region)
+        && parts.next().is_some()
+    {
+        return Naming::Other;
+    }
+    let mut folders: Vec<&str> = key.split(['/', '\\']).collect();
+    folders.pop();
+    if name.starts_with("._")
+        || folders.iter().any(|folder| {
+            folder.starts_with("CloudTrail-") && !is_kind(folder) || *folder == "__MACOSX"
+        })
+        || service(&folders).is_some_and(|service| !is_kind(service))
+    {
+        return Naming::Other;
+    }
+    let lower = name.to_ascii_lowercase();
+    let is_export = || {
+        let stem = lower.strip_suffix(".gz").unwrap_or(&lower);
+        is_of_firehose(stem) || lower.ends_with(".gz") && is_of_cloudwatch(stem)
+    };
+    match ENDINGS.iter().any(|ending| lower.ends_with(ending)) || is_export() {
+        true => Naming::LogFile,
+        false => Naming::Unknown,
+    }
+}
+
+/// Is this named as an archive of log files? Those have accounts and times, and it has none.
+pub(crate) fn is_archive(key: &str) -> bool {
+    let name = file_name(key).to_ascii_lowercase();
+    [".zip", ".tar", ".tar.gz", ".tgz"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+}
+
+/// `000000`, as CloudWatch Logs numbers the files of an export, see
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html>.
+fn is_of_cloudwatch(stem: &str) -> bool {
+    stem.len() == 6 && stem.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `STREAM-VERSION-2024-03-05-12-05-11-UUID`, see
+/// <https://docs.aws.amazon.com/firehose/latest/dev/s3-object-name.html>.
+fn is_of_firehose(stem: &str) -> bool {
+    const FORM: &[u8] = b"-0000-00-00-00-00-00-ffffffff-ffff-ffff-ffff-ffffffffffff";
+    let Some(start) = stem.len().checked_sub(FORM.len()) else {
+        return false;
+    };
+    FORM.iter()
+        .zip(&stem.as_bytes()[start..])
+        .all(|(form, byte)| match form {
+            b'0' => byte.is_ascii_digit(),
+            b'f' => byte.is_ascii_hexdigit(),
+            form => form == byte,
+        })
+}
+
+/// The folder after `AWSLogs/[o-ORG/]ACCOUNT/`.
+fn service<'a>(folders: &[&'a str]) -> Option<&'a str> {
+    let logs = folders.iter().rposition(|folder| *folder == "AWSLogs")?;
+    let mut rest = folders[logs + 1..]
+        .iter()
+        .copied()
+        .skip_while(|folder| is_organization(folder));
+    rest.next().filter(|folder| is_account(folder))?;
+    rest.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "p/AWSLogs/o-abcdefghij/111122223333/CloudTrail/us-east-1/2023/07/10/111122223333_CloudTrail_us-east-1_20230710T1205Z_Vp7r3boWJKtPb3wM.json.gz";
+
+    #[test]
+    fn only_log_files_are_taken() {
+        for (key, expected) in [
+            (KEY, true),
+            ("events.json", true),
+            ("a b/EVENTS.JSON.GZ", true),
+            (
+                "AWSLogs/111122223333/CloudTrail-Insight/us-east-1/2023/07/10/x.json.gz",
+                true,
+            ),
+            (
+                "AWSLogs/111122223333/CloudTrail-NetworkActivity/us-east-1/x.json.gz",
+                true,
+            ),
+            (
+                "AWSLogs/111122223333/CloudTrail-Aggregated/us-east-1/x.json.gz",
+                true,
+            ),
+            (
+                "AWSLogs/111122223333/CloudTrail-Digest/us-east-1/2023/07/10/x.json.gz",
+                false,
+            ),
+            ("CloudTrail-Digest/us-east-1/x.json.gz", false),
+            (
+                "AWSLogs/111122223333/CloudTrail-Lake/Query/2023/x_sign.json",
+                false,
+            ),
+            (
+                "AWSLogs/111122223333/Config/us-east-1/2023/7/10/ConfigHistory/x.json.gz",
+                false,
+            ),
+            (
+                "AWSLogs/o-abcdefghij/111122223333/Config/us-east-1/x.json.gz",
+                false,
+            ),
+            (
+                "111122223333_Config_us-east-1_ConfigHistory_20230710T120500Z.json.gz",
+                false,
+            ),
+            (
+                "111122223333_CloudTrail-Digest_us-east-1_trail_us-east-1_20230710T120500Z.json.gz",
+                false,
+            ),
+            ("111122223333_events.json", true),
+            (
+                "AWSLogs/111122223333/elasticloadbalancing/us-east-1/x.log.gz",
+                false,
+            ),
+            ("AWSLogs/111122223333/vpcflowlogs/us-east-1/x.log.gz", false),
+            ("AWSLogs/notes.json", true),
+            ("exports/lookup.jsonl", true),
+            ("copies/trail.ZIP", true),
+            ("copies/trail.tar.gz", true),
+            ("AWSLogs/111122223333/Config/us-east-1/x.zip", false),
+            (
+                "exportedlogs/b3f0/111122223333_CloudTrail_us-east-1/000000.gz",
+                true,
+            ),
+            (
+                "exportedlogs/b3f0/111122223333_CloudTrail_us-east-1/000000",
+                false,
+            ),
+            ("exportedlogs/aws-logs-write-test", false),
+            (
+                "2024/03/05/12/events-1-2024-03-05-12-05-11-0f9a3b52-5f2e-4c1d-9d0a-1c2b3d4e5f60",
+                true,
+            ),
+            (
+                "events-1-2024-03-05-12-05-11-0f9a3b52-5f2e-4c1d-9d0a-1c2b3d4e5f60.gz",
+                true,
+            ),
+            ("E2-2024-03-05-12-05-11-0F9A3B525F2E4C1D", false),
+            ("trail/._events.json", false),
+            ("__MACOSX/trail/events.json", false),
+            ("notes.txt", false),
+            (
+                "123456789012_Config_us-east-1_ConfigHistory_AWS::EC2::VPC_20240305T120511Z_1.json.gz",
+                false,
+            ),
+            (
+                "123456789012_CloudTrail-Digest_us-gov-west-1_trail_20240305T120511Z.json.gz",
+                false,
+            ),
+            ("123456789012_us-east-1_20240305.json", true),
+            ("123456789012_events_of_march.jsonl", true),
+            ("123456789012_cloudtrail_2024.json.gz", true),
+        ] {
+            assert_eq!(is_log_file(key), expected, "{key}");
+        }
+    }
+}
