@@ -22,7 +22,7 @@ use falco_plugin::internals::{
 
 use super::for_host;
 use super::log::HostLog;
-use crate::CloudTrail;
+use super::CloudTrail;
 use crate::process;
 
 // SAFETY: here and below, all functions of the API are exported.
