@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 mod aws;
+mod clock;
 mod decode;
 pub mod fields;
 mod formats;
