@@ -299,7 +299,6 @@ pub fn url(data: &[u8]) {
     for endpoint in [None, Some("https://minio.example.com:9000")] {
         if let Ok(Location::Bucket(bucket)) = Location::parse(text, endpoint) {
             assert!(!bucket.bucket.is_empty());
-            _ = bucket.url(&bucket.prefix);
         }
     }
 }

@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 mod aws;
+mod budget;
 mod clock;
 mod decode;
 pub mod fields;

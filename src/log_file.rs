@@ -1,10 +1,12 @@
-//! Log files on their way from a source to the host: the words that all rooms share. Imports nothing of this crate.
+//! Log files on their way from a source to the host: the words that all rooms share.
 
 use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+
+use crate::budget::Room;
 
 /// A body of more bytes than this, as stored or inflated, is never held as a whole: it is streamed and decoded piece by
 /// piece. CloudTrail's own log files stay far below.
@@ -30,7 +32,7 @@ pub(crate) struct LogFile {
 pub(crate) type Ack = Box<dyn FnOnce() + Send>;
 
 /// Gets a log file's bytes.
-pub(crate) type Fetch = Box<dyn FnOnce() -> BoxFuture<'static, Result<Body, FileError>> + Send>;
+pub(crate) type Fetch = Box<dyn FnOnce(Room) -> BoxFuture<'static, Result<Body, FileError>> + Send>;
 
 /// A log file's bytes as stored, compressed or not.
 pub(crate) enum Body {
@@ -38,7 +40,7 @@ pub(crate) enum Body {
     File(PathBuf),
     /// All of them.
     Bytes(Vec<u8>),
-    /// Too many to hold: pieces in order; an error ends them.
+    /// Too many to hold, or more than there is room for: pieces in order; an error ends them.
     Stream(mpsc::Receiver<std::io::Result<Vec<u8>>>),
 }
 
@@ -51,14 +53,18 @@ pub(crate) enum FileError {
     Capture(anyhow::Error),
     /// It is not proven, which was counted and said. The capture goes on.
     Withheld,
+    /// It can't be read, as others before it, which was said for all of them.
+    Said,
 }
 
 impl FileError {
     /// What went wrong, where that is all that counts.
+    #[cfg(any(fuzzing, test))]
     pub fn into_reason(self) -> anyhow::Error {
         match self {
             Self::ThisFile(error) | Self::Capture(error) => error,
             Self::Withheld => anyhow::anyhow!("is not proven"),
+            Self::Said => anyhow::anyhow!("can't be read, as others before it"),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Clients from the settings, the AWS CLI's files and the environment.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,91 +13,63 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_cloudtrail::primitives::DateTime;
+use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use super::credentials::{Credentials, State, describe};
-use super::error::{LISTING_KEYS, status, told_region};
+use super::credentials::{Credentials, Missing, describe};
+use super::error::{Error, status, told_region};
 use super::files::profile_files;
-use super::http::http_client;
+use super::operation::Operation;
+use crate::clock::Clock;
 use crate::settings;
 
 /// Where to ask for a bucket's region, one for each partition of AWS: a bucket's name is known in its own only.
 const PARTITIONS: [&str; 3] = ["us-east-1", "cn-north-1", "us-gov-west-1"];
 
 /// Credentials and settings that all clients share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Access {
     sdk: SdkConfig,
     /// What is asked in the place of AWS, if anything.
     pub(super) endpoint: Option<String>,
-    pub(super) credentials: Credentials,
+    credentials: Credentials,
+}
+
+impl TimeSource for Clock {
+    fn now(&self) -> std::time::SystemTime {
+        Clock::now(*self).into()
+    }
 }
 
 impl Access {
     /// Read configuration files and environment. Nothing is sent yet.
-    pub async fn load(settings: &settings::Aws) -> Result<Self> {
-        let http = http_client()?;
-        let profile = settings.profile.clone();
+    pub async fn load(
+        settings: &settings::Aws,
+        http: &SharedHttpClient,
+        clock: Clock,
+    ) -> Result<Self> {
         let files = profile_files(settings)?;
-
-        let mut provider_config = ProviderConfig::default().with_http_client(http.clone());
-        let mut profile_region = ProfileFileRegionProvider::builder()
-            .configure(&provider_config)
-            .profile_files(files.clone());
-        if let Some(profile) = &profile {
-            profile_region = profile_region.profile_name(profile);
-        }
-        let region = match settings.region.clone() {
-            Some(region) => Some(Region::new(region)),
-            // Not the machine's own, which costs a laptop seconds: a bucket's region is found by itself.
-            None => {
-                RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-                    .or_else(profile_region.build())
-                    .region()
-                    .await
-            }
-        };
+        let time = SharedTimeSource::new(clock);
+        let base = ProviderConfig::default()
+            .with_http_client(http.clone())
+            .with_time_source(time.clone())
+            .with_sleep_impl(SharedAsyncSleep::new(TokioSleep::new()));
+        let region = configured_region(settings, &files, &base).await;
         // Roles are assumed somewhere, and STS answers everywhere.
-        provider_config = provider_config.with_region(Some(
-            region.clone().unwrap_or(Region::from_static(PARTITIONS[0])),
-        ));
-
-        let mut from_profile = ProfileFileCredentialsProvider::builder()
-            .configure(&provider_config)
-            .profile_files(files.clone());
-        if let Some(profile) = &profile {
-            from_profile = from_profile.profile_name(profile);
-        }
-        let explicit =
-            profile.is_some() || settings.credentials.is_some() || settings.config.is_some();
-        let all = || {
-            DefaultCredentialsChain::builder()
-                .configure(provider_config.clone())
-                .build()
-        };
-        let found = match (&profile, explicit) {
-            // A profile that was asked for is used or fails, as with the AWS CLI's --profile.
-            (Some(_), _) => SharedCredentialsProvider::new(from_profile.build()),
-            (None, true) => SharedCredentialsProvider::new(
-                CredentialsProviderChain::first_try("Profile", from_profile.build())
-                    .or_else("Default", all().await),
-            ),
-            (None, false) => SharedCredentialsProvider::new(all().await),
-        };
-        let described = describe(settings);
-        let mut credentials = Credentials {
-            provider: found,
-            state: Arc::new(Mutex::new(State {
-                who: described,
-                failure: None,
-            })),
-        };
+        let anywhere = Region::from_static(PARTITIONS[0]);
+        let base = base.with_region(Some(region.clone().unwrap_or(anywhere.clone())));
+        let found = provider(settings, &files, &base).await;
+        let mut credentials = Credentials::new(found, describe(settings));
 
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
+            .http_client(http.clone())
+            .time_source(time)
+            .sleep_impl(TokioSleep::new())
             .profile_files(files)
             .region(region)
             // Objects carry no checksum that gzip doesn't, and other stores don't know them.
@@ -116,28 +87,24 @@ impl Access {
                     .build(),
             )
             .credentials_provider(credentials.clone());
-        if let Some(profile) = profile {
+        if let Some(profile) = &settings.profile {
             loader = loader.profile_name(profile);
         }
-        let endpoint = settings.endpoint.clone();
         let mut sdk = loader.load().await;
-        if let Some(role) = settings.role_arn.clone() {
+        if let Some(role) = &settings.role_arn {
             let who = format!("the role {role} assumed with {}", credentials.who());
             let mut assume = AssumeRoleProvider::builder(role).session_name("cloudtrail-plugin");
-            if let Some(id) = settings.external_id.clone() {
+            if let Some(id) = &settings.external_id {
                 assume = assume.external_id(id);
             }
             if sdk.region().is_none() {
-                assume = assume.region(Region::from_static(PARTITIONS[0]));
+                assume = assume.region(anywhere);
             }
             let assumed = assume
                 .configure(&sdk)
-                .build_from_provider(credentials.clone())
+                .build_from_provider(credentials)
                 .await;
-            credentials = Credentials {
-                provider: SharedCredentialsProvider::new(assumed),
-                state: Arc::new(Mutex::new(State { who, failure: None })),
-            };
+            credentials = Credentials::new(SharedCredentialsProvider::new(assumed), who);
             sdk = sdk
                 .into_builder()
                 .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
@@ -145,9 +112,14 @@ impl Access {
         }
         Ok(Self {
             sdk,
-            endpoint,
+            endpoint: settings.endpoint.clone(),
             credentials,
         })
+    }
+
+    /// It takes the place of another one.
+    pub(super) fn follow(&self, before: &Self) {
+        self.credentials.follow(&before.credentials);
     }
 
     /// The region of the configuration, if any.
@@ -160,9 +132,9 @@ impl Access {
         self.credentials.who()
     }
 
-    /// Could no credentials be had when they were last asked for?
-    pub fn has_no_credentials(&self) -> bool {
-        self.credentials.failure().is_some()
+    /// Why no credentials could be had when they were last asked for.
+    pub(super) fn missing_credentials(&self) -> Option<Missing> {
+        self.credentials.missing()
     }
 
     /// A client of S3 for a region.
@@ -198,38 +170,6 @@ impl Access {
         aws_sdk_cloudtrail::Client::from_conf(builder.build())
     }
 
-    /// The public keys that digests of a region were signed with in a time, by their fingerprints, in DER.
-    pub async fn public_keys(
-        &self,
-        region: &str,
-        from: jiff::Timestamp,
-        to: jiff::Timestamp,
-    ) -> Result<Vec<(String, Vec<u8>)>> {
-        let client = self.cloudtrail(region);
-        let time = |time: jiff::Timestamp| DateTime::from_secs(time.as_second());
-        let mut keys = Vec::new();
-        let mut token = None;
-        loop {
-            let page = client
-                .list_public_keys()
-                .start_time(time(from))
-                .end_time(time(to))
-                .set_next_token(token)
-                .send()
-                .await
-                .map_err(|error| self.explain(&error, &format!("{LISTING_KEYS} of {region}")))?;
-            for key in page.public_key_list.unwrap_or_default() {
-                if let (Some(fingerprint), Some(value)) = (key.fingerprint, key.value) {
-                    keys.push((fingerprint, value.into_inner()));
-                }
-            }
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                return Ok(keys);
-            }
-        }
-    }
-
     /// What is asked in the place of AWS by other services than S3: an endpoint of S3 in one's own network is none of
     /// theirs.
     fn service_endpoint(&self) -> Option<&str> {
@@ -253,7 +193,7 @@ impl Access {
     }
 
     /// The region of a bucket, by asking each partition. None where S3 doesn't tell, as of buckets that don't exist.
-    pub async fn bucket_region(&self, bucket: &str) -> Result<Option<String>> {
+    pub async fn bucket_region(&self, bucket: &str) -> Result<Option<String>, Error> {
         if self.endpoint.is_some() {
             return Ok(None);
         }
@@ -266,13 +206,60 @@ impl Access {
                     Some(region) => return Ok(Some(region)),
                     None if status(&error).is_some() => {}
                     None => {
-                        return Err(
-                            self.explain(&error, &format!("finding the region of s3://{bucket}"))
-                        );
+                        let url = format!("s3://{bucket}");
+                        return Err(Error::of(self, Operation::FindBucket, &url, &error));
                     }
                 },
             }
         }
         Ok(None)
     }
+}
+
+/// The region of the settings, the environment or the profile; not the machine's own, which costs a laptop seconds: a
+/// bucket's region is found by itself.
+async fn configured_region(
+    settings: &settings::Aws,
+    files: &EnvConfigFiles,
+    base: &ProviderConfig,
+) -> Option<Region> {
+    if let Some(region) = &settings.region {
+        return Some(Region::new(region.clone()));
+    }
+    let mut profile = ProfileFileRegionProvider::builder()
+        .configure(base)
+        .profile_files(files.clone());
+    if let Some(name) = &settings.profile {
+        profile = profile.profile_name(name);
+    }
+    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build())
+        .region()
+        .await
+}
+
+/// Where credentials come from.
+async fn provider(
+    settings: &settings::Aws,
+    files: &EnvConfigFiles,
+    base: &ProviderConfig,
+) -> SharedCredentialsProvider {
+    let mut profile = ProfileFileCredentialsProvider::builder()
+        .configure(base)
+        .profile_files(files.clone());
+    // A profile that was asked for is used or fails, as with the AWS CLI's --profile.
+    if let Some(name) = &settings.profile {
+        profile = profile.profile_name(name);
+        return SharedCredentialsProvider::new(profile.build());
+    }
+    let all = DefaultCredentialsChain::builder()
+        .configure(base.clone())
+        .build()
+        .await;
+    if settings.credentials.is_none() && settings.config.is_none() {
+        return SharedCredentialsProvider::new(all);
+    }
+    SharedCredentialsProvider::new(
+        CredentialsProviderChain::first_try("Profile", profile.build()).or_else("Default", all),
+    )
 }

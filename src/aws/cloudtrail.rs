@@ -1,23 +1,22 @@
-//! LookupEvents in one region: paced, and tried again where that helps.
+//! Requests to CloudTrail itself: LookupEvents in one region, paced, and the public keys of digest files.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Error, Result};
 use aws_sdk_cloudtrail::Client;
 use aws_sdk_cloudtrail::config::Builder;
 use aws_sdk_cloudtrail::config::retry::RetryConfig;
-use aws_sdk_cloudtrail::error::SdkError;
-use aws_sdk_cloudtrail::operation::lookup_events::LookupEventsError;
 use aws_sdk_cloudtrail::primitives::DateTime;
 use aws_sdk_cloudtrail::types::EventCategory;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
-use super::s3::backoff;
-use super::sessions::{self, Login, Sessions};
-use crate::aws;
+use super::error::{Error, Kind};
+use super::operation::Operation;
+use super::retry::{Policy, Retry, Trouble};
+use super::sessions::{Login, Session, Sessions};
+use crate::clock::Clock;
 use crate::stats::Stats;
 
 /// Between two requests: AWS takes two a second, of an account in a region, see
@@ -25,23 +24,29 @@ use crate::stats::Stats;
 const PACE: Duration = Duration::from_millis(500);
 /// Events a page, the most that there are.
 const PAGE: i32 = 50;
-/// Tries of a request that fails for reasons that may pass, half a minute or so; when a capture is opened, fewer.
-const TRIES: u32 = 8;
-const FIRST_TRIES: u32 = 3;
-/// After so many tries, some ten seconds, the log says that something is wrong.
-const WORTH_A_LINE: u32 = 6;
 
-type Session = sessions::Session<Client>;
-type LookupError = SdkError<LookupEventsError, HttpResponse>;
+/// When a capture is opened; a machine may have to wake its network first.
+const OPEN: Policy = Policy {
+    tries: Some(3),
+    ..Policy::OPEN
+};
+/// What is read once: half a minute or so, and longer where others use the account's quota.
+const ONCE: Policy = Policy {
+    tries: Some(8),
+    waits_when_throttled: true,
+    ..Policy::ONCE
+};
 
 /// The event history of one region.
 pub(crate) struct EventHistory {
+    /// The region.
     pub name: String,
     sessions: Sessions<Client>,
+    clock: Clock,
     /// When the next request may be sent.
     next: tokio::sync::Mutex<Instant>,
-    /// Trouble that may pass never ends the capture.
-    patient: bool,
+    policy: Policy,
+    trouble: Trouble,
     /// There are no Insights events, and that was said.
     no_insights: AtomicBool,
     stats: Arc<Stats>,
@@ -73,136 +78,69 @@ pub(crate) struct Event {
     pub json: String,
 }
 
-/// Why a region can't be looked up.
-pub(crate) struct Refusal {
-    pub error: Error,
-    pub reason: Reason,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Reason {
-    /// The credentials are unknown there: the account has not enabled the region, as a rule.
-    Unknown,
-    Denied,
-    Other,
-}
-
 impl EventHistory {
-    pub fn new(name: &str, login: &Arc<Login>, patient: bool, stats: &Arc<Stats>) -> Self {
+    pub fn new(region: &str, login: &Arc<Login>, follow: bool, stats: &Arc<Stats>) -> Self {
         Self {
-            name: name.to_owned(),
-            sessions: Sessions::new(Arc::clone(login), name, |access, region| {
+            name: region.to_owned(),
+            clock: login.clock(),
+            sessions: Sessions::new(Arc::clone(login), region, |access, region| {
                 access.cloudtrail(region)
             }),
             next: tokio::sync::Mutex::new(Instant::now()),
-            patient,
+            policy: if follow { Policy::LIVE } else { ONCE },
+            trouble: Trouble::new(stats),
             no_insights: AtomicBool::new(false),
             stats: Arc::clone(stats),
         }
     }
 
-    /// A first page, or what is wrong. None where too much is asked for at the moment, which is no reason to fail.
-    pub async fn first(&self, query: &Query) -> std::result::Result<Option<Page>, Refusal> {
-        let mut tries = 0;
+    /// The time of day.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A first page: what is wrong is said at once. None where too much is asked for at the moment, which is no reason to
+    /// fail.
+    pub async fn first(&self, query: &Query) -> Result<Option<Page>, Error> {
+        let mut retry = Retry::new(OPEN);
         loop {
             let session = self.sessions.current();
-            match self.ask(&session, query).await {
+            match self.ask(Arc::clone(&session), query).await {
                 Ok(page) => return Ok(Some(page)),
-                Err(error) if is_throttled(&error) => return Ok(None),
-                Err(error)
-                    if aws::is_transient(&error)
-                        && tries < FIRST_TRIES
-                        && !session.access.has_no_credentials() =>
-                {
-                    self.wait(&mut tries).await;
-                }
+                Err(error) if error.kind == Kind::Throttled => return Ok(None),
                 Err(error) => {
-                    let reason = if session.access.has_no_credentials() {
-                        Reason::Other
-                    } else if aws::is_unknown_there(&error) {
-                        Reason::Unknown
-                    } else if aws::is_denied(&error) {
-                        Reason::Denied
-                    } else {
-                        Reason::Other
-                    };
-                    let error = self.explain(&session, &error);
-                    return Err(Refusal { error, reason });
+                    retry
+                        .after(error, &self.sessions, &session, &self.trouble)
+                        .await?;
                 }
             }
         }
     }
 
     /// A page. None where its token is no longer good.
-    pub async fn look_up(&self, query: &Query) -> Result<Option<Page>> {
-        let mut tries = 0;
-        let mut renewed = false;
-        loop {
-            let session = self.sessions.current();
-            let error = match self.ask(&session, query).await {
-                Ok(page) => {
-                    if tries > WORTH_A_LINE {
-                        self.stats.note(format!(
-                            "{} {}: it answers again",
-                            aws::LOOKING_UP,
-                            self.name
-                        ));
-                    }
-                    return Ok(Some(page));
-                }
-                Err(error) => error,
-            };
-            let code = aws::code(&error);
-            if query.token.is_some() && code == "InvalidNextTokenException" {
-                return Ok(None);
-            }
-            if query.insights && is_without_insights(&code) {
+    pub async fn look_up(&self, query: &Query) -> Result<Option<Page>, Error> {
+        let mut retry = Retry::new(self.policy);
+        let answer = self
+            .sessions
+            .ask(&mut retry, &self.trouble, |session| {
+                self.ask(session, query)
+            })
+            .await;
+        match answer {
+            Err(error) if query.token.is_some() && error.kind == Kind::TokenDied => Ok(None),
+            Err(error) if query.insights && error.kind == Kind::Unsupported => {
                 if !self.no_insights.swap(true, Ordering::Relaxed) {
+                    let (region, code) = (&self.name, &error.code);
                     self.stats
-                        .note(format!("{} has no Insights events ({code})", self.name));
+                        .note(format!("{region} has no Insights events ({code})"));
                 }
-                return Ok(Some(Page::default()));
+                Ok(Some(Page::default()))
             }
-            if !renewed && aws::has_expired(&error) {
-                renewed = true;
-                self.sessions.renew(&session).await?;
-                continue;
-            }
-            let goes_on = is_throttled(&error)
-                || aws::is_transient(&error)
-                    && (self.patient || tries < TRIES)
-                    && !session.access.has_no_credentials();
-            if !goes_on {
-                return Err(self.explain(&session, &error));
-            }
-            if tries == WORTH_A_LINE {
-                let explained = self.explain(&session, &error);
-                self.stats
-                    .warn(format!("{explained:#}; it is tried again and again"));
-            }
-            self.wait(&mut tries).await;
-            renewed = false;
+            answer => answer.map(Some),
         }
     }
 
-    /// Keep all requests to this region back, longer each time.
-    async fn wait(&self, tries: &mut u32) {
-        self.stats.retries.add(1);
-        *self.next.lock().await = Instant::now() + backoff(*tries).max(PACE);
-        *tries += 1;
-    }
-
-    fn explain(&self, session: &Session, error: &LookupError) -> Error {
-        session
-            .access
-            .explain(error, &format!("{} {}", aws::LOOKING_UP, self.name))
-    }
-
-    async fn ask(
-        &self,
-        session: &Session,
-        query: &Query,
-    ) -> std::result::Result<Page, LookupError> {
+    async fn ask(&self, session: Arc<Session<Client>>, query: &Query) -> Result<Page, Error> {
         {
             let mut next = self.next.lock().await;
             sleep_until(*next).await;
@@ -220,7 +158,8 @@ impl EventHistory {
             // The SDK would try again without minding the pace.
             .config_override(Builder::new().retry_config(RetryConfig::disabled()))
             .send()
-            .await?;
+            .await
+            .map_err(|error| Error::of(&session.access, Operation::LookUp, &self.name, &error))?;
         self.stats.pages.add(1);
         let mut time = query.to;
         let events = answer.events.unwrap_or_default().into_iter().map(|event| {
@@ -240,19 +179,45 @@ impl EventHistory {
     }
 }
 
-fn is_throttled(error: &LookupError) -> bool {
-    matches!(
-        aws::code(error).as_str(),
-        "ThrottlingException" | "Throttling" | "RequestLimitExceeded" | "TooManyRequestsException"
-    )
-}
-
-/// Does this error say that there are no Insights events in a region?
-fn is_without_insights(code: &str) -> bool {
-    matches!(
-        code,
-        "InvalidEventCategoryException"
-            | "UnsupportedOperationException"
-            | "OperationNotPermittedException"
-    )
+/// The public keys that digest files of a region were signed with in a time, by their fingerprints, in DER.
+pub(crate) async fn public_keys(
+    login: &Arc<Login>,
+    region: &str,
+    from: Timestamp,
+    to: Timestamp,
+    stats: &Arc<Stats>,
+) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let sessions = Sessions::new(Arc::clone(login), region, |access, region| {
+        access.cloudtrail(region)
+    });
+    let trouble = Trouble::new(stats);
+    let time = |time: Timestamp| DateTime::from_secs(time.as_second());
+    let mut keys = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let asked = &token;
+        let page = sessions
+            .ask(&mut Retry::new(ONCE), &trouble, |session| async move {
+                let request = session
+                    .client
+                    .list_public_keys()
+                    .start_time(time(from))
+                    .end_time(time(to))
+                    .set_next_token(asked.clone());
+                request.send().await.map_err(|error| {
+                    Error::of(&session.access, Operation::ListPublicKeys, region, &error)
+                })
+            })
+            .await?;
+        for key in page.public_key_list.unwrap_or_default() {
+            if let (Some(fingerprint), Some(value)) = (key.fingerprint, key.value) {
+                keys.push((fingerprint, value.into_inner()));
+            }
+        }
+        let next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_none() || next == token {
+            return Ok(keys);
+        }
+        token = next;
+    }
 }

@@ -1,7 +1,8 @@
 //! Where credentials come from, in words of users, and why they can't be had.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 
 use super::error::chain;
@@ -10,65 +11,101 @@ use crate::settings;
 /// A provider that remembers how to call what it found.
 #[derive(Debug, Clone)]
 pub(super) struct Credentials {
-    pub provider: SharedCredentialsProvider,
-    pub state: Arc<Mutex<State>>,
+    provider: SharedCredentialsProvider,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub who: String,
-    pub failure: Option<String>,
+    /// What users call them.
+    who: String,
+    missing: Option<Missing>,
+    /// There were some before.
+    were_there: bool,
+}
+
+/// Why credentials can't be had.
+#[derive(Debug, Clone)]
+pub(super) struct Missing {
+    pub why: String,
+    /// Somebody has to do something about it: log in, say. Otherwise it may pass.
+    pub needs_action: bool,
 }
 
 impl Credentials {
-    pub fn who(&self) -> String {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .who
-            .clone()
+    pub fn new(provider: SharedCredentialsProvider, who: String) -> Self {
+        let state = State {
+            who,
+            missing: None,
+            were_there: false,
+        };
+        Self {
+            provider,
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 
-    pub fn failure(&self) -> Option<String> {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .failure
-            .clone()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn who(&self) -> String {
+        self.state().who.clone()
+    }
+
+    /// Why there were none when they were last asked for.
+    pub fn missing(&self) -> Option<Missing> {
+        self.state().missing.clone()
+    }
+
+    /// They take the place of others, which were there.
+    pub fn follow(&self, others: &Self) {
+        let were_there = others.state().were_there;
+        self.state().were_there |= were_there;
     }
 
     async fn find(&self) -> provider::Result {
+        // Whoever asks may give up waiting, and is then told this.
+        self.state().missing = Some(Missing {
+            why: format!("no AWS credentials from {} in time", self.who()),
+            needs_action: false,
+        });
         let found = self.provider.provide_credentials().await;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.failure = None;
+        let mut state = self.state();
         match &found {
             Ok(credentials) => {
                 if let Some(source) = source_name(credentials) {
                     state.who = source.to_owned();
                 }
+                state.were_there = true;
+                state.missing = None;
             }
-            Err(error) => {
-                let why = chain(error);
-                state.failure = Some(
-                    if matches!(
-                        error,
-                        provider::error::CredentialsError::CredentialsNotLoaded(_)
-                    ) || why.contains("IMDS")
-                    {
-                        format!(
-                            "no AWS credentials found in {}: choose a profile (aws.profile) or a credentials file (aws.credentials), \
-                         or log in as for the AWS CLI (aws configure, aws sso login, aws login) ({why})",
-                            state.who
-                        )
-                    } else {
-                        // The remedy first: hosts cut long errors.
-                        let remedy = renewal(&why, &state.who);
-                        format!("no AWS credentials from {}{remedy}: {why}", state.who)
-                    },
-                );
-            }
+            Err(error) => state.missing = Some(missing(error, &state)),
         }
         found
+    }
+}
+
+/// What an error of a provider means.
+fn missing(error: &CredentialsError, state: &State) -> Missing {
+    let why = chain(error);
+    let who = &state.who;
+    // Where there were some before, the machine's metadata, say, can't be reached for a while.
+    if matches!(error, CredentialsError::CredentialsNotLoaded(_)) || why.contains("IMDS") {
+        return Missing {
+            why: format!(
+                "no AWS credentials found in {who}: choose a profile (aws.profile) or a credentials file (aws.credentials), \
+                 or log in as for the AWS CLI (aws configure, aws sso login, aws login) ({why})"
+            ),
+            needs_action: !state.were_there,
+        };
+    }
+    // The remedy first: hosts cut long errors.
+    let remedy = renewal(&why, who);
+    Missing {
+        needs_action: !remedy.is_empty()
+            || matches!(error, CredentialsError::InvalidConfiguration(_)),
+        why: format!("no AWS credentials from {who}{remedy}: {why}"),
     }
 }
 

@@ -1,199 +1,370 @@
-//! Errors of AWS: what they mean, and in words of users.
+//! Errors of AWS. Their kind decides what is done; their words, which are made here and nowhere else, tell a person what
+//! was being done, with which credentials, what went wrong, and what to do about it.
 
 use std::error::Error as StdError;
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
 
-use anyhow::{Error, anyhow};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Error;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::access::Access;
+use super::credentials::Missing;
+use super::operation::{Operation, Service};
 use crate::settings::location::presentable;
 
-/// Why a listing failed.
-pub(crate) type ListError = SdkError<ListObjectsV2Error, HttpResponse>;
+/// What an error means, whoever has asked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    /// The service, or what is between, failed: the same request may succeed later.
+    Transient,
+    /// Too much was asked for: the same request will succeed later.
+    Throttled,
+    /// The clocks differ: as after sleep, until this machine's is set.
+    Clock,
+    /// The credentials have expired; others may be found.
+    Expired,
+    /// Credentials can't be had at the moment: their provider can't be reached, say.
+    CredentialsUnavailable,
+    /// There are no credentials before somebody does something about it: logs in, say.
+    CredentialsMissing,
+    /// The credentials are not good here, whatever is asked for: deleted, or of another partition, or of an account that
+    /// has not enabled the region.
+    CredentialsInvalid,
+    /// A permission is missing.
+    Denied,
+    /// There is no such bucket, object or queue.
+    Gone,
+    /// The object is archived.
+    Archived,
+    /// The bucket is in another region.
+    Elsewhere,
+    /// Where the pages of an answer go on, nobody knows any more.
+    TokenDied,
+    /// The service doesn't have this.
+    Unsupported,
+    /// All else, which no further try mends.
+    Other,
+}
 
-impl Access {
-    /// An error of AWS in the words of its users: what was being done, with which credentials, and what to do about it.
-    pub fn explain<E>(&self, error: &SdkError<E, HttpResponse>, doing: &str) -> Error
+impl Kind {
+    /// May the same request succeed by itself, a little later?
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Transient | Self::Throttled | Self::Clock)
+    }
+
+    /// Are the credentials the reason, whatever was asked for?
+    pub fn is_about_credentials(self) -> bool {
+        matches!(
+            self,
+            Self::Expired
+                | Self::CredentialsUnavailable
+                | Self::CredentialsMissing
+                | Self::CredentialsInvalid
+        )
+    }
+}
+
+/// A request that failed.
+#[derive(Debug)]
+pub(crate) struct Error {
+    pub kind: Kind,
+    pub operation: Operation,
+    /// What it was about: a bucket's URL, a queue's name, a region.
+    pub target: String,
+    /// The HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// The code that the service gave, or else the status; empty where it gave no answer.
+    pub code: String,
+    /// The region that S3 says a bucket is in.
+    pub region: Option<String>,
+    /// How often it was tried again, and how long.
+    pub tries: u32,
+    pub elapsed: Duration,
+    /// What users call the credentials in use.
+    who: String,
+    /// What was asked in the place of AWS.
+    endpoint: Option<String>,
+    /// What went wrong, in the words of the service or of the SDK.
+    reason: String,
+    advice: Advice,
+}
+
+/// How the words go on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Advice {
+    /// The reason says it all.
+    Complete,
+    /// By its kind and code.
+    ByKind,
+    /// The answer can't be understood.
+    NotOne,
+    /// No answer came in time.
+    TooLate,
+    /// Nothing was sent.
+    NotSent,
+    Unreachable,
+}
+
+impl Error {
+    /// An error that a request of the SDK has given.
+    pub fn of<E>(
+        access: &Access,
+        operation: Operation,
+        target: &str,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Self
     where
         E: ProvideErrorMetadata + StdError + 'static,
     {
-        let who = self.credentials.who();
-        if let Some(failure) = self.credentials.failure() {
-            return anyhow!("{doing}: {failure}");
+        let mut found = Self {
+            kind: Kind::Other,
+            operation,
+            target: target.to_owned(),
+            status: status(error),
+            code: code(error),
+            region: told_region(error),
+            tries: 0,
+            elapsed: Duration::ZERO,
+            who: access.who(),
+            endpoint: access.endpoint.clone(),
+            reason: reason(error),
+            advice: Advice::ByKind,
+        };
+        let was_answered = matches!(
+            error,
+            SdkError::ServiceError(_) | SdkError::ResponseError(_)
+        );
+        if !was_answered && let Some(Missing { why, needs_action }) = access.missing_credentials() {
+            found.kind = match needs_action {
+                true => Kind::CredentialsMissing,
+                false => Kind::CredentialsUnavailable,
+            };
+            found.reason = why;
+            found.advice = Advice::Complete;
+            return found;
         }
-        let message = message(error);
-        let said = |advice: &str| {
-            anyhow!(
-                "{doing} with {who}: {message}{}{advice}",
-                if advice.is_empty() { "" } else { ": " }
-            )
+        (found.kind, found.advice) = match error {
+            SdkError::ServiceError(_) if found.code == "200" => (Kind::Other, Advice::NotOne),
+            SdkError::ServiceError(_) => (
+                kind_of_code(&found.code, found.status, &found.reason),
+                Advice::ByKind,
+            ),
+            SdkError::ResponseError(_) => (Kind::Transient, Advice::NotOne),
+            SdkError::TimeoutError(_) => (Kind::Transient, Advice::TooLate),
+            SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+                (Kind::Transient, Advice::Unreachable)
+            }
+            SdkError::ConstructionFailure(_) => {
+                found.reason = error.source().map_or(found.reason, chain);
+                (Kind::Other, Advice::NotSent)
+            }
+            _ => (Kind::Other, Advice::Unreachable),
         };
-        let code = code(error);
-        let to = self.endpoint.as_ref().map_or_else(String::new, |endpoint| {
-            format!(" (aws.endpoint is {})", presentable(endpoint))
+        found
+    }
+
+    /// An error that is found here.
+    pub fn new(kind: Kind, operation: Operation, target: &str, reason: String) -> Self {
+        Self {
+            kind,
+            operation,
+            target: target.to_owned(),
+            status: None,
+            code: String::new(),
+            region: None,
+            tries: 0,
+            elapsed: Duration::ZERO,
+            who: String::new(),
+            endpoint: None,
+            reason,
+            advice: Advice::Complete,
+        }
+    }
+
+    /// What to do about it, where the service has answered.
+    fn advice(&self) -> String {
+        let service = self.operation.service();
+        match (self.kind, self.code.as_str()) {
+            (Kind::Gone, _) if service == Service::Sqs => "there is no such queue there, or it is not for these \
+                 credentials: check its name and region (aws.region) and, where another account owns it, sqsOwnerAccount"
+                .to_owned(),
+            (Kind::Expired, _) => {
+                "the credentials have expired: log in again (aws sso login, aws login) or renew them".to_owned()
+            }
+            (Kind::CredentialsInvalid, "SignatureDoesNotMatch" | "InvalidSignatureException") => {
+                "the secret access key does not belong to the access key ID".to_owned()
+            }
+            (Kind::CredentialsInvalid, _) if service == Service::S3 => "the credentials are not valid there: check the \
+                 profile, that they are of the bucket's partition or store, and that its region is enabled for the account"
+                .to_owned(),
+            (Kind::CredentialsInvalid, _) => "the credentials are not valid there: check the profile, and that the \
+                 region is enabled for the account and of the credentials' partition"
+                .to_owned(),
+            (Kind::Clock, _) => "set this machine's clock".to_owned(),
+            (Kind::Denied, _) => self.missing_permission(),
+            (Kind::Elsewhere, _) => "the bucket is in another region: set aws.region".to_owned(),
+            (Kind::Transient | Kind::Throttled, _) => format!(
+                "{} could not serve it after several tries: try again later",
+                service.name()
+            ),
+            _ => String::new(),
+        }
+    }
+
+    fn missing_permission(&self) -> String {
+        let lower = self.reason.to_ascii_lowercase();
+        let of_kms = ["kms:", "kms key", "kms.access", "kmsaccess"]
+            .iter()
+            .any(|word| lower.contains(word));
+        if of_kms {
+            let what = match self.operation.service() {
+                Service::Sqs => "queue is",
+                _ => "log files are",
+            };
+            return format!("the {what} encrypted: these credentials need kms:Decrypt on the key");
+        }
+        format!("these credentials need {}", self.operation.permission())
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, text: &mut Formatter<'_>) -> fmt::Result {
+        let doing = self.operation.doing(&self.target);
+        let service = self.operation.service();
+        let reason = &self.reason;
+        let endpoint = self.endpoint.as_deref().map(presentable);
+        let to = endpoint.as_ref().map_or_else(String::new, |endpoint| {
+            format!(" (aws.endpoint is {endpoint})")
         });
-        let of_history = doing.starts_with(LOOKING_UP);
-        let service = if of_history || doing.starts_with(LISTING_KEYS) {
-            "CloudTrail"
-        } else if doing.contains("queue") {
-            "SQS"
-        } else {
-            "S3"
-        };
-        match code.as_str() {
-            // An answer without an error that can't be understood.
-            "200" => anyhow!("{doing}: the answer is not one of {service}{to}"),
-            "NoSuchBucket" => anyhow!(
+        match (self.advice, self.kind) {
+            (Advice::Complete, _) => write!(text, "{doing}: {reason}"),
+            (Advice::ByKind, Kind::Gone) if self.code == "NoSuchBucket" => write!(
+                text,
                 "{doing}: there is no such bucket (NoSuchBucket): check its name{}",
-                match &self.endpoint {
-                    Some(endpoint) => format!(" and aws.endpoint, {}", presentable(endpoint)),
-                    None => String::new(),
-                }
+                endpoint.map_or_else(String::new, |endpoint| format!(
+                    " and aws.endpoint, {endpoint}"
+                ))
             ),
-            "NoSuchKey" => {
-                anyhow!("{doing}: it is gone (NoSuchKey): it has been deleted since it was named")
+            (Advice::ByKind, Kind::Gone) if service == Service::S3 => write!(
+                text,
+                "{doing}: it is gone ({}): it has been deleted since it was named",
+                self.code
+            ),
+            (Advice::ByKind, Kind::Archived) => write!(
+                text,
+                "{doing}: it is archived ({}): restore it from its storage class first",
+                self.code
+            ),
+            (Advice::ByKind, _) => {
+                write!(text, "{doing} with {}: {reason}", self.who)?;
+                match self.advice() {
+                    none if none.is_empty() => Ok(()),
+                    advice => write!(text, ": {advice}"),
+                }
             }
-            "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => said(
-                "there is no such queue there, or it is not for these credentials: check its name and region (aws.region) and, where another account owns it, sqsOwnerAccount",
-            ),
-            "InvalidObjectState" => anyhow!(
-                "{doing}: it is archived (InvalidObjectState): restore it from its storage class first"
-            ),
-            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => said(
-                "the credentials have expired: log in again (aws sso login, aws login) or renew them",
-            ),
-            _ if of_history && is_unknown_there(error) => said(
-                "the credentials are not valid there: check the profile, and that the region is enabled for the account and of the credentials' partition",
-            ),
-            "InvalidAccessKeyId"
-            | "InvalidToken"
-            | "InvalidClientTokenId"
-            | "UnrecognizedClientException" => said(
-                "the credentials are not valid there: check the profile, that they are of the bucket's partition or store, and that its region is enabled for the account",
-            ),
-            "InvalidSignatureException"
-                if ["expired", "current"]
-                    .iter()
-                    .any(|word| message.contains(word)) =>
-            {
-                said("set this machine's clock")
+            (Advice::NotOne, _) if self.code == "200" => {
+                write!(
+                    text,
+                    "{doing}: the answer is not one of {}{to}",
+                    service.name()
+                )
             }
-            "SignatureDoesNotMatch" | "InvalidSignatureException" => {
-                said("the secret access key does not belong to the access key ID")
-            }
-            "RequestTimeTooSkewed" => said("set this machine's clock"),
-            "AccessDenied"
-            | "AccessDeniedException"
-            | "AllAccessDisabled"
-            | "403"
-            | "KmsAccessDenied"
-            | "KMS.AccessDeniedException" => said(&denied(doing, &message)),
-            "PermanentRedirect"
-            | "AuthorizationHeaderMalformed"
-            | "IllegalLocationConstraintException"
-            | "301" => said("the bucket is in another region: set aws.region"),
-            "SlowDown" | "ServiceUnavailable" | "InternalError" | "InternalFailure" | "503"
-            | "500" => said(&format!(
-                "{service} could not serve it after several tries: try again later"
-            )),
-            "" => match error {
-                SdkError::ResponseError(_) => {
-                    anyhow!("{doing}: the answer is not one of {service}{to}: {message}")
-                }
-                SdkError::TimeoutError(_) => {
-                    anyhow!("{doing}: no answer in time{to}: {message}")
-                }
-                // Nothing was sent, or the answer makes no sense.
-                SdkError::ConstructionFailure(_) => {
-                    anyhow!("{doing}{to}: {}", error.source().map_or(message, chain))
-                }
-                _ if of_history => {
-                    anyhow!(
-                        "{doing}: can't reach CloudTrail there: check the region's name{to}: {message}"
-                    )
-                }
-                _ => anyhow!("{doing}: can't reach it{to}: {message}"),
-            },
-            _ => said(""),
+            (Advice::NotOne, _) => write!(
+                text,
+                "{doing}: the answer is not one of {}{to}: {reason}",
+                service.name()
+            ),
+            (Advice::TooLate, _) => write!(text, "{doing}: no answer in time{to}: {reason}"),
+            (Advice::NotSent, _) => write!(text, "{doing}{to}: {reason}"),
+            (Advice::Unreachable, _) if service == Service::CloudTrail => write!(
+                text,
+                "{doing}: can't reach CloudTrail there: check the region's name{to}: {reason}"
+            ),
+            (Advice::Unreachable, _) => write!(text, "{doing}: can't reach it{to}: {reason}"),
+        }?;
+        match self.tries {
+            0 => Ok(()),
+            tries => write!(
+                text,
+                " (tried {} times in {} s)",
+                tries + 1,
+                self.elapsed.as_secs()
+            ),
         }
     }
 }
 
-/// What is done with queues, and the permission that it takes.
-const QUEUE_REQUESTS: [(&str, &str); 5] = [
-    (FINDING, "sqs:GetQueueUrl"),
-    (ASKING, "sqs:GetQueueAttributes"),
-    (RECEIVING, "sqs:ReceiveMessage"),
-    (DELETING, "sqs:DeleteMessage"),
-    (KEEPING, "sqs:ChangeMessageVisibility"),
-];
-/// See [`QUEUE_REQUESTS`].
-pub(crate) const FINDING: &str = "finding the queue";
-/// See [`QUEUE_REQUESTS`].
-pub(crate) const ASKING: &str = "asking about the queue";
-/// See [`QUEUE_REQUESTS`].
-pub(crate) const RECEIVING: &str = "receiving from the queue";
-/// See [`QUEUE_REQUESTS`].
-pub(crate) const DELETING: &str = "deleting messages of the queue";
-/// See [`QUEUE_REQUESTS`].
-pub(crate) const KEEPING: &str = "keeping messages of the queue from others";
+impl StdError for Error {}
 
-/// What is done with the event history of a region.
-pub(crate) const LOOKING_UP: &str = "looking up the event history of";
-/// What is done to get the keys of digests.
-pub(super) const LISTING_KEYS: &str = "asking CloudTrail for the public keys";
-
-/// The permission that is missing, as far as can be told.
-fn denied(doing: &str, message: &str) -> String {
-    let lower = message.to_ascii_lowercase();
-    if ["kms:", "kms key", "kms.access", "kmsaccess"]
-        .iter()
-        .any(|word| lower.contains(word))
-    {
-        let what = if doing.contains("queue") {
-            "queue is"
-        } else {
-            "log files are"
-        };
-        return format!("the {what} encrypted: these credentials need kms:Decrypt on the key");
+/// What a code of S3, SQS, CloudTrail, STS or KMS means.
+fn kind_of_code(code: &str, status: Option<u16>, reason: &str) -> Kind {
+    match code {
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Kind::Expired,
+        "RequestTimeTooSkewed" => Kind::Clock,
+        // "Signature expired: … is now earlier than …", "Signature not yet current: …".
+        "InvalidSignatureException" | "SignatureDoesNotMatch"
+            if ["expired", "current"]
+                .iter()
+                .any(|word| reason.contains(word)) =>
+        {
+            Kind::Clock
+        }
+        "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "AuthFailure"
+        | "OptInRequired"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignatureException" => Kind::CredentialsInvalid,
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "AllAccessDisabled"
+        | "403"
+        | "KmsAccessDenied"
+        | "KMS.AccessDeniedException" => Kind::Denied,
+        "NoSuchBucket"
+        | "NoSuchKey"
+        | "QueueDoesNotExist"
+        | "AWS.SimpleQueueService.NonExistentQueue" => Kind::Gone,
+        "InvalidObjectState" => Kind::Archived,
+        "PermanentRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException"
+        | "301" => Kind::Elsewhere,
+        "InvalidNextTokenException" => Kind::TokenDied,
+        "InvalidEventCategoryException"
+        | "UnsupportedOperationException"
+        | "OperationNotPermittedException" => Kind::Unsupported,
+        "SlowDown"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestThrottled"
+        | "RequestLimitExceeded"
+        | "TooManyRequestsException"
+        | "KmsThrottled"
+        | "KMS.ThrottlingException"
+        | "OverLimit"
+        | "429" => Kind::Throttled,
+        "RequestTimeout" | "TemporaryRedirect" => Kind::Transient,
+        _ => match status {
+            Some(429) => Kind::Throttled,
+            Some(500..=599 | 408) => Kind::Transient,
+            _ => Kind::Other,
+        },
     }
-    if doing.starts_with(LISTING_KEYS) {
-        return "these credentials need cloudtrail:ListPublicKeys, or the keys in a file (validateKeys)"
-            .to_owned();
-    }
-    let of_queue = QUEUE_REQUESTS
-        .iter()
-        .find(|(request, _)| doing.starts_with(request));
-    if let Some((_, action)) = of_queue {
-        return format!("these credentials need {action} on the queue");
-    }
-    if doing.starts_with(LOOKING_UP) {
-        return "these credentials need cloudtrail:LookupEvents".to_owned();
-    }
-    let permission = if doing.starts_with("listing") {
-        "s3:ListBucket on the bucket"
-    } else {
-        "s3:GetObject on its objects"
-    };
-    let missing = if doing.starts_with("listing") {
-        ""
-    } else {
-        " (S3 says the same of an object that is gone, where s3:ListBucket is missing)"
-    };
-    format!("these credentials need {permission}{missing}")
 }
 
 /// The HTTP status of an answer, if there was one.
-pub(crate) fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+pub(super) fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error
         .raw_response()
         .map(|response| response.status().as_u16())
 }
 
 /// The error's code, or its status where the answer had no body; empty where there was no answer of the service.
-pub(crate) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
     match error {
         SdkError::ServiceError(service) => match service.err().code() {
             Some(code) => code.to_owned(),
@@ -204,7 +375,7 @@ pub(crate) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -
 }
 
 /// What the service said, or what went wrong on the way.
-fn message<E: ProvideErrorMetadata + StdError + 'static>(
+fn reason<E: ProvideErrorMetadata + StdError + 'static>(
     error: &SdkError<E, HttpResponse>,
 ) -> String {
     match error {
@@ -218,7 +389,7 @@ fn message<E: ProvideErrorMetadata + StdError + 'static>(
 }
 
 /// An error with its causes, each said once.
-pub(crate) fn chain(error: &dyn StdError) -> String {
+pub(super) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -232,7 +403,7 @@ pub(crate) fn chain(error: &dyn StdError) -> String {
 }
 
 /// The region that S3 says a bucket is in, in an answer from another one.
-pub(crate) fn told_region<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
+pub(super) fn told_region<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
     let response = error.raw_response()?;
     if let Some(region) = response.headers().get("x-amz-bucket-region") {
         return Some(region.to_owned());
@@ -240,74 +411,4 @@ pub(crate) fn told_region<E>(error: &SdkError<E, HttpResponse>) -> Option<String
     let body = std::str::from_utf8(response.body().bytes()?).ok()?;
     let region = body.split_once("<Region>")?.1.split_once("</Region>")?.0;
     (!region.is_empty()).then(|| region.to_owned())
-}
-
-/// Have the credentials expired?
-pub(crate) fn has_expired<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    matches!(
-        code(error).as_str(),
-        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired"
-    )
-}
-
-/// Is a permission missing?
-pub(crate) fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    matches!(
-        code(error).as_str(),
-        "AccessDenied" | "AccessDeniedException" | "403"
-    )
-}
-
-/// Are the credentials good elsewhere at best, as those of an account are where it has not enabled the region?
-pub(crate) fn is_unknown_there<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    matches!(
-        code(error).as_str(),
-        "UnrecognizedClientException"
-            | "InvalidClientTokenId"
-            | "InvalidToken"
-            | "AuthFailure"
-            | "OptInRequired"
-    )
-}
-
-/// Are the credentials the reason, whatever was asked for?
-pub(crate) fn is_about_credentials<E: ProvideErrorMetadata>(
-    error: &SdkError<E, HttpResponse>,
-) -> bool {
-    has_expired(error)
-        || matches!(
-            code(error).as_str(),
-            "InvalidAccessKeyId"
-                | "InvalidToken"
-                | "InvalidClientTokenId"
-                | "UnrecognizedClientException"
-                | "SignatureDoesNotMatch"
-        )
-}
-
-/// Is it worth another try? What S3 itself fails at, and what goes wrong on the way.
-pub(crate) fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    match error {
-        SdkError::ServiceError(service) => {
-            matches!(service.raw().status().as_u16(), 500..=599 | 429 | 408)
-                || matches!(
-                    service.err().code(),
-                    Some(
-                        "RequestTimeout"
-                            | "SlowDown"
-                            | "TemporaryRedirect"
-                            | "Throttling"
-                            | "ThrottlingException"
-                            | "RequestThrottled"
-                            | "KmsThrottled"
-                            | "KMS.ThrottlingException"
-                            | "OverLimit"
-                            | "RequestTimeTooSkewed"
-                    )
-                )
-        }
-        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
-        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        _ => false,
-    }
 }

@@ -7,9 +7,13 @@ mod credentials;
 mod error;
 mod files;
 mod http;
+#[cfg(test)]
+pub(crate) mod memory;
+mod operation;
+mod retry;
 pub(crate) mod s3;
-pub(crate) mod sessions;
+mod sessions;
 pub(crate) mod sqs;
 
-pub(crate) use access::Access;
-pub(crate) use error::*;
+pub(crate) use error::{Error, Kind};
+pub(crate) use sessions::{Environment, Login};

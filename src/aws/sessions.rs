@@ -1,63 +1,85 @@
-//! Credentials of one capture, found anew when they expire.
+//! Credentials of one capture, found anew when they expire, and clients that use those of the day.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use super::Access;
+use super::access::Access;
+use super::http::http_client;
+use crate::clock::Clock;
 use crate::settings;
 
+/// What a capture's requests go by, beside its settings.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    pub clock: Clock,
+    /// In place of the network.
+    pub http: Option<SharedHttpClient>,
+}
+
 /// The credentials in use, shared by all clients of a capture.
+#[derive(Debug)]
 pub(crate) struct Login {
-    current: Mutex<(Access, u32)>,
+    current: Mutex<(Arc<Access>, u32)>,
     /// To find credentials anew.
     settings: settings::Aws,
+    clock: Clock,
+    http: SharedHttpClient,
     renewing: tokio::sync::Mutex<()>,
 }
 
 impl Login {
     /// Find credentials. Nothing is sent yet.
-    pub async fn load(settings: &settings::Aws) -> Result<Self> {
+    pub async fn load(settings: &settings::Aws, environment: &Environment) -> Result<Self> {
+        let http = match &environment.http {
+            Some(http) => http.clone(),
+            None => http_client()?,
+        };
+        let clock = environment.clock;
+        let access = Access::load(settings, &http, clock).await?;
         Ok(Self {
-            current: Mutex::new((Access::load(settings).await?, 0)),
+            current: Mutex::new((Arc::new(access), 0)),
             settings: settings.clone(),
+            clock,
+            http,
             renewing: tokio::sync::Mutex::default(),
         })
     }
 
     /// The credentials, and how often they were renewed.
-    pub fn current(&self) -> (Access, u32) {
+    pub fn current(&self) -> (Arc<Access>, u32) {
         self.current
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// How often they were renewed.
-    pub fn generation(&self) -> u32 {
-        self.current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
+    /// The time of day.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Find credentials anew, where nobody has done so since this generation: a user may have logged in again.
-    pub async fn renew(&self, generation: u32) -> Result<()> {
+    async fn renew(&self, generation: u32) -> Result<()> {
         let _one_at_a_time = self.renewing.lock().await;
-        if self.generation() == generation {
-            let access = Access::load(&self.settings).await?;
-            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = (access, generation + 1);
+        let (before, current) = self.current();
+        if current == generation {
+            let access = Access::load(&self.settings, &self.http, self.clock).await?;
+            access.follow(&before);
+            *self.current.lock().unwrap_or_else(PoisonError::into_inner) =
+                (Arc::new(access), generation + 1);
         }
         Ok(())
     }
 }
 
-/// A client in a region with the credentials it was made with.
-#[derive(Clone)]
+/// A client in a region with the credentials that it was made with.
+#[derive(Debug)]
 pub(crate) struct Session<C> {
     pub client: C,
-    pub access: Access,
-    region: String,
+    pub access: Arc<Access>,
+    pub region: String,
     /// Counts renewals.
     generation: u32,
 }
@@ -69,10 +91,10 @@ type Connect<C> = Box<dyn Fn(&Access, &str) -> C + Send + Sync>;
 pub(crate) struct Sessions<C> {
     login: Arc<Login>,
     connect: Connect<C>,
-    current: Mutex<Session<C>>,
+    current: Mutex<Arc<Session<C>>>,
 }
 
-impl<C: Clone> Sessions<C> {
+impl<C> Sessions<C> {
     /// `connect` makes a client for a region.
     pub fn new(
         login: Arc<Login>,
@@ -88,20 +110,20 @@ impl<C: Clone> Sessions<C> {
     }
 
     /// What to ask with now.
-    pub fn current(&self) -> Session<C> {
+    pub fn current(&self) -> Arc<Session<C>> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.generation != self.login.generation() {
+        if current.generation != self.login.current().1 {
             *current = begin(&self.login, &current.region, &self.connect);
         }
-        current.clone()
+        Arc::clone(&current)
     }
 
     /// Find credentials anew, where nobody has done so since this session began.
-    pub async fn renew(&self, expired: &Session<C>) -> Result<()> {
-        self.login.renew(expired.generation).await
+    pub async fn renew(&self, session: &Session<C>) -> Result<()> {
+        self.login.renew(session.generation).await
     }
 
-    /// Ask in another region from now on. False where that was done already.
+    /// Ask in another region from now on. False where it was asked there already.
     pub fn relocate(&self, asked: &Session<C>, region: &str) -> bool {
         if asked.region == region {
             return false;
@@ -112,12 +134,12 @@ impl<C: Clone> Sessions<C> {
     }
 }
 
-fn begin<C>(login: &Login, region: &str, connect: &Connect<C>) -> Session<C> {
+fn begin<C>(login: &Login, region: &str, connect: &Connect<C>) -> Arc<Session<C>> {
     let (access, generation) = login.current();
-    Session {
+    Arc::new(Session {
         client: connect(&access, region),
         access,
         region: region.to_owned(),
         generation,
-    }
+    })
 }

@@ -4,19 +4,17 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Result};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use tokio::time::sleep;
 
-use super::s3::backoff;
-use super::sessions::{self, Login, Sessions};
-use crate::aws;
+use super::error::{Error, Kind};
+use super::operation::Operation;
+use super::retry::{Policy, Retry, Trouble};
+use super::sessions::{Login, Session, Sessions};
 use crate::settings::location::QueueLocation;
 use crate::stats::Stats;
 
@@ -26,12 +24,11 @@ pub(crate) const BATCH: usize = 10;
 const LONG_POLL: Duration = Duration::from_secs(20);
 /// Where the queue's own can't be had, or makes no sense: SQS's default.
 const VISIBILITY: Duration = Duration::from_secs(30);
-/// After so many tries, some ten seconds, the log says that something is wrong.
-const WORTH_A_LINE: u32 = 6;
 
 /// A queue as its requests need it.
 pub(crate) struct Queue {
     sessions: Sessions<Client>,
+    trouble: Trouble,
     pub region: String,
     url: String,
     /// What errors call it.
@@ -57,15 +54,6 @@ pub(crate) struct Message {
 pub(crate) struct Extension {
     pub handle: String,
     pub visibility: Duration,
-}
-
-type Session = sessions::Session<Client>;
-
-/// What failed since something last succeeded.
-#[derive(Default)]
-struct Trouble {
-    tries: u32,
-    renewed: bool,
 }
 
 impl Queue {
@@ -96,26 +84,30 @@ impl Queue {
         let sessions = Sessions::new(login, &region, move |access, region| {
             access.sqs(region, endpoint.as_deref())
         });
+        let trouble = Trouble::new(&stats);
         let url = match location.url {
             Some(url) => url,
             None => {
-                let found = sessions
-                    .current()
+                let session = sessions.current();
+                let found = session
                     .client
                     .get_queue_url()
                     .queue_name(&location.name)
                     .set_queue_owner_aws_account_id(location.account.or(owner))
                     .send()
-                    .await;
-                let found = found
-                    .map_err(|error| access.explain(&error, &format!("{} {name}", aws::FINDING)))?;
+                    .await
+                    .map_err(|error| {
+                        Error::of(&session.access, Operation::FindQueue, &name, &error)
+                    })?;
+                let doing = || Operation::FindQueue.doing(&name);
                 found
                     .queue_url
-                    .with_context(|| format!("{} {name}: the answer names no URL", aws::FINDING))?
+                    .with_context(|| format!("{}: the answer names no URL", doing()))?
             }
         };
         let mut queue = Self {
             sessions,
+            trouble,
             region,
             url,
             name,
@@ -128,7 +120,7 @@ impl Queue {
     }
 
     /// Ask for the settings that matter here.
-    async fn ask(&mut self) -> Result<()> {
+    async fn ask(&mut self) -> Result<(), Error> {
         let session = self.sessions.current();
         let answer = session
             .client
@@ -137,19 +129,26 @@ impl Queue {
             .attribute_names(QueueAttributeName::VisibilityTimeout)
             .attribute_names(QueueAttributeName::RedrivePolicy)
             .send()
-            .await;
+            .await
+            .map_err(|error| {
+                Error::of(
+                    &session.access,
+                    Operation::QueueAttributes,
+                    &self.name,
+                    &error,
+                )
+            });
         let attributes = match answer {
             Ok(answer) => answer.attributes.unwrap_or_default(),
             // One can do without.
-            Err(error) if aws::is_denied(&error) => {
+            Err(error) if error.kind == Kind::Denied => {
                 self.stats.note(format!(
-                    "{:#}; without it, messages are hidden from others for {} s at a time",
-                    self.explain(&session, &error, aws::ASKING),
+                    "{error}; without it, messages are hidden from others for {} s at a time",
                     VISIBILITY.as_secs()
                 ));
                 return Ok(());
             }
-            Err(error) => return Err(self.explain(&session, &error, aws::ASKING)),
+            Err(error) => return Err(error),
         };
         let visibility = attributes
             .get(&QueueAttributeName::VisibilityTimeout)
@@ -168,72 +167,42 @@ impl Queue {
         Ok(())
     }
 
-    fn explain<E>(&self, session: &Session, error: &SdkError<E, HttpResponse>, doing: &str) -> Error
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        session
-            .access
-            .explain(error, &format!("{doing} {}", self.name))
-    }
-
-    /// Messages that are there now.
-    pub async fn look(&self) -> Result<Vec<Message>> {
-        let session = self.sessions.current();
-        match self.try_receive(&session, Duration::ZERO).await {
-            Ok(messages) => Ok(messages),
-            Err(error) => Err(self.explain(&session, &error, aws::RECEIVING)),
-        }
+    /// Messages that are there now: what is wrong with receiving is said at once.
+    pub async fn look(&self) -> Result<Vec<Message>, Error> {
+        self.receive_as(Policy::OPEN, Duration::ZERO).await
     }
 
     /// Messages, waited for; none where none came.
-    pub async fn receive(&self) -> Result<Vec<Message>> {
-        let mut trouble = Trouble::default();
-        loop {
-            let session = self.sessions.current();
-            match self.try_receive(&session, LONG_POLL).await {
-                Ok(messages) => {
-                    if trouble.tries > WORTH_A_LINE {
-                        self.stats.note(format!(
-                            "{} {}: it answers again",
-                            aws::RECEIVING,
-                            self.name
-                        ));
-                    }
-                    return Ok(messages);
-                }
-                Err(error) => {
-                    self.after(&session, &error, aws::RECEIVING, &mut trouble)
-                        .await?;
-                }
-            }
-        }
+    pub async fn receive(&self) -> Result<Vec<Message>, Error> {
+        // They wait in the queue, so there is no reason to give up.
+        self.receive_as(Policy::LIVE, LONG_POLL).await
     }
 
-    async fn try_receive(
-        &self,
-        session: &Session,
-        wait: Duration,
-    ) -> std::result::Result<
-        Vec<Message>,
-        SdkError<aws_sdk_sqs::operation::receive_message::ReceiveMessageError, HttpResponse>,
-    > {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .read_timeout(wait + Duration::from_secs(20))
-            .build();
-        let output = session
-            .client
-            .receive_message()
-            .queue_url(&self.url)
-            .max_number_of_messages(BATCH as i32)
-            .wait_time_seconds(wait.as_secs() as i32)
-            .visibility_timeout(seconds(self.visibility))
-            .customize()
-            .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts))
-            .send()
+    async fn receive_as(&self, policy: Policy, wait: Duration) -> Result<Vec<Message>, Error> {
+        let mut retry = Retry::new(policy);
+        let receive = |session: Arc<Session<Client>>| async move {
+            let timeouts = TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .read_timeout(wait + Duration::from_secs(20))
+                .build();
+            session
+                .client
+                .receive_message()
+                .queue_url(&self.url)
+                .max_number_of_messages(BATCH as i32)
+                .wait_time_seconds(seconds(wait))
+                .visibility_timeout(seconds(self.visibility))
+                .customize()
+                .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts))
+                .send()
+                .await
+                .map_err(|error| Error::of(&session.access, Operation::Receive, &self.name, &error))
+        };
+        let answer = self
+            .sessions
+            .ask(&mut retry, &self.trouble, receive)
             .await?;
-        let messages = output.messages.unwrap_or_default().into_iter();
+        let messages = answer.messages.unwrap_or_default().into_iter();
         Ok(messages
             .filter_map(|message| {
                 Some(Message {
@@ -247,31 +216,34 @@ impl Queue {
 
     /// Delete messages. An error is one of the queue: a message alone that can't be deleted comes again.
     pub async fn delete(&self, mut handles: Vec<String>) -> Result<()> {
-        let mut trouble = Trouble::default();
+        let mut retry = Retry::new(Policy::LIVE);
+        // For those that fail by themselves.
+        let mut again = Retry::new(Policy::LIVE);
         while !handles.is_empty() {
-            let session = self.sessions.current();
             let entries = handles.iter().enumerate().map(|(index, handle)| {
                 DeleteMessageBatchRequestEntry::builder()
                     .id(index.to_string())
                     .receipt_handle(handle)
                     .build()
             });
-            let entries = entries.collect::<std::result::Result<Vec<_>, _>>()?;
-            let answer = session
-                .client
-                .delete_message_batch()
-                .queue_url(&self.url)
-                .set_entries(Some(entries))
-                .send()
-                .await;
-            let failed = match answer {
-                Ok(answer) => answer.failed,
-                Err(error) => {
-                    self.after(&session, &error, aws::DELETING, &mut trouble)
-                        .await?;
-                    continue;
-                }
+            let entries = &entries.collect::<std::result::Result<Vec<_>, _>>()?;
+            let delete = |session: Arc<Session<Client>>| async move {
+                session
+                    .client
+                    .delete_message_batch()
+                    .queue_url(&self.url)
+                    .set_entries(Some(entries.clone()))
+                    .send()
+                    .await
+                    .map_err(|error| {
+                        Error::of(&session.access, Operation::Delete, &self.name, &error)
+                    })
             };
+            let failed = self
+                .sessions
+                .ask(&mut retry, &self.trouble, delete)
+                .await?
+                .failed;
             self.stats
                 .messages_deleted
                 .add((handles.len() - failed.len()) as u64);
@@ -282,13 +254,16 @@ impl Queue {
                 .filter_map(|failed| handles.get(failed.id.parse::<usize>().ok()?).cloned())
                 .collect();
             if !handles.is_empty() {
-                self.wait(&mut trouble).await;
+                self.stats.retries.add(1);
+                again.wait().await;
             }
         }
         Ok(())
     }
 
     /// Extend the visibility of messages, at most [`BATCH`]; gives which of them can't be extended, where SQS says so.
+    ///
+    /// It is tried once: they are due again soon.
     pub async fn extend(&self, due: &[&Extension]) -> Result<Vec<usize>> {
         let session = self.sessions.current();
         let entries = due.iter().enumerate().map(|(index, due)| {
@@ -305,7 +280,15 @@ impl Queue {
             .queue_url(&self.url)
             .set_entries(Some(entries))
             .send()
-            .await;
+            .await
+            .map_err(|error| {
+                Error::of(
+                    &session.access,
+                    Operation::ExtendVisibility,
+                    &self.name,
+                    &error,
+                )
+            });
         match answer {
             Ok(answer) => Ok(answer
                 .failed
@@ -314,46 +297,12 @@ impl Queue {
                 .filter_map(|failed| failed.id.parse().ok())
                 .collect()),
             Err(error) => {
-                if aws::has_expired(&error) {
+                if error.kind == Kind::Expired {
                     self.sessions.renew(&session).await?;
                 }
-                Err(self.explain(&session, &error, aws::KEEPING))
+                Err(error.into())
             }
         }
-    }
-
-    /// Get ready for another try after an error, or give it back in words.
-    async fn after<E>(
-        &self,
-        session: &Session,
-        error: &SdkError<E, HttpResponse>,
-        doing: &str,
-        trouble: &mut Trouble,
-    ) -> Result<()>
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        if !trouble.renewed && aws::has_expired(error) {
-            trouble.renewed = true;
-            return self.sessions.renew(session).await;
-        }
-        let explained = self.explain(session, error, doing);
-        if !aws::is_transient(error) || session.access.has_no_credentials() {
-            return Err(explained);
-        }
-        if trouble.tries == WORTH_A_LINE {
-            // Messages wait in the queue, so there is no reason to give up.
-            self.stats
-                .warn(format!("{explained:#}; it is tried again and again"));
-        }
-        self.wait(trouble).await;
-        Ok(())
-    }
-
-    async fn wait(&self, trouble: &mut Trouble) {
-        self.stats.retries.add(1);
-        sleep(backoff(trouble.tries)).await;
-        trouble.tries += 1;
     }
 }
 

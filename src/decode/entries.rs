@@ -12,7 +12,7 @@ use zip::ZipArchive;
 use zip::read::read_zipfile_from_stream;
 use zip::result::ZipError;
 
-use super::input::Counted;
+use super::input::{Counted, Failing};
 use super::{ArchiveCounts, Decode, Decoded, Hashing, Outcome, Take};
 use crate::formats::archive::Kind;
 use crate::formats::holds_events;
@@ -467,13 +467,4 @@ fn shown(name: &str) -> String {
         false => char.to_string(),
     });
     shown.collect()
-}
-
-/// Fails once.
-struct Failing(Option<io::Error>);
-
-impl Read for Failing {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        self.0.take().map_or(Ok(0), Err)
-    }
 }

@@ -77,3 +77,12 @@ impl<R: Read> Read for Counted<R> {
         Ok(n)
     }
 }
+
+/// Fails once, where there is an error, and is empty then.
+pub(super) struct Failing(pub Option<io::Error>);
+
+impl Read for Failing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}

@@ -35,7 +35,7 @@ pub(crate) use chunk::{Buffers, Chunk};
 pub(crate) use entries::ArchiveEntry;
 pub(crate) use hashing::Hashing;
 use hashing::{Hashed, content, hash_of};
-use input::{Counted, Peeked, Pieces};
+use input::{Counted, Failing, Peeked, Pieces};
 pub(crate) use outcome::{ArchiveCounts, Outcome};
 use redact::Redaction;
 use splitting::Splitting;
@@ -143,14 +143,25 @@ impl Decode {
                 }
             }
             Body::Stream(pieces) => {
-                if let Hashing::First(admit) = &self.hashing {
-                    admit(Content::TooLarge)?;
-                }
-                let pieces = Pieces {
+                let mut pieces = Pieces {
                     pieces,
                     current: io::Cursor::default(),
                 };
-                self.pieces(Counted::new(pieces), &mut outcome, take)?;
+                // It may come in pieces only because there was no room for it to wait as a whole.
+                let mut bytes = self.stored.take();
+                bytes.clear();
+                let read = Read::take(&mut pieces, self.whole as u64 + 1).read_to_end(&mut bytes);
+                if read.is_ok() && bytes.len() <= self.whole {
+                    self.whole(bytes, &mut outcome, take)?;
+                    return Ok(outcome);
+                }
+                if let Hashing::First(admit) = &self.hashing {
+                    admit(Content::TooLarge)?;
+                }
+                let rest = io::Cursor::new(bytes)
+                    .chain(Failing(read.err()))
+                    .chain(pieces);
+                self.pieces(Counted::new(rest), &mut outcome, take)?;
             }
         }
         Ok(outcome)

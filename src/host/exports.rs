@@ -20,9 +20,9 @@ use falco_plugin::internals::{
     base::wrappers as base, extract::wrappers as extract, source::wrappers as source,
 };
 
+use super::CloudTrail;
 use super::for_host;
 use super::log::HostLog;
-use super::CloudTrail;
 use crate::process;
 
 // SAFETY: here and below, all functions of the API are exported.

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, anyhow};
 use falco_plugin::FailureReason;
@@ -66,6 +66,7 @@ impl Instance {
             consumed();
         }
         self.say_notes();
+        let began = Instant::now();
         let mut events = 0;
         let mut bytes = 0;
         while events < BATCH_EVENTS && bytes < BATCH_BYTES {
@@ -88,8 +89,13 @@ impl Instance {
                 }
                 self.chunk = None;
             }
-            let wait = if events == 0 { WAIT } else { Duration::ZERO };
-            if self.end.is_some() || !self.advance(wait) {
+            // However many log files hold no events.
+            let wait = match events {
+                0 => WAIT.saturating_sub(began.elapsed()),
+                _ => Duration::ZERO,
+            };
+            let is_late = events == 0 && wait.is_zero();
+            if is_late || self.end.is_some() || !self.advance(wait) {
                 break;
             }
         }
@@ -161,6 +167,7 @@ impl Instance {
             Ok(outcome) => outcome,
             // It is named already.
             Err(FileError::Withheld) => return stats.files_withheld.add(1),
+            Err(FileError::Said) => return stats.files_failed.add(1),
             Err(FileError::Capture(error)) => {
                 stats.files_withheld.add(1);
                 self.end = Some(Err(error));

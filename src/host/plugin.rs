@@ -15,6 +15,7 @@ use super::extract::Extractor;
 use super::instance::Instance;
 use super::log::HostLog;
 use super::{PLUGIN_ID, for_host, host_error};
+use crate::aws::Environment;
 use crate::fields;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::process;
@@ -132,8 +133,16 @@ impl SourcePlugin for CloudTrail {
             let opening = {
                 let (settings, stats) = (self.settings.clone(), Arc::clone(&stats));
                 let selection = selection.clone();
-                runtime
-                    .spawn(async move { source::open(location, &settings, selection, stats).await })
+                runtime.spawn(async move {
+                    source::open(
+                        location,
+                        &settings,
+                        selection,
+                        &Environment::default(),
+                        stats,
+                    )
+                    .await
+                })
             };
             let opened = runtime.block_on(opening);
             let source = match opened.unwrap_or_else(|dead| Err(dead.into())) {

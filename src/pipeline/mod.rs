@@ -13,10 +13,11 @@ use anyhow::{Context, Result, anyhow};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::runtime::{self, Handle, Runtime};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::budget::{Budget, Room};
 use crate::decode::redact::Redaction;
 use crate::decode::{ArchiveEntry, Buffers, Chunk, Decode, Decoded, Hashing, Outcome};
 use crate::log_file::{Ack, Body, Content, FileError, LARGEST_WHOLE, LogFile, Proof};
@@ -29,8 +30,6 @@ use crate::trail::Selection;
 const DECODED: usize = 16 << 20;
 /// Bytes of log files held as stored, waiting to be decoded, about.
 const FETCHED: usize = 16 << 20;
-/// What both count in, since a semaphore's permits are few.
-const UNIT: usize = 16 << 10;
 
 /// How long a source may take to end, at most: users have closed the capture.
 const CLOSING: Duration = Duration::from_millis(50);
@@ -51,7 +50,7 @@ pub(crate) struct Limits {
 pub(crate) struct Pipeline {
     files: mpsc::Receiver<Item>,
     /// What decoders may hold.
-    budget: Arc<Semaphore>,
+    budget: Budget,
     /// What the source still has to do at the end.
     closing: Option<BoxFuture<'static, ()>>,
     /// Always there, but for the drop that has to consume it.
@@ -83,8 +82,8 @@ pub(crate) struct DecodedFile {
     /// See [`LogFile::ack`].
     pub ack: Option<Ack>,
     steps: mpsc::Receiver<Step>,
-    /// Its share of the budget, given back when the host is through with it.
-    _budget: OwnedSemaphorePermit,
+    /// Its room of the budget, given back when the host is through with it.
+    _room: Room,
 }
 
 /// What a log file consists of: chunks, then what became of it; the error is about this file alone. An archive's log
@@ -116,12 +115,12 @@ impl Pipeline {
         // What is behind this channel is bounded by the budget; its own bound only matters for tiny files.
         let (items, files) = mpsc::channel(1024);
         let (fetches, fetched) = mpsc::channel(limits.concurrency);
-        let budget = Arc::new(Semaphore::new(DECODED / UNIT));
+        let budget = Budget::new(DECODED);
         let closing = Some(source.closing());
         let turn = Arc::new(Mutex::new(Turn {
             feed: Some(runtime.spawn(feed(source, limits, fetches))),
             fetched,
-            budget: Arc::clone(&budget),
+            budget: budget.clone(),
             items,
         }));
         for _ in 0..cores() {
@@ -227,13 +226,13 @@ fn receive<T>(
     }
 }
 
-/// A log file on its way: its body, and its share of what may be held as stored.
+/// A log file on its way: its body, and its room of what may be held as stored.
 struct Fetching {
     name: String,
     ack: Option<Ack>,
     proof: Option<Box<dyn Proof>>,
     decode: Decode,
-    body: JoinHandle<(Result<Body, FileError>, OwnedSemaphorePermit)>,
+    body: JoinHandle<(Result<Body, FileError>, Room)>,
 }
 
 /// Take log files from the source and fetch them.
@@ -243,7 +242,7 @@ async fn feed(
     fetches: mpsc::Sender<Fetching>,
 ) -> Result<()> {
     let requests = Arc::new(Semaphore::new(limits.concurrency));
-    let held = Arc::new(Semaphore::new(FETCHED / UNIT));
+    let held = Budget::new(FETCHED);
     let (stored, inflated) = (Buffers::default(), Buffers::default());
     let newest_first = source.newest_first();
     while let Some(LogFile {
@@ -255,14 +254,12 @@ async fn feed(
         proof,
     }) = source.next().await?
     {
-        let share = Arc::clone(&held)
-            .acquire_many_owned(units(size as usize, FETCHED))
-            .await?;
+        let room = held.take(size).await?;
         let request = Arc::clone(&requests).acquire_owned().await?;
         let body = tokio::spawn(async move {
-            let body = fetch().await;
+            let body = fetch(room.clone()).await;
             drop(request);
-            (body, share)
+            (body, room)
         });
         let decode = Decode {
             stored: stored.clone(),
@@ -293,7 +290,7 @@ struct Turn {
     /// None once its end was told.
     feed: Option<JoinHandle<Result<()>>>,
     fetched: mpsc::Receiver<Fetching>,
-    budget: Arc<Semaphore>,
+    budget: Budget,
     items: mpsc::Sender<Item>,
 }
 
@@ -302,7 +299,7 @@ struct Job {
     decode: Decode,
     body: Result<Body, FileError>,
     /// Of what may be held as stored.
-    share: Option<OwnedSemaphorePermit>,
+    room: Option<Room>,
     steps: mpsc::Sender<Step>,
     proof: Option<Box<dyn Proof>>,
 }
@@ -310,7 +307,7 @@ struct Job {
 impl Turn {
     /// Is most of the budget used?
     fn is_ahead(&self) -> bool {
-        self.budget.available_permits() < DECODED / UNIT / 2
+        self.budget.is_scarce()
     }
 
     /// The next log file, once it is fetched and the budget allows. None where there is none, or nobody listens.
@@ -331,7 +328,7 @@ impl Turn {
             _ = self.items.send(end).await;
             return None;
         };
-        let (body, share) = match body.await {
+        let (body, room) = match body.await {
             Ok((Err(FileError::Capture(error)), _)) => {
                 // Nothing more can be had.
                 self.feed.take()?.abort();
@@ -340,24 +337,24 @@ impl Turn {
                 _ = self.items.send(Item::Failed(error)).await;
                 return None;
             }
-            Ok((body, share)) => (body, Some(share)),
+            Ok((body, room)) => (body, Some(room)),
             Err(dead) => (Err(internal(dead).into()), None),
         };
-        let needed = units(body.as_ref().map_or(0, inflated_size), DECODED);
-        let budget = Arc::clone(&self.budget).acquire_many_owned(needed).await;
+        let needed = body.as_ref().map_or(0, inflated_size);
+        let decoded_room = self.budget.take(needed).await.ok()?;
         let (steps, decoded) = mpsc::channel(2);
         let file = DecodedFile {
             name,
             delivered: decode.delivered,
             ack,
             steps: decoded,
-            _budget: budget.ok()?,
+            _room: decoded_room,
         };
         self.items.send(Item::File(file)).await.ok()?;
         Some(Job {
             decode,
             body,
-            share,
+            room,
             steps,
             proof,
         })
@@ -369,7 +366,7 @@ impl Job {
         let Self {
             mut decode,
             body,
-            share,
+            room,
             steps,
             proof,
         } = self;
@@ -397,7 +394,7 @@ impl Job {
                 })
             })?
         });
-        drop(share);
+        drop(room);
         // Nobody listens after a close.
         _ = steps.blocking_send(Step::Done(done));
     }
@@ -431,26 +428,19 @@ fn internal(dead: tokio::task::JoinError) -> anyhow::Error {
     }
 }
 
-/// How many units of a budget of so many bytes this many take: all at most, so that a large file can go alone.
-fn units(bytes: usize, budget: usize) -> u32 {
-    (bytes.min(budget) / UNIT).clamp(1, budget / UNIT) as u32
-}
-
 /// About how large it is when decoded: gzip's own word for it, where there is one.
-fn inflated_size(body: &Body) -> usize {
+fn inflated_size(body: &Body) -> u64 {
     match body {
         Body::Bytes(bytes) => match bytes.last_chunk::<4>() {
-            Some(length) if bytes.starts_with(&[0x1f, 0x8b]) => {
-                u32::from_le_bytes(*length) as usize
-            }
-            _ => bytes.len(),
+            Some(length) if bytes.starts_with(&[0x1f, 0x8b]) => u32::from_le_bytes(*length).into(),
+            _ => bytes.len() as u64,
         },
         // Trails compress ten to one.
         Body::File(path) => path
             .metadata()
-            .map_or(0, |metadata| metadata.len() as usize)
+            .map_or(0, |metadata| metadata.len())
             .saturating_mul(10),
-        Body::Stream(_) => LARGEST_WHOLE,
+        Body::Stream(_) => LARGEST_WHOLE as u64,
     }
 }
 
@@ -477,7 +467,7 @@ mod tests {
         fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
             assert!(self.at != At::Next, "poison");
             let at = self.at;
-            let fetch: Fetch = Box::new(move || {
+            let fetch: Fetch = Box::new(move |_| {
                 assert!(at != At::Fetch, "poison");
                 Box::pin(async move {
                     assert!(at != At::Fetching, "poison");

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use walkdir::{DirEntry, WalkDir};
 
 use super::Source;
-use crate::aws::sessions::Login;
+use crate::aws::{Environment, Login, cloudtrail};
 use crate::formats;
 use crate::integrity::{self, Listed, PublicKeys, Stored};
 use crate::log_file::{Body, LogFile};
@@ -139,17 +139,27 @@ pub(super) struct DirectoryDigests {
     root: PathBuf,
     wanted: Selection,
     aws: settings::Aws,
+    environment: Environment,
     /// To ask for public keys, if need be.
-    login: OnceCell<Login>,
+    login: OnceCell<Arc<Login>>,
+    stats: Arc<Stats>,
 }
 
 impl DirectoryDigests {
-    pub fn new(root: PathBuf, wanted: Selection, settings: &Settings) -> Self {
+    pub fn new(
+        root: PathBuf,
+        wanted: Selection,
+        settings: &Settings,
+        environment: &Environment,
+        stats: &Arc<Stats>,
+    ) -> Self {
         Self {
             root,
             wanted,
             aws: settings.aws.clone(),
+            environment: environment.clone(),
             login: OnceCell::new(),
+            stats: Arc::clone(stats),
         }
     }
 }
@@ -224,11 +234,12 @@ impl integrity::DigestStore for DirectoryDigests {
         to: Timestamp,
     ) -> BoxFuture<'_, Result<PublicKeys>> {
         Box::pin(async move {
-            let login = self
-                .login
-                .get_or_try_init(|| Login::load(&self.aws))
-                .await?;
-            login.current().0.public_keys(&region, from, to).await
+            let load = || async {
+                let login = Login::load(&self.aws, &self.environment).await?;
+                anyhow::Ok(Arc::new(login))
+            };
+            let login = self.login.get_or_try_init(load).await?;
+            Ok(cloudtrail::public_keys(login, &region, from, to, &self.stats).await?)
         })
     }
 }
@@ -239,7 +250,7 @@ impl Source for Directory {
             name: file.path.display().to_string(),
             size: 0,
             delivered: file.delivered,
-            fetch: Box::new(move || {
+            fetch: Box::new(move |_| {
                 Box::pin(std::future::ready(match file.unreadable {
                     None => Ok(Body::File(file.path)),
                     Some(why) => Err(anyhow!("can't be read: {why}").into()),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow, bail};
 use futures_util::future::BoxFuture;
 
+use crate::aws::Environment;
 use crate::integrity::{DigestStore, Keys, Validation};
 use crate::log_file::LogFile;
 use crate::settings::location::Location;
@@ -44,6 +45,7 @@ pub(crate) async fn open(
     location: Location,
     settings: &Settings,
     wanted: Selection,
+    environment: &Environment,
     stats: Arc<Stats>,
 ) -> Result<Box<dyn Source>> {
     if settings.follow && !matches!(location, Location::Bucket(_) | Location::History(_)) {
@@ -55,19 +57,19 @@ pub(crate) async fn open(
         });
     }
     if settings.validation != settings::Validation::Off {
-        return open_validated(location, wanted, settings, stats).await;
+        return open_validated(location, wanted, settings, environment, stats).await;
     }
     Ok(match location {
         Location::Path(path) => Box::new(directory::open(path, wanted, stats).await?),
         Location::Bucket(location) => {
-            Box::new(bucket::open(location, wanted, settings, stats).await?)
+            Box::new(bucket::open(location, wanted, settings, environment, stats).await?)
         }
         Location::Queue(location) => {
-            Box::new(queue::open(location, wanted, settings, stats).await?)
+            Box::new(queue::open(location, wanted, settings, environment, stats).await?)
         }
         // AWS goes by the time of events, whatever else the interval would be of.
         Location::History(location) => {
-            Box::new(history::open(location, wanted.asked, settings, stats).await?)
+            Box::new(history::open(location, wanted.asked, settings, environment, stats).await?)
         }
     })
 }
@@ -77,6 +79,7 @@ async fn open_validated(
     location: Location,
     wanted: Selection,
     settings: &Settings,
+    environment: &Environment,
     stats: Arc<Stats>,
 ) -> Result<Box<dyn Source>> {
     let word = settings.validation.word();
@@ -95,12 +98,19 @@ async fn open_validated(
         Location::Queue(_) => return Err(late()),
         _ if settings.follow => return Err(late()),
         Location::Bucket(location) => {
-            let source = bucket::open(location, wanted, settings, Arc::clone(&stats)).await?;
+            let source =
+                bucket::open(location, wanted, settings, environment, Arc::clone(&stats)).await?;
             let digests = source.digests();
             (Box::new(source), Box::new(digests))
         }
         Location::Path(path) => {
-            let digests = directory::DirectoryDigests::new(path.clone(), wanted.clone(), settings);
+            let digests = directory::DirectoryDigests::new(
+                path.clone(),
+                wanted.clone(),
+                settings,
+                environment,
+                &stats,
+            );
             let source = directory::open(path, wanted, Arc::clone(&stats)).await?;
             (Box::new(source), Box::new(digests))
         }

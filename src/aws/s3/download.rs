@@ -1,299 +1,392 @@
 //! One object's bytes, whatever happens on the way.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
-use anyhow::anyhow;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use futures_util::future::BoxFuture;
-use futures_util::{StreamExt, stream};
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 
+use super::BucketClient;
 use super::page::Object;
-use super::{Store, TRIES, backoff};
-use crate::aws;
-use crate::log_file::{Body, FileError, LARGEST_WHOLE};
-
-type Result<T, E = FileError> = std::result::Result<T, E>;
+use crate::aws::error::{Error, Kind, chain};
+use crate::aws::operation::Operation;
+use crate::aws::retry::Retry;
+use crate::budget::Room;
+use crate::log_file::{Body, LARGEST_WHOLE};
 
 /// A large object is fetched in ranges of so many bytes, since S3 limits the speed of each connection.
 const RANGE: u64 = 4 << 20;
 /// So many at once.
 const RANGES: usize = 4;
+/// Pieces of a stream that wait to be decoded.
+const PIECES: usize = 1;
+/// Objects of a folder that S3 refuses as archived before the others in it are not asked for any more.
+const REFUSALS: u32 = 100;
+/// Folders in which refusals are counted.
+const FOLDERS: usize = 10_000;
 
-/// Get an object. A large one comes in pieces.
-pub(crate) async fn fetch(store: Arc<Store>, object: Object) -> Result<Body> {
-    if object.archived {
-        return Err(
-            anyhow!("is archived (Glacier): restore it from its storage class first").into(),
-        );
-    }
-    let ranged = object.size as usize > LARGEST_WHOLE;
-    let mut download = Download {
-        store,
-        key: object.key,
-        offset: 0,
-        etag: None,
-        metadata: None,
-        body: None,
-        tries: 0,
-        end: if ranged { RANGE } else { object.size },
-        ranged,
-        moved: false,
-        renewed: false,
-    };
-    // Whether it may be read at all, and how large it is, is known with its first piece.
-    let Some(first) = download.next().await? else {
-        return Ok(Body::Bytes(Vec::new()));
-    };
-    if download.end as usize <= LARGEST_WHOLE && !ranged {
-        return Ok(Body::Bytes(download.rest(first.into()).await?));
-    }
-    // The first range is one of those that are held.
-    let (pieces, body) = mpsc::channel(1);
-    tokio::spawn(async move {
-        if let Err(error) = stream(download, first.into(), object.size, &pieces).await {
-            let error = std::io::Error::other(format!("{:#}", error.into_reason()));
-            _ = pieces.send(Err(error)).await;
+/// What an object turned out to be.
+pub(crate) enum Fetched {
+    Body(Body),
+    /// It is archived, as so many in its folder were that this one was not even asked for; that was said.
+    LeftArchived,
+}
+
+impl BucketClient {
+    /// Get an object. What is large, or finds no room to wait as a whole, comes in pieces.
+    ///
+    /// # Errors
+    /// [`Kind::Archived`], [`Kind::Gone`] and [`Kind::Denied`] among others.
+    pub async fn fetch(self: Arc<Self>, object: Object, room: Room) -> Result<Fetched, Error> {
+        let expects_archived = object.archived && !object.restored;
+        if expects_archived && self.refusals(&object.key) >= REFUSALS {
+            return Ok(Fetched::LeftArchived);
         }
-    });
-    Ok(Body::Stream(body))
-}
-
-/// Get an object that is not large, such as a digest, with what its writer has said of it.
-pub(crate) async fn fetch_small(
-    store: Arc<Store>,
-    key: String,
-) -> Result<(Vec<u8>, HashMap<String, String>)> {
-    let mut download = Download {
-        store,
-        key,
-        offset: 0,
-        etag: None,
-        metadata: None,
-        body: None,
-        tries: 0,
-        end: 0,
-        ranged: false,
-        moved: false,
-        renewed: false,
-    };
-    let first = download.next().await?.unwrap_or_default();
-    let metadata = download.metadata.take().unwrap_or_default();
-    if download.end > LARGEST_WHOLE as u64 {
-        return Err(anyhow!("is too large for a digest").into());
-    }
-    Ok((download.rest(first.into()).await?, metadata))
-}
-
-/// Send an object in pieces, as long as somebody listens.
-async fn stream(
-    mut download: Download,
-    first: Vec<u8>,
-    size: u64,
-    pieces: &mpsc::Sender<std::io::Result<Vec<u8>>>,
-) -> Result<()> {
-    if !download.ranged {
-        let mut piece = Some(first);
-        while let Some(next) = piece {
-            if pieces.send(Ok(next)).await.is_err() {
-                return Ok(());
+        let mut download = Download::new(Arc::clone(&self), object.key, object.size);
+        if object.size > LARGEST_WHOLE as u64 {
+            download.range = Some(0..RANGE);
+        }
+        // Whether it may be read at all, and how large it is, is known with its first piece.
+        let first = match download.next().await {
+            Err(error) if error.kind == Kind::Archived && expects_archived => {
+                self.refused(&download.key);
+                return Err(error);
             }
-            piece = download.next().await?.map(Into::into);
+            first => first?,
+        };
+        let Some(first) = first else {
+            return Ok(Fetched::Body(Body::Bytes(Vec::new())));
+        };
+        let fits = |size: u64| size <= LARGEST_WHOLE as u64 && room.grow(size);
+        if download.range.is_none() && download.size.is_some_and(fits) {
+            return Ok(Fetched::Body(Body::Bytes(
+                download.rest(first.into()).await?,
+            )));
         }
-        return Ok(());
+        let (pieces, body) = mpsc::channel(PIECES);
+        tokio::spawn(async move {
+            if let Err(error) = download.stream(first.into(), &pieces).await {
+                _ = pieces
+                    .send(Err(std::io::Error::other(error.to_string())))
+                    .await;
+            }
+        });
+        Ok(Fetched::Body(Body::Stream(body)))
     }
-    let others = (RANGE..size).step_by(RANGE as usize);
-    let others: Vec<Download> = others
-        .map(|start| download.range(start, size.min(start + RANGE)))
-        .collect();
-    let mut ranges: Vec<BoxFuture<Result<Vec<u8>>>> = vec![Box::pin(download.rest(first))];
-    for range in others {
-        ranges.push(Box::pin(range.rest(Vec::new())));
+
+    /// Get an object that is not large, such as a digest file, with what its writer has said of it.
+    pub async fn fetch_small(
+        self: Arc<Self>,
+        key: String,
+    ) -> Result<(Vec<u8>, HashMap<String, String>), Error> {
+        let mut download = Download::new(self, key, 0);
+        let mut bytes: Vec<u8> = Vec::new();
+        while let Some(piece) = download.next().await? {
+            if bytes.len() + piece.len() > LARGEST_WHOLE {
+                return Err(download.failed(Kind::Other, "it is too large for a digest file"));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok((bytes, download.metadata.unwrap_or_default()))
     }
-    let mut ranges = stream::iter(ranges).buffered(RANGES);
-    while let Some(range) = ranges.next().await {
-        if pieces.send(Ok(range?)).await.is_err() {
-            break;
+
+    /// How many objects in this one's folder S3 has refused as archived.
+    fn refusals(&self, key: &str) -> u32 {
+        let archived = self.archived.lock().unwrap_or_else(PoisonError::into_inner);
+        archived.get(folder(key)).copied().unwrap_or_default()
+    }
+
+    fn refused(&self, key: &str) {
+        let mut archived = self.archived.lock().unwrap_or_else(PoisonError::into_inner);
+        if archived.len() >= FOLDERS {
+            archived.clear();
+        }
+        let refusals = archived.entry(folder(key).to_owned()).or_default();
+        *refusals += 1;
+        if *refusals == REFUSALS {
+            self.stats.warn(format!(
+                "{}: {REFUSALS} of its log files are archived (Glacier): the others there that the listing calls archived \
+                 are not asked for; restore them from their storage class first",
+                self.url(folder(key))
+            ));
         }
     }
-    Ok(())
+}
+
+/// The folder that a key lies in, with the slash.
+fn folder(key: &str) -> &str {
+    &key[..key.rfind('/').map_or(0, |slash| slash + 1)]
 }
 
 /// A download, taken up where it broke off.
 struct Download {
-    store: Arc<Store>,
+    client: Arc<BucketClient>,
     key: String,
     /// Bytes received, with those of the object before them.
     offset: u64,
+    /// How large the object is, as S3 says, or else its listing; none before either is known.
+    size: Option<u64>,
+    /// What is wanted of it, where that is not all.
+    range: Option<std::ops::Range<u64>>,
+    /// Bytes to pass over, of a store that begins at the beginning again.
+    skip: u64,
     /// Of the object begun, lest another's end is read with it.
     etag: Option<String>,
     /// What its writer has said of it, known with its first piece.
     metadata: Option<HashMap<String, String>>,
     body: Option<ByteStream>,
-    /// Tries since the last piece.
-    tries: u32,
-    /// Where it ends, going by the object's listing or else by S3's first answer.
-    end: u64,
-    /// It is a part of the object.
-    ranged: bool,
-    /// It was asked for in another region.
-    moved: bool,
-    /// Credentials were found anew since the last piece.
-    renewed: bool,
+    retry: Retry,
 }
 
 impl Download {
-    /// Another part of the same object.
-    fn range(&self, offset: u64, end: u64) -> Self {
+    fn new(client: Arc<BucketClient>, key: String, told: u64) -> Self {
         Self {
-            store: Arc::clone(&self.store),
-            key: self.key.clone(),
-            offset,
-            etag: self.etag.clone(),
+            retry: Retry::new(client.reading),
+            client,
+            key,
+            offset: 0,
+            // Of what comes in ranges, S3's answer tells it.
+            size: (1..=LARGEST_WHOLE as u64).contains(&told).then_some(told),
+            range: None,
+            skip: 0,
+            etag: None,
             metadata: None,
             body: None,
-            tries: 0,
-            end,
-            ranged: true,
-            moved: false,
-            renewed: false,
+        }
+    }
+
+    fn failed(&self, kind: Kind, why: &str) -> Error {
+        Error::new(
+            kind,
+            Operation::Get,
+            &self.client.url(&self.key),
+            why.to_owned(),
+        )
+    }
+
+    fn broke_off(&self, why: &str) -> Error {
+        let at = self.offset;
+        let why = format!("its download broke off at byte {at}: {why}");
+        self.failed(Kind::Transient, &why)
+    }
+
+    /// Another part of the same object.
+    fn part(&self, range: std::ops::Range<u64>) -> Self {
+        Self {
+            offset: range.start,
+            size: self.size,
+            range: Some(range),
+            etag: self.etag.clone(),
+            ..Self::new(Arc::clone(&self.client), self.key.clone(), 0)
+        }
+    }
+
+    /// Where it ends, as far as that is known.
+    fn end(&self) -> Option<u64> {
+        match (&self.range, self.size) {
+            (Some(range), Some(size)) => Some(range.end.min(size)),
+            (Some(range), None) => Some(range.end),
+            (None, size) => size,
         }
     }
 
     /// All that is left, behind the `bytes` that came before.
-    async fn rest(mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
-        bytes.reserve_exact(self.end.saturating_sub(self.offset) as usize);
+    async fn rest(mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let missing = self.end().map_or(0, |end| end.saturating_sub(self.offset));
+        bytes.reserve_exact(missing.min(LARGEST_WHOLE as u64) as usize);
         while let Some(piece) = self.next().await? {
             bytes.extend_from_slice(&piece);
         }
         Ok(bytes)
     }
 
-    async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
+    /// Send it in pieces, as long as somebody listens.
+    async fn stream(
+        mut self,
+        first: Vec<u8>,
+        pieces: &mpsc::Sender<std::io::Result<Vec<u8>>>,
+    ) -> Result<(), Error> {
+        let Some(size) = self.size.filter(|_| self.range.is_some()) else {
+            let mut piece = Some(first);
+            while let Some(next) = piece {
+                if pieces.send(Ok(next)).await.is_err() {
+                    return Ok(());
+                }
+                piece = self.next().await?.map(Into::into);
+            }
+            return Ok(());
+        };
+        let begun = self.part(0..0);
+        // The first range is one of those that are held.
+        let mut ranges = FuturesOrdered::from_iter([self.rest(first).boxed()]);
+        let mut start = RANGE;
         loop {
+            // The size is what others say: nothing is made for a range before its turn has come.
+            while ranges.len() < RANGES && start < size {
+                let end = size.min(start.saturating_add(RANGE));
+                ranges.push_back(begun.part(start..end).rest(Vec::new()).boxed());
+                start = end;
+            }
+            let Some(range) = ranges.next().await else {
+                return Ok(());
+            };
+            if pieces.send(Ok(range?)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next piece; none at the end, which is only where all has come.
+    async fn next(&mut self) -> Result<Option<bytes::Bytes>, Error> {
+        loop {
+            let left = match &self.range {
+                Some(range) => range.end.saturating_sub(self.offset),
+                None => u64::MAX,
+            };
+            if left == 0 {
+                return Ok(None);
+            }
             let Some(body) = &mut self.body else {
                 self.begin().await?;
                 continue;
             };
-            match body.try_next().await {
-                Ok(Some(piece)) => {
+            let error = match body.try_next().await {
+                Ok(Some(mut piece)) => {
+                    let skipped = self.skip.min(piece.len() as u64);
+                    self.skip -= skipped;
+                    let mut piece = piece.split_off(skipped as usize);
+                    piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                    if piece.is_empty() {
+                        continue;
+                    }
                     self.offset += piece.len() as u64;
-                    self.tries = 0;
-                    self.renewed = false;
+                    self.retry.succeeded(&self.client.read_trouble);
                     return Ok(Some(piece));
                 }
-                // A body that ends too early, by a proxy's doing say: what is missing is asked for.
-                Ok(None) if self.offset < self.end && self.tries < self.store.tries => {
-                    self.body = None;
-                    self.wait("its download breaks off").await;
-                }
-                Ok(None) => return Ok(None),
-                Err(error) => {
-                    self.body = None;
-                    if self.tries >= self.store.tries {
-                        return Err(anyhow!(
-                            "its download broke off at byte {}: {}",
-                            self.offset,
-                            aws::chain(&error)
-                        )
-                        .into());
-                    }
-                    self.wait(&aws::chain(&error)).await;
-                }
-            }
+                Ok(None) if self.end().is_none_or(|end| self.offset >= end) => return Ok(None),
+                // By a proxy's doing, say: what is missing is asked for.
+                Ok(None) => self.broke_off("the connection was closed too early"),
+                Err(error) => self.broke_off(&chain(&error)),
+            };
+            self.body = None;
+            let session = self.client.sessions.current();
+            self.retry
+                .after(
+                    error,
+                    &self.client.sessions,
+                    &session,
+                    &self.client.read_trouble,
+                )
+                .await?;
         }
     }
 
-    async fn begin(&mut self) -> Result<()> {
+    /// Ask for what is left.
+    async fn begin(&mut self) -> Result<(), Error> {
         loop {
-            let store = &self.store;
-            let session = store.sessions.current();
+            let client = &self.client;
+            let session = client.sessions.current();
+            let offset = self.offset;
             let request = session
                 .client
                 .get_object()
-                .bucket(&store.bucket)
+                .bucket(&client.name)
                 .key(&self.key)
-                .set_range(match (self.ranged, self.offset) {
-                    (true, offset) => Some(format!("bytes={offset}-{}", self.end - 1)),
-                    (false, 0) => None,
-                    (false, offset) => Some(format!("bytes={offset}-")),
+                .set_range(match &self.range {
+                    Some(range) => Some(format!("bytes={offset}-{}", range.end - 1)),
+                    None => (offset > 0).then(|| format!("bytes={offset}-")),
                 })
                 .set_if_match(self.etag.clone())
-                .set_request_payer(store.payer.clone());
-            match request.send().await {
-                Ok(output) => {
-                    if self.offset > 0 && output.content_range.is_none() {
-                        return Err(anyhow!(
-                            "its download broke off at byte {}, and the store can't go on from there",
-                            self.offset
-                        )
-                        .into());
-                    }
-                    // A store that knows no ranges gives all of it.
-                    self.ranged &= output.content_range.is_some();
-                    if self.offset == 0 && !self.ranged {
-                        // An answer that states less than the listing is cut short, more likely than not.
-                        let stated = u64::try_from(output.content_length.unwrap_or(0)).unwrap_or(0);
-                        self.end = self.end.max(stated);
-                    }
-                    store.troubled.store(false, Ordering::Relaxed);
-                    self.etag = output.e_tag;
-                    self.metadata = output.metadata;
-                    self.body = Some(output.body);
-                    return Ok(());
-                }
-                // Nothing is left where all had arrived.
-                Err(error) if self.offset > 0 && aws::status(&error) == Some(416) => {
-                    self.end = self.offset;
-                    self.body = Some(ByteStream::default());
-                    return Ok(());
-                }
-                Err(error) if !self.renewed && aws::has_expired(&error) => {
-                    self.renewed = true;
-                    store.sessions.renew(&session).await?;
-                }
-                // In another region than thought: S3 says which.
-                Err(error)
-                    if !self.moved
-                        && aws::told_region(&error)
-                            .is_some_and(|region| store.sessions.relocate(&session, &region)) =>
-                {
-                    self.moved = true;
-                }
-                Err(error) if self.tries < store.tries && aws::is_transient(&error) => {
-                    let why = session.access.explain(&error, "reading it");
-                    self.wait(&format!("{why:#}")).await;
-                    self.renewed = false;
-                }
-                Err(error) => {
-                    let explained = session.access.explain(&error, "reading it");
-                    // Every other file would say the same.
-                    return Err(
-                        if aws::is_about_credentials(&error) || session.access.has_no_credentials()
-                        {
-                            FileError::Capture(explained)
-                        } else {
-                            explained.into()
-                        },
-                    );
-                }
+                .set_request_payer(client.payer.clone());
+            let error = match request.send().await {
+                Ok(output) => return self.begun(output),
+                Err(error) => Error::of(
+                    &session.access,
+                    Operation::Get,
+                    &client.url(&self.key),
+                    &error,
+                ),
+            };
+            // Nothing is left where all had arrived, whatever was told before.
+            if offset > 0 && error.status == Some(416) {
+                self.size = Some(offset);
+                self.body = Some(ByteStream::default());
+                return Ok(());
             }
+            self.retry
+                .after(error, &client.sessions, &session, &client.read_trouble)
+                .await?;
         }
     }
 
-    async fn wait(&mut self, why: &str) {
-        let store = &self.store;
-        store.stats.retries.add(1);
-        if self.tries >= TRIES && !store.troubled.swap(true, Ordering::Relaxed) {
-            let key = &self.key;
-            store
-                .stats
-                .warn(format!("{key}: {why}; it is tried again and again"));
+    /// Compare an answer with what was asked for.
+    fn begun(&mut self, output: GetObjectOutput) -> Result<(), Error> {
+        if let (Some(before), Some(now)) = (&self.etag, &output.e_tag)
+            && before != now
+        {
+            return Err(self.failed(Kind::Other, "it was replaced by another while it was read"));
         }
-        sleep(backoff(self.tries)).await;
-        self.tries += 1;
+        let length = output
+            .content_length
+            .and_then(|length| u64::try_from(length).ok());
+        match output.content_range.as_deref().and_then(content_range) {
+            Some((start, total)) => {
+                if start != self.offset {
+                    let why = format!(
+                        "the store gives byte {start} in place of byte {}",
+                        self.offset
+                    );
+                    return Err(self.failed(Kind::Other, &why));
+                }
+                self.size = total.or(self.size);
+            }
+            // A store that knows no ranges gives all of it.
+            None => {
+                if self.offset == 0 {
+                    self.range = None;
+                }
+                self.skip = self.offset;
+                // An answer that states less than the listing is cut short, more likely than not.
+                self.size = length.max(self.size);
+            }
+        }
+        self.etag = output.e_tag.or(self.etag.take());
+        self.metadata = output.metadata;
+        self.body = Some(output.body);
+        Ok(())
+    }
+}
+
+/// Where a `Content-Range` such as `bytes 0-99/1234` begins, and how large the whole is.
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (start, _) = range.split_once('-')?;
+    Some((start.parse().ok()?, total.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_range_tells_where_it_begins() {
+        for (text, expected) in [
+            ("bytes 0-99/1234", Some((0, Some(1234)))),
+            ("bytes 100-199/*", Some((100, None))),
+            ("bytes */1234", None),
+            ("items 0-1/2", None),
+            ("", None),
+        ] {
+            assert_eq!(content_range(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_lies_in_a_folder() {
+        assert_eq!(folder("a/b/c.json.gz"), "a/b/");
+        assert_eq!(folder("c.json.gz"), "");
     }
 }

@@ -1,73 +1,123 @@
-//! Requests to S3. [`Store`] is one bucket as they need it: a client for its region with the credentials of the day.
+//! Requests to S3, and to what speaks like it.
 
-pub(crate) mod download;
+mod download;
+mod list;
 pub(crate) mod page;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+pub(crate) use download::Fetched;
+pub(crate) use list::{From, Query};
 
-use anyhow::Result;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::RequestPayer;
-use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
+use super::error::Error;
+use super::operation::Operation;
+use super::retry::{Policy, Trouble};
 use super::sessions::{Login, Sessions};
 use crate::settings;
 use crate::stats::Stats;
 
-/// Tries of a request, on top of the SDK's own, that fails for reasons that may pass.
-pub(crate) const TRIES: u32 = 5;
+/// Listing requests in flight.
+const LISTS: usize = 96;
 
-/// What all requests to a bucket need.
-pub(crate) struct Store {
-    /// Its name, or what stands for it.
-    pub bucket: String,
-    /// Who pays, if not the owner.
-    pub payer: Option<RequestPayer>,
-    pub stats: Arc<Stats>,
-    /// Tries of a download, as [`TRIES`].
-    pub tries: u32,
-    /// Downloads fail for reasons that may pass, and that was said.
-    pub troubled: AtomicBool,
-    pub sessions: Sessions<Client>,
+/// Where a bucket is taken to be before S3 says where it is.
+const ANYWHERE: &str = "us-east-1";
+
+/// How its objects are tried again where a bucket is followed: about an hour, for nobody would read that log file again,
+/// and for ever, which would hold up all behind it, is too long.
+const FOLLOWED: Policy = Policy {
+    tries: Some(300),
+    ..Policy::LIVE
+};
+/// The same where a queue names them: some seconds, for its message comes again.
+const QUEUED: Policy = Policy {
+    tries: Policy::ONCE.tries,
+    ..Policy::LIVE
+};
+
+/// Who names the objects of a bucket, which decides how patiently they are asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Use {
+    /// What is there is read once.
+    Once,
+    /// What comes is read, too.
+    Followed,
+    /// A queue's messages name them.
+    Queued,
 }
 
-impl Store {
+/// One bucket, as its requests need it.
+pub(crate) struct BucketClient {
+    /// Its name, or what stands for it.
+    pub name: String,
+    /// Who pays, if not the owner.
+    payer: Option<RequestPayer>,
+    sessions: Sessions<Client>,
+    /// For listings.
+    listing: Policy,
+    /// For objects.
+    reading: Policy,
+    lists: Semaphore,
+    list_trouble: Trouble,
+    read_trouble: Trouble,
+    /// How many objects of a folder S3 has refused as archived.
+    archived: Mutex<HashMap<String, u32>>,
+    stats: Arc<Stats>,
+}
+
+impl BucketClient {
+    /// A bucket of this name. Where its region is not known, S3 is asked in any, and says which it is.
     pub fn new(
-        login: Arc<Login>,
-        bucket: String,
-        region: String,
+        login: &Arc<Login>,
+        name: &str,
+        region: Option<&str>,
         settings: &settings::Aws,
-        stats: Arc<Stats>,
+        used: Use,
+        stats: &Arc<Stats>,
     ) -> Self {
+        let (listing, reading) = match used {
+            Use::Once => (Policy::ONCE, Policy::ONCE),
+            Use::Followed => (Policy::LIVE, FOLLOWED),
+            Use::Queued => (Policy::ONCE, QUEUED),
+        };
         Self {
-            bucket,
+            name: name.to_owned(),
             payer: settings.request_payer.then_some(RequestPayer::Requester),
-            stats,
-            tries: TRIES,
-            troubled: AtomicBool::new(false),
-            sessions: Sessions::new(login, &region, |access, region| access.s3(region)),
+            sessions: Sessions::new(
+                Arc::clone(login),
+                region.unwrap_or(ANYWHERE),
+                |access, region| access.s3(region),
+            ),
+            listing,
+            reading,
+            lists: Semaphore::new(LISTS),
+            list_trouble: Trouble::new(stats),
+            read_trouble: Trouble::new(stats),
+            archived: Mutex::default(),
+            stats: Arc::clone(stats),
         }
     }
 
-    /// Public keys of digests, see [`crate::aws::Access::public_keys`].
-    pub async fn public_keys(
-        &self,
-        region: &str,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<Vec<(String, Vec<u8>)>> {
-        self.sessions
-            .current()
-            .access
-            .public_keys(region, from, to)
-            .await
+    /// The `s3://` URL of a key or prefix.
+    pub fn url(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.name)
+    }
+
+    /// What users call the credentials in use.
+    pub fn who(&self) -> String {
+        self.sessions.current().access.who()
     }
 }
 
-/// How long to wait before the next try: longer each time, and never all at once.
-pub(crate) fn backoff(tries: u32) -> Duration {
-    let longest = 200 * 2u64.pow(tries.min(6));
-    Duration::from_millis(fastrand::u64(longest / 2..=longest))
+/// The region of a bucket: that of the settings, or else S3 is asked for it. None where S3 doesn't tell.
+pub(crate) async fn find_region(login: &Login, bucket: &str) -> Result<Option<String>, Error> {
+    let (access, _) = login.current();
+    match access.region() {
+        Some(region) => Ok(Some(region)),
+        None => access.bucket_region(bucket).await,
+    }
 }

@@ -25,8 +25,38 @@ pub(crate) struct Page {
     pub objects: Objects,
     /// Folders, where the listing has a delimiter.
     pub folders: Vec<String>,
-    /// Where the next page goes on, if there is one.
-    pub next: Option<String>,
+    /// Where the next page goes on, if there is one and it is known.
+    pub next: Option<Next>,
+    /// There is more.
+    pub is_truncated: bool,
+    /// Objects and folders each come in the order of their keys.
+    pub is_ordered: bool,
+}
+
+/// Where the next page of a listing goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Next {
+    /// Where the service says; `last` is the last key or folder before.
+    Token { token: String, last: String },
+    /// Behind a key, which a store that gives no token understands all the same.
+    After(String),
+    /// The same for a store that knows only the first version of listings.
+    Marker(String),
+}
+
+impl Next {
+    /// The last key or folder before it.
+    pub fn last(&self) -> &String {
+        match self {
+            Self::Token { last, .. } => last,
+            Self::After(last) | Self::Marker(last) => last,
+        }
+    }
+}
+
+/// What sorts behind all in a folder.
+pub(crate) fn behind(folder: &str) -> String {
+    format!("{folder}\u{10ffff}")
 }
 
 /// Objects in the order of their keys, to be taken from the front.
@@ -45,6 +75,7 @@ struct Entry {
     /// Where its key ends and the next one's begins.
     end: u32,
     archived: bool,
+    restored: bool,
     size: u64,
     /// In seconds since the epoch.
     time: Option<i64>,
@@ -58,8 +89,10 @@ pub(crate) struct Object {
     pub size: u64,
     /// When it was made, as far as known.
     pub time: Option<Timestamp>,
-    /// In a storage class that has to be restored before it can be read.
+    /// In a storage class whose objects have to be restored before they can be read.
     pub archived: bool,
+    /// It was.
+    pub restored: bool,
 }
 
 impl Objects {
@@ -86,9 +119,23 @@ impl Objects {
             // A page has a thousand keys of a kilobyte at most.
             end: u32::try_from(self.keys.len()).unwrap_or(u32::MAX),
             archived: object.archived,
+            restored: object.restored,
             size: object.size,
             time: object.time.map(Timestamp::as_second),
         });
+    }
+
+    /// Does the last one's key come at or behind this one?
+    fn is_behind(&self, key: &str) -> bool {
+        let start = match self.entries.len().checked_sub(2) {
+            Some(before) => self.entries[before].end as usize,
+            None => 0,
+        };
+        let last = &self.keys[start..];
+        !self.entries.is_empty()
+            && key
+                .strip_prefix(&*self.prefix)
+                .is_some_and(|rest| last >= rest)
     }
 
     pub fn len(&self) -> usize {
@@ -113,12 +160,18 @@ impl Objects {
                 .time
                 .and_then(|time| Timestamp::from_second(time).ok()),
             archived: entry.archived,
+            restored: entry.restored,
         })
     }
 
     /// When the next one was made, in seconds since the epoch.
     pub fn next_time(&self) -> Option<i64> {
         Some(self.entries.get(self.taken)?.time.unwrap_or_default())
+    }
+
+    /// The key of the next one.
+    pub fn first_key(&self) -> Option<String> {
+        Some(self.get(self.taken)?.key)
     }
 
     /// The key of the last one.
@@ -144,6 +197,41 @@ impl Iterator for Objects {
 }
 
 impl Page {
+    /// Its first key or folder.
+    pub fn first(&self) -> Option<String> {
+        let folder = self.folders.first();
+        let key = self.objects.first_key();
+        match (key, folder) {
+            (Some(key), Some(folder)) => Some(key.min(folder.clone())),
+            (key, folder) => key.or(folder.cloned()),
+        }
+    }
+
+    /// Its last key, or its last folder with all that is in it.
+    fn last(&self) -> Option<String> {
+        let folder = self.folders.last().map(|folder| behind(folder));
+        self.objects.last_key().max(folder)
+    }
+
+    /// Where the next page goes on, going by what the service says, or else by the last key.
+    fn after(
+        &self,
+        token: Option<String>,
+        marker: Option<String>,
+        is_first_version: bool,
+    ) -> Option<Next> {
+        match (token, marker) {
+            (Some(token), _) => Some(Next::Token {
+                token,
+                last: self.last().unwrap_or_default(),
+            }),
+            (None, Some(marker)) if is_first_version => Some(Next::Marker(marker)),
+            (None, _) if is_first_version => self.last().map(Next::Marker),
+            // An order that is not kept leads nowhere.
+            (None, _) => self.last().filter(|_| self.is_ordered).map(Next::After),
+        }
+    }
+
     /// Read the answer to ListObjectsV2; none if it is something else. See
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
     fn parse(xml: &[u8], prefix: &Arc<str>) -> Option<Self> {
@@ -161,7 +249,11 @@ impl Page {
             objects: Objects::new(prefix),
             ..Self::default()
         };
-        let mut truncated = false;
+        let mut token = None;
+        let mut marker = None;
+        // The first version of listings has one, and no number of keys.
+        let (mut has_marker, mut has_count) = (false, false);
+        page.is_ordered = true;
         let mut object = Object::default();
         // The element around the present one, and how many are around it.
         let mut parent = Parent::Page;
@@ -180,7 +272,10 @@ impl Page {
                         (2, b"Contents") => {
                             parent = Parent::Contents;
                             object.key.clear();
-                            (object.size, object.time, object.archived) = (0, None, false);
+                            object.size = 0;
+                            object.time = None;
+                            object.archived = false;
+                            object.restored = false;
                         }
                         (2, b"CommonPrefixes") => parent = Parent::CommonPrefixes,
                         _ => {}
@@ -195,6 +290,7 @@ impl Page {
                 Event::End(tag) => {
                     match (&parent, depth, tag.local_name().into_inner()) {
                         (Parent::Contents, 2, _) => {
+                            page.is_ordered &= !page.objects.is_behind(&object.key);
                             page.objects.push(&object);
                             parent = Parent::Page;
                         }
@@ -205,26 +301,45 @@ impl Page {
                         (Parent::Contents, 3, b"StorageClass") => {
                             object.archived = matches!(&*text, "GLACIER" | "DEEP_ARCHIVE");
                         }
+                        // It was restored, and is there until then.
+                        (Parent::Contents, 4, b"RestoreExpiryDate") => object.restored = true,
                         (Parent::CommonPrefixes, 3, b"Prefix") => {
                             let mut folder = String::new();
                             decode(&text, &mut folder);
+                            page.is_ordered &= page.folders.last() < Some(&folder);
                             page.folders.push(folder);
                         }
-                        (Parent::Page, 2, b"IsTruncated") => truncated = text == "true",
-                        (Parent::Page, 2, b"NextContinuationToken") => {
-                            page.next = Some(text.clone());
+                        (Parent::Page, 2, b"IsTruncated") => {
+                            page.is_truncated = text.trim().eq_ignore_ascii_case("true");
                         }
+                        (Parent::Page, 2, b"NextContinuationToken") => {
+                            token = Some(text.clone()).filter(|token| !token.is_empty());
+                        }
+                        (Parent::Page, 2, b"NextMarker") => {
+                            let mut key = String::new();
+                            decode(&text, &mut key);
+                            marker = Some(key).filter(|key| !key.is_empty());
+                        }
+                        (Parent::Page, 2, b"Marker") => has_marker = true,
+                        (Parent::Page, 2, b"KeyCount") => has_count = true,
                         _ => {}
                     }
                     depth -= 1;
                     text.clear();
                 }
-                Event::Empty(tag) if depth == 0 => is_page = tag.local_name().into_inner() == ROOT,
+                Event::Empty(tag) => match (depth, tag.local_name().into_inner()) {
+                    (0, name) => is_page = name == ROOT,
+                    (1, b"Marker") => has_marker = true,
+                    _ => {}
+                },
                 Event::Eof => break,
                 _ => {}
             }
         }
-        page.next = page.next.filter(|_| truncated);
+        if page.is_truncated {
+            let is_first_version = (has_marker || marker.is_some()) && !has_count;
+            page.next = page.after(token, marker, is_first_version);
+        }
         page.objects.shrink();
         // It may have been cut short.
         (depth == 0 && is_page).then_some(page)
@@ -257,6 +372,14 @@ pub(crate) struct TakePage {
 }
 
 impl TakePage {
+    /// For an answer that lists this prefix.
+    pub fn of(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.into(),
+            ..Self::default()
+        }
+    }
+
     /// The page that was in the answer.
     pub fn page(&self) -> Option<Page> {
         self.taken
@@ -330,6 +453,15 @@ impl Body for PageBody {
             }
         }
         Poll::Ready(None)
+    }
+}
+
+/// The token that leads on.
+#[cfg(any(fuzzing, test))]
+fn token(next: Option<&Next>) -> Option<&str> {
+    match next {
+        Some(Next::Token { token, .. }) => Some(token),
+        _ => None,
     }
 }
 
@@ -412,6 +544,9 @@ pub(crate) mod fuzz {
                 object.storage_class(),
                 Some(ObjectStorageClass::Glacier | ObjectStorageClass::DeepArchive)
             ),
+            restored: object
+                .restore_status()
+                .is_some_and(|status| status.restore_expiry_date().is_some()),
         });
         let theirs = theirs.filter(|object| object.key.starts_with(prefix));
         assert_eq!(page.objects.collect::<Vec<_>>(), theirs.collect::<Vec<_>>());
@@ -422,7 +557,7 @@ pub(crate) mod fuzz {
         assert_eq!(page.folders, folders);
         let next = sdk.next_continuation_token();
         let next = next.filter(|_| sdk.is_truncated() == Some(true));
-        assert_eq!(page.next.as_deref(), next);
+        assert_eq!(token(page.next.as_ref()), next);
     }
 
     /// A page is the same whatever the pieces that it comes in, and holds what the SDK finds in it; a key comes as it is.
@@ -477,9 +612,10 @@ mod tests {
             size,
             time: time.map(|time| time.parse().unwrap()),
             archived,
+            restored: false,
         };
         let page = Page::parse(xml.as_bytes(), &"p/".into()).unwrap();
-        assert_eq!(page.next.as_deref(), Some("a+b/="));
+        assert_eq!(token(page.next.as_ref()), Some("a+b/="));
         assert_eq!(page.folders, ["p/f /"]);
         assert_eq!(page.objects.last_key().as_deref(), Some("p/x&yé"));
         assert_eq!(
@@ -509,5 +645,91 @@ mod tests {
         }
         let empty = Page::parse(b"<ListBucketResult/>", &"".into());
         assert_eq!(empty.map(|page| page.next), Some(None));
+    }
+
+    /// A page of a listing with these elements.
+    fn listing(elements: &str) -> Page {
+        let xml = format!("<ListBucketResult>{elements}</ListBucketResult>");
+        Page::parse(xml.as_bytes(), &"".into()).unwrap()
+    }
+
+    #[test]
+    fn where_a_listing_goes_on_is_known_whatever_the_store_says_of_it() {
+        let keys = "<Contents><Key>a</Key></Contents><Contents><Key>b/c</Key></Contents>";
+        let folder = "<CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>";
+        let after = |key: &str| Some(Next::After(key.to_owned()));
+        let marker = |key: &str| Some(Next::Marker(key.to_owned()));
+        let more = "<IsTruncated>true</IsTruncated>";
+        for (elements, expected) in [
+            (
+                "<IsTruncated>false</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+                    .to_owned(),
+                None,
+            ),
+            (
+                format!("{more}<NextContinuationToken>t</NextContinuationToken>{keys}"),
+                Some(Next::Token {
+                    token: "t".to_owned(),
+                    last: "b/c".to_owned(),
+                }),
+            ),
+            // Without a token, or with an empty one.
+            (format!("{more}<KeyCount>2</KeyCount>{keys}"), after("b/c")),
+            (
+                format!("{more}<NextContinuationToken></NextContinuationToken>{keys}"),
+                after("b/c"),
+            ),
+            (
+                format!("<IsTruncated>True</IsTruncated>{keys}"),
+                after("b/c"),
+            ),
+            // A folder's keys come behind its name.
+            (format!("{more}{folder}"), after("b/\u{10ffff}")),
+            // The first version of listings.
+            (format!("{more}<Marker></Marker>{keys}"), marker("b/c")),
+            (format!("{more}<Marker/>{keys}"), marker("b/c")),
+            (
+                format!("{more}<NextMarker>b/</NextMarker>{folder}"),
+                marker("b/"),
+            ),
+            // Nothing tells where.
+            (more.to_owned(), None),
+        ] {
+            let page = listing(&elements);
+            assert_eq!(page.next, expected, "{elements}");
+            assert_eq!(page.is_truncated, !elements.contains("false"));
+        }
+    }
+
+    #[test]
+    fn an_order_that_is_not_kept_is_noticed() {
+        let listed = |keys: &[&str]| {
+            let key = |key: &&str| format!("<Contents><Key>{key}</Key></Contents>");
+            keys.iter().map(key).collect::<String>()
+        };
+        assert!(listing(&listed(&["a", "aa", "b"])).is_ordered);
+        assert!(!listing(&listed(&["a", "b", "aa"])).is_ordered);
+        assert!(!listing(&listed(&["a", "a"])).is_ordered);
+        let folders = "<CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>\
+                       <CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>";
+        assert!(!listing(folders).is_ordered);
+        let more = "<IsTruncated>true</IsTruncated>";
+        assert_eq!(
+            listing(&(more.to_owned() + &listed(&["b", "a"]))).next,
+            None
+        );
+    }
+
+    #[test]
+    fn what_was_restored_is_known() {
+        let status = "<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress>\
+                      <RestoreExpiryDate>2029-12-21T00:00:00.000Z</RestoreExpiryDate></RestoreStatus>";
+        for (status, expected) in [(status, true), ("", false)] {
+            let mut page = listing(&format!(
+                "<Contents><Key>a</Key><StorageClass>GLACIER</StorageClass>{status}</Contents>"
+            ));
+            let object = page.objects.next().unwrap();
+            assert_eq!((object.archived, object.restored), (true, expected));
+        }
     }
 }

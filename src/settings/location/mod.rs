@@ -59,13 +59,6 @@ pub(crate) struct BucketLocation {
     pub region: Option<String>,
 }
 
-impl BucketLocation {
-    /// The `s3://` URL of a key.
-    pub fn url(&self, key: &str) -> String {
-        format!("s3://{}/{key}", self.bucket)
-    }
-}
-
 /// Forms that every error about the open params shows.
 const FORMS: &str = "give a folder or file, a bucket as s3://BUCKET/PREFIX, a queue as sqs://NAME, or the event history as \
      cloudtrail://REGION";

@@ -6,10 +6,10 @@ use anyhow::Result;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::{Bucket, Query};
-use crate::aws::s3::download;
+use super::Bucket;
+use crate::aws::cloudtrail;
+use crate::aws::s3::{From, Query};
 use crate::integrity::{self, Listed, PublicKeys, Stored};
-use crate::log_file::FileError;
 use crate::trail::{self, Interval};
 
 /// The digests of what is read of a bucket; all names are `s3://` URLs.
@@ -17,7 +17,7 @@ pub(in crate::source) struct BucketDigests(pub(super) Arc<Bucket>);
 
 impl BucketDigests {
     fn key<'a>(&self, name: &'a str) -> &'a str {
-        name.strip_prefix(&self.0.location.url(""))
+        name.strip_prefix(&self.0.client.url(""))
             .unwrap_or_default()
     }
 }
@@ -27,15 +27,17 @@ impl integrity::DigestStore for BucketDigests {
         Box::pin(async move {
             let query = Query {
                 prefix: self.key(&folder).to_owned(),
-                start_after: after.map(|after| self.key(&after).to_owned()),
+                from: after.map_or(From::Start, |after| {
+                    From::After(self.key(&after).to_owned())
+                }),
                 ..Query::default()
             };
             let page = self.0.list(&query).await?;
-            let last = page.objects.last_key().map(|key| self.0.location.url(&key));
+            let last = page.objects.last_key().map(|key| self.0.client.url(&key));
             Ok(Listed {
                 names: page
                     .objects
-                    .map(|object| self.0.location.url(&object.key))
+                    .map(|object| self.0.client.url(&object.key))
                     .collect(),
                 next: last.filter(|_| page.next.is_some()),
             })
@@ -45,10 +47,8 @@ impl integrity::DigestStore for BucketDigests {
     fn get(&self, name: String) -> BoxFuture<'_, Result<Stored>> {
         let key = self.key(&name).to_owned();
         Box::pin(async move {
-            let store = Arc::clone(&self.0.store);
-            let (bytes, mut metadata) = download::fetch_small(store, key)
-                .await
-                .map_err(FileError::into_reason)?;
+            let client = Arc::clone(&self.0.client);
+            let (bytes, mut metadata) = client.fetch_small(key).await?;
             Ok(Stored {
                 bytes,
                 signature: metadata.remove("signature"),
@@ -70,7 +70,7 @@ impl integrity::DigestStore for BucketDigests {
                     ..Query::default()
                 };
                 let page = self.0.list(&query).await?;
-                regions.extend(page.folders.iter().map(|key| self.0.location.url(key)));
+                regions.extend(page.folders.iter().map(|key| self.0.client.url(key)));
             }
             Ok(regions)
         })
@@ -100,6 +100,9 @@ impl integrity::DigestStore for BucketDigests {
         from: Timestamp,
         to: Timestamp,
     ) -> BoxFuture<'_, Result<PublicKeys>> {
-        Box::pin(async move { self.0.store.public_keys(&region, from, to).await })
+        Box::pin(async move {
+            let keys = cloudtrail::public_keys(&self.0.login, &region, from, to, &self.0.stats);
+            Ok(keys.await?)
+        })
     }
 }

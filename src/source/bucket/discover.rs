@@ -10,9 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::Bucket;
 use super::follow;
-use super::{Bucket, Query};
-use crate::aws::s3::page::{Objects, Page};
+use crate::aws::s3::page::{Objects, Page, behind};
+use crate::aws::s3::{From, Query};
 use crate::stats::Stats;
 use crate::trail::{self, Interval};
 
@@ -127,11 +128,6 @@ fn below(level: Level, folder: &str) -> Level {
     }
 }
 
-/// What sorts behind all in a folder.
-pub(super) fn behind(folder: &str) -> String {
-    format!("{folder}\u{10ffff}")
-}
-
 /// The last folder of a path that ends with a slash.
 fn folder_name(path: &str) -> &str {
     let path = path.trim_end_matches('/');
@@ -187,7 +183,9 @@ impl Walker {
         // What the pages before held.
         let mut done = String::new();
         loop {
-            query.token = page.next.take();
+            let next = page.next.take();
+            let goes_on = next.is_some();
+            query.from = next.map_or(From::Start, From::Page);
             let folders = mem::take(&mut page.folders);
             if let Level::Above(depth) = level {
                 let others = folders
@@ -204,11 +202,10 @@ impl Walker {
             // listed again.
             let known = bucket.wanted(mem::take(&mut page.objects), |_| true);
             // A folder of log files, which may be many: what follows is one listing.
-            let is_full_of_files = matches!(level, Level::Above(_))
-                && query.token.is_some()
-                && known.len() > folders.len();
+            let is_full_of_files =
+                matches!(level, Level::Above(_)) && goes_on && known.len() > folders.len();
             // Else the next page comes while this one's folders are looked into.
-            let next = (query.token.is_some() && !is_full_of_files).then(|| {
+            let next = (goes_on && !is_full_of_files).then(|| {
                 let (bucket, query) = (Arc::clone(&bucket), query.clone());
                 tokio::spawn(async move { bucket.list(&query).await })
             });
@@ -337,7 +334,7 @@ fn listings(
                 });
             found.extend(try_join_all(below).await?.into_iter().flatten());
             match page.next.take() {
-                Some(token) => query.token = Some(token),
+                Some(next) => query.from = From::Page(next),
                 None => return Ok(found),
             }
             page = bucket.list(&query).await?;

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,9 +14,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 
+use super::Bucket;
 use super::discover::{self, Listing, Listings, region_folder};
-use super::{Bucket, Query};
+use crate::aws::s3::Query;
 use crate::aws::s3::page::Object;
+use crate::clock::Clock;
 use crate::trail;
 
 /// How far a look goes back behind what was seen. A log file is named by the minute in which CloudTrail delivers it, and
@@ -38,9 +39,8 @@ const SEEN: usize = 4096;
 /// A bucket that is followed.
 pub(super) struct Follow {
     interval: Duration,
+    clock: Clock,
     memory: Mutex<Memory>,
-    /// This look has met errors that may pass, and said so.
-    warned: AtomicBool,
 }
 
 /// What is known of the looks before.
@@ -88,25 +88,26 @@ struct RegionMemory {
 
 impl Follow {
     /// Follow, beginning now.
-    pub fn new(interval: Duration) -> Self {
+    pub fn new(interval: Duration, clock: Clock) -> Self {
+        let now = clock.now();
         Self {
             interval,
+            clock,
             memory: Mutex::new(Memory {
                 look: Look {
-                    began: (Instant::now(), Timestamp::now()),
+                    began: (Instant::now(), now),
                     full: true,
                     since_full: 0,
                     requests: 0,
                 },
                 again: false,
-                looked: Timestamp::now().as_second(),
+                looked: now.as_second(),
                 newest: None,
                 seen: HashMap::new(),
                 hasher: RandomState::new(),
                 room: SEEN,
                 regions: BTreeMap::new(),
             }),
-            warned: AtomicBool::new(false),
         }
     }
 
@@ -122,11 +123,6 @@ impl Follow {
         }
     }
 
-    /// Is this the first trouble of this look?
-    pub fn is_first_trouble(&self) -> bool {
-        !self.warned.swap(true, Ordering::Relaxed)
-    }
-
     /// Wait until it is time for another look, and begin it. None where nothing can come any more.
     pub async fn look(&self, bucket: &Arc<Bucket>) -> Option<Listings> {
         let (first, last) = {
@@ -136,7 +132,7 @@ impl Follow {
         if first {
             bucket.stats.note(format!(
                 "all that was there is listed; {} is looked at again every {} seconds",
-                bucket.location.url(&bucket.location.prefix),
+                bucket.client.url(&bucket.location.prefix),
                 self.interval.as_secs()
             ));
         }
@@ -144,10 +140,9 @@ impl Follow {
             return None;
         }
         sleep_until(last.began.0 + self.interval).await;
-        self.warned.store(false, Ordering::Relaxed);
         let known = {
             let mut memory = self.memory();
-            memory.begin_look(first || self.discovers(&last));
+            memory.begin_look(self.clock.now(), first || self.discovers(&last));
             memory.known()
         };
         Some(match known {
@@ -186,9 +181,9 @@ impl Memory {
         self.look
     }
 
-    fn begin_look(&mut self, full: bool) {
+    fn begin_look(&mut self, now: Timestamp, full: bool) {
         self.look = Look {
-            began: (Instant::now(), Timestamp::now()),
+            began: (Instant::now(), now),
             full,
             since_full: if full { 0 } else { self.look.since_full + 1 },
             requests: if full { 0 } else { self.look.requests },
@@ -311,7 +306,7 @@ mod tests {
 
     #[test]
     fn memory_stays_small_and_forgets_nothing_that_may_come_again() {
-        let follow = Follow::new(Duration::from_secs(30));
+        let follow = Follow::new(Duration::from_secs(30), Clock::default());
         let mut memory = follow.memory();
         assert_eq!(memory.region(FOLDER, FOLDER), None);
         let mut now = time("2024-12-31T20:00:00Z");
@@ -331,7 +326,7 @@ mod tests {
                 last_hour.drain(..60);
             }
             memory.end_look();
-            memory.begin_look(minute % 10 == 0);
+            memory.begin_look(now, minute % 10 == 0);
             memory.look.began.1 = now;
         }
         let start = memory.region(FOLDER, FOLDER).unwrap();
@@ -344,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_listing_starts_an_hour_before_the_newest() {
-        let follow = Follow::new(Duration::from_secs(30));
+        let follow = Follow::new(Duration::from_secs(30), Clock::default());
         let mut memory = follow.memory();
         memory.region(FOLDER, FOLDER);
         memory.end_look();

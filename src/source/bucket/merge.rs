@@ -10,10 +10,11 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
-use super::discover::{Listing, behind};
+use super::Bucket;
+use super::discover::Listing;
 use super::follow::Follow;
-use super::{Bucket, Query};
-use crate::aws::s3::page::{Object, Objects, Page};
+use crate::aws::s3::page::{Next, Object, Objects, Page, behind};
+use crate::aws::s3::{From, Query};
 use crate::trail;
 
 /// Keys held in all, about, so that memory does not grow with the number of listings: with more of these, pages are
@@ -45,7 +46,7 @@ struct Cursor {
 
 enum NextPage {
     None,
-    Token(String),
+    Known(Next),
     Asked(JoinHandle<Result<Page>>),
 }
 
@@ -61,7 +62,7 @@ impl Merge {
                 page,
             };
             if cursor.files.is_empty() {
-                let query = cursor.query(None);
+                let query = cursor.query(cursor.start());
                 let page = bucket.list(&query).await?;
                 cursor.take(bucket, page);
                 cursor.fill(bucket).await?;
@@ -122,25 +123,30 @@ impl Cursor {
         matches!(self.next, NextPage::None)
     }
 
-    fn query(&self, token: Option<String>) -> Query {
+    fn query(&self, from: From) -> Query {
         Query {
             prefix: self.listing.prefix.clone(),
             delimiter: false,
-            start_after: self.listing.start_after.clone().filter(|_| token.is_none()),
-            token,
+            from,
             most: Some(self.page),
         }
+    }
+
+    /// Its beginning.
+    fn start(&self) -> From {
+        let after = self.listing.start_after.clone();
+        after.map_or(From::Start, From::After)
     }
 
     /// Ask for the next page in time, and wait for it where nothing is left.
     async fn fill(&mut self, bucket: &Arc<Bucket>) -> Result<()> {
         loop {
-            if let NextPage::Token(token) = &mut self.next
+            if let NextPage::Known(next) = &self.next
                 // In time for S3's answer, and not with the first page already, whose keys are waited for.
                 && self.files.len() <= self.page * 2 / 5
             {
-                let token = std::mem::take(token);
-                let (bucket, query) = (Arc::clone(bucket), self.query(Some(token)));
+                let query = self.query(From::Page(next.clone()));
+                let bucket = Arc::clone(bucket);
                 self.next = NextPage::Asked(tokio::spawn(async move { bucket.list(&query).await }));
             }
             if !self.files.is_empty() {
@@ -152,7 +158,7 @@ impl Cursor {
                     self.take(bucket, page);
                 }
                 // Without files its page has been asked for.
-                NextPage::None | NextPage::Token(_) => return Ok(()),
+                NextPage::None | NextPage::Known(_) => return Ok(()),
             }
         }
     }
@@ -172,14 +178,11 @@ impl Cursor {
             Some(_)
                 if !except.is_empty() && last_key.is_some_and(|key| key.starts_with(except)) =>
             {
-                let query = Query {
-                    start_after: Some(behind(except)),
-                    ..self.query(None)
-                };
+                let query = self.query(From::After(behind(except)));
                 let bucket = Arc::clone(bucket);
                 NextPage::Asked(tokio::spawn(async move { bucket.list(&query).await }))
             }
-            Some(token) => NextPage::Token(token),
+            Some(next) => NextPage::Known(next),
         };
     }
 }

@@ -11,21 +11,18 @@ mod merge;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Error, Result, bail};
-use aws_sdk_s3::types::EncodingType;
+use anyhow::{Context, Result, bail};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
 use super::Source;
-use crate::aws::s3::download;
-use crate::aws::s3::page::{Object, Page, TakePage};
-use crate::aws::s3::{Store, TRIES, backoff};
-use crate::aws::sessions::{Login, Session};
-use crate::aws::{self, Access};
-use crate::log_file::LogFile;
+use crate::aws::s3::page::{Object, Page};
+use crate::aws::s3::{self, BucketClient, Fetched, Query, Use};
+use crate::aws::{Environment, Login};
+use crate::budget::Room;
+use crate::clock::Clock;
+use crate::log_file::{Body, FileError, LogFile};
 use crate::settings::Settings;
 use crate::settings::location::BucketLocation;
 use crate::stats::{Stats, count};
@@ -35,34 +32,18 @@ use discover::Listings;
 use follow::Follow;
 use merge::Merge;
 
-/// Listing requests in flight.
-const CONCURRENT_LISTS: usize = 96;
-
-/// Tries of a download where the bucket is followed, about an hour: nobody would read that log file again.
-const FOLLOW_TRIES: u32 = 300;
-
 /// What all listings of a bucket need.
 struct Bucket {
-    store: Arc<Store>,
+    client: Arc<BucketClient>,
+    login: Arc<Login>,
     location: BucketLocation,
     wanted: Selection,
     stats: Arc<Stats>,
-    lists: Semaphore,
+    clock: Clock,
     /// None where what is there is read once.
     follow: Option<Follow>,
     /// Accounts' folders of digests, as far as they were seen.
     digest_folders: Mutex<Vec<String>>,
-}
-
-/// What to list.
-#[derive(Debug, Clone, Default)]
-struct Query {
-    prefix: String,
-    delimiter: bool,
-    start_after: Option<String>,
-    token: Option<String>,
-    /// Keys a page, if not S3's thousand.
-    most: Option<usize>,
 }
 
 /// The log files of a bucket in order of delivery.
@@ -83,71 +64,56 @@ pub(super) async fn open(
     location: BucketLocation,
     wanted: Selection,
     settings: &Settings,
+    environment: &Environment,
     stats: Arc<Stats>,
 ) -> Result<BucketSource> {
-    let login = Arc::new(Login::load(&settings.aws).await?);
-    let (access, _) = login.current();
-    let mut region = match location.region.clone().or_else(|| access.region()) {
-        Some(region) => Some(region),
-        None => access.bucket_region(&location.bucket).await?,
+    let clock = environment.clock;
+    let login = Arc::new(Login::load(&settings.aws, environment).await?);
+    let region = match &location.region {
+        Some(region) => Some(region.clone()),
+        None => s3::find_region(&login, &location.bucket).await?,
     };
+    let follow = settings.follow && !follow::is_over(wanted.interval.end, clock.now());
+    let used = match follow {
+        true => Use::Followed,
+        false => Use::Once,
+    };
+    let client = BucketClient::new(
+        &login,
+        &location.bucket,
+        region.as_deref(),
+        &settings.aws,
+        used,
+        &stats,
+    );
     let first = Query {
         prefix: location.prefix.clone(),
         delimiter: true,
         ..Query::default()
     };
-    let follow = settings.follow && !follow::is_over(wanted.interval.end, Timestamp::now());
-    let mut redirected = false;
-    let (bucket, page) = loop {
-        let mut store = Store::new(
-            Arc::clone(&login),
-            location.bucket.clone(),
-            region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
-            &settings.aws,
-            Arc::clone(&stats),
-        );
-        if follow {
-            store.tries = FOLLOW_TRIES;
-        }
-        let bucket = Bucket {
-            store: Arc::new(store),
-            location: location.clone(),
-            wanted: wanted.clone(),
-            stats: Arc::clone(&stats),
-            lists: Semaphore::new(CONCURRENT_LISTS),
-            follow: follow.then(|| Follow::new(settings.poll_interval)),
-            digest_folders: Mutex::default(),
-        };
-        match bucket
-            .try_list(&bucket.store.sessions.current(), &first)
-            .await
-        {
-            Ok(page) => break (bucket, page),
-            Err(error) => {
-                // In another region than configured: S3 says which.
-                let told = aws::told_region(&error)
-                    .filter(|told| Some(told) != region.as_ref() && !redirected);
-                if told.is_none() {
-                    return Err(bucket.listing_failed(&access, &error, &first.prefix));
-                }
-                region = told;
-                redirected = true;
-            }
-        }
-    };
+    let bucket = Arc::new(Bucket {
+        client: Arc::new(client),
+        login,
+        location,
+        wanted,
+        stats: Arc::clone(&stats),
+        clock,
+        follow: follow.then(|| Follow::new(settings.poll_interval, clock)),
+        digest_folders: Mutex::default(),
+    });
+    let page = bucket.client.list_first(&first).await?;
     if page.objects.is_empty() && page.folders.is_empty() && page.next.is_none() {
-        let url = location.url(&location.prefix);
+        let url = bucket.client.url(&first.prefix);
         if !follow {
             bail!(
                 "there is nothing under {url}: check the prefix, which is case-sensitive (with {})",
-                access.who()
+                bucket.client.who()
             );
         }
         stats.warn(format!(
             "there is nothing under {url} yet: log files are waited for; check the prefix, which is case-sensitive"
         ));
     }
-    let bucket = Arc::new(bucket);
     let listings = discover::start(Arc::clone(&bucket), Some(page));
     Ok(BucketSource {
         bucket,
@@ -206,12 +172,12 @@ impl BucketSource {
 
     fn log_file(&self, object: Object) -> LogFile {
         self.bucket.stats.files_listed.add(1);
-        let store = Arc::clone(&self.bucket.store);
+        let client = Arc::clone(&self.bucket.client);
         LogFile {
-            name: self.bucket.location.url(&object.key),
+            name: client.url(&object.key),
             size: object.size,
             delivered: object.time,
-            fetch: Box::new(move || Box::pin(download::fetch(store, object))),
+            fetch: Box::new(move |room| Box::pin(fetch(client, object, room))),
             ack: None,
             proof: None,
         }
@@ -241,9 +207,9 @@ impl BucketSource {
         {
             stats.from.raise(seconds(first));
         }
-        stats
-            .to
-            .raise(seconds(interval.end.unwrap_or_else(Timestamp::now)));
+        stats.to.raise(seconds(
+            interval.end.unwrap_or_else(|| self.bucket.clock.now()),
+        ));
     }
 
     /// All is listed. That there was something, but no log file, is an error; that nothing lies in the interval is not.
@@ -252,7 +218,7 @@ impl BucketSource {
         let unfiltered = self.bucket.wanted.interval == trail::Interval::default()
             && self.bucket.wanted.accounts.are_all();
         if stats.files_listed.get() == 0 && stats.filtered.get() == 0 && unfiltered {
-            let url = self.bucket.location.url(&self.bucket.location.prefix);
+            let url = self.bucket.client.url(&self.bucket.location.prefix);
             bail!(
                 "there is no CloudTrail log file (*.json.gz or *.json) under {url}, but {} of another kind",
                 count(stats.passed_over.get(), "file or folder")
@@ -262,70 +228,23 @@ impl BucketSource {
     }
 }
 
-impl Bucket {
-    async fn try_list(
-        &self,
-        session: &Session<aws_sdk_s3::Client>,
-        query: &Query,
-    ) -> std::result::Result<Page, aws::ListError> {
-        // The semaphore is never closed.
-        let _slot = self.lists.acquire().await;
-        let page = TakePage {
-            prefix: query.prefix.as_str().into(),
-            ..TakePage::default()
-        };
-        let request = session
-            .client
-            .list_objects_v2()
-            .bucket(&self.location.bucket)
-            .prefix(&query.prefix)
-            .set_delimiter(query.delimiter.then(|| "/".to_owned()))
-            .set_start_after(query.start_after.clone())
-            .set_continuation_token(query.token.clone())
-            // Keys may hold what XML can't.
-            .encoding_type(EncodingType::Url)
-            .set_request_payer(self.store.payer.clone())
-            .set_max_keys(query.most.and_then(|most| most.try_into().ok()));
-        request.customize().interceptor(page.clone()).send().await?;
-        page.page().ok_or_else(|| {
-            aws::ListError::construction_failure("the answer is a listing that can't be read")
-        })
+/// Get an object. Where the credentials are the reason that it can't be had, every other object would say the same.
+async fn fetch(client: Arc<BucketClient>, object: Object, room: Room) -> Result<Body, FileError> {
+    match client.fetch(object, room).await {
+        Ok(Fetched::Body(body)) => Ok(body),
+        Ok(Fetched::LeftArchived) => Err(FileError::Said),
+        Err(error) if error.kind.is_about_credentials() => Err(FileError::Capture(error.into())),
+        Err(error) => Err(FileError::ThisFile(error.into())),
     }
+}
 
-    /// A page, tried again where it failed for reasons that may pass.
+impl Bucket {
+    /// A page of a listing.
     async fn list(&self, query: &Query) -> Result<Page> {
-        let mut tries = 0;
-        let mut renewed = false;
         if let Some(follow) = &self.follow {
             follow.asked(query);
         }
-        loop {
-            let session = self.store.sessions.current();
-            match self.try_list(&session, query).await {
-                Ok(page) => return Ok(page),
-                Err(error) if !renewed && aws::has_expired(&error) => {
-                    renewed = true;
-                    self.store.sessions.renew(&session).await?;
-                }
-                Err(error)
-                    if aws::is_transient(&error) && (tries < TRIES || self.follow.is_some()) =>
-                {
-                    if tries >= TRIES && self.follow.as_ref().is_some_and(Follow::is_first_trouble)
-                    {
-                        let error = self.listing_failed(&session.access, &error, &query.prefix);
-                        self.stats
-                            .warn(format!("{error:#}; it is tried again and again"));
-                    }
-                    self.stats.retries.add(1);
-                    sleep(backoff(tries)).await;
-                    tries += 1;
-                    renewed = false;
-                }
-                Err(error) => {
-                    return Err(self.listing_failed(&session.access, &error, &query.prefix));
-                }
-            }
-        }
+        Ok(self.client.list(query).await?)
     }
 
     fn digest_folders(&self) -> MutexGuard<'_, Vec<String>> {
@@ -339,9 +258,5 @@ impl Bucket {
         self.follow
             .as_ref()
             .is_some_and(|follow| follow.memory().looks_again())
-    }
-
-    fn listing_failed(&self, access: &Access, error: &aws::ListError, prefix: &str) -> Error {
-        access.explain(error, &format!("listing {}", self.location.url(prefix)))
     }
 }

@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 
 use self::reader::{Batch, Follow, LAG, Plan, Reader, place};
 use super::Source;
-use crate::aws::cloudtrail::{Event, EventHistory, Page, Query, Reason, Refusal};
-use crate::aws::sessions::Login;
+use crate::aws::cloudtrail::{Event, EventHistory, Page, Query};
+use crate::aws::{self, Environment, Kind, Login};
 use crate::log_file::{Body, LogFile};
 use crate::settings::location::HistoryLocation;
 use crate::settings::{HistoryOrder, Settings};
@@ -109,10 +109,11 @@ pub(super) async fn open(
     location: HistoryLocation,
     interval: Interval,
     settings: &Settings,
+    environment: &Environment,
     stats: Arc<Stats>,
 ) -> Result<History> {
-    let login = Arc::new(Login::load(&settings.aws).await?);
-    let now = Timestamp::now().as_second();
+    let login = Arc::new(Login::load(&settings.aws, environment).await?);
+    let now = environment.clock.now().as_second();
     let start = interval.start.map(Timestamp::as_second);
     let end = interval.end.map(Timestamp::as_second);
     let follow = settings.follow && end.is_none_or(|end| now <= end + LAG);
@@ -228,10 +229,7 @@ fn regions(location: &HistoryLocation, configured: Option<&str>) -> Vec<String> 
     regions
 }
 
-type Opened = (
-    Arc<EventHistory>,
-    std::result::Result<Option<Page>, Refusal>,
-);
+type Opened = (Arc<EventHistory>, Result<Option<Page>, aws::Error>);
 
 /// The regions that can be looked up. Where all were asked for, those that can't be are named.
 fn open_regions(
@@ -240,32 +238,32 @@ fn open_regions(
     stats: &Stats,
 ) -> Result<Vec<(Arc<EventHistory>, Option<Page>)>> {
     let mut found = Vec::new();
-    let mut refused: Vec<(String, Refusal)> = Vec::new();
+    let mut refused: Vec<(String, aws::Error)> = Vec::new();
     for (region, first) in regions {
         match first {
             Ok(first) => found.push((region, first)),
-            Err(refusal) if all && refusal.reason != Reason::Other => {
-                refused.push((region.name.clone(), refusal));
+            Err(error) if all && matches!(error.kind, Kind::CredentialsInvalid | Kind::Denied) => {
+                refused.push((region.name.clone(), error));
             }
-            Err(refusal) => return Err(refusal.error),
+            Err(error) => return Err(error.into()),
         }
     }
     if found.is_empty() && !refused.is_empty() {
-        return Err(refused.swap_remove(0).1.error);
+        return Err(refused.swap_remove(0).1.into());
     }
-    for (reason, why) in [
+    for (kind, why) in [
         (
-            Reason::Unknown,
+            Kind::CredentialsInvalid,
             "they are not enabled for the account, or these credentials (of STS's global endpoint, say) are not valid there",
         ),
         (
-            Reason::Denied,
+            Kind::Denied,
             "these credentials have no cloudtrail:LookupEvents there, by a service control policy, say",
         ),
     ] {
         let names: Vec<&str> = refused
             .iter()
-            .filter(|(_, refusal)| refusal.reason == reason)
+            .filter(|(_, error)| error.kind == kind)
             .map(|(name, _)| name.as_str())
             .collect();
         if !names.is_empty() {
@@ -275,8 +273,8 @@ fn open_regions(
                 names.join(", ")
             );
             // Where an account has not enabled a region, nothing happens.
-            match reason {
-                Reason::Unknown => stats.note(line),
+            match kind {
+                Kind::CredentialsInvalid => stats.note(line),
                 _ => stats.warn(line),
             }
         }
@@ -402,7 +400,7 @@ impl History {
             size: text.len() as u64,
             // It tells the progress, too.
             delivered: time(last).filter(|_| !self.newest_first),
-            fetch: Box::new(move || Box::pin(std::future::ready(Ok(Body::Bytes(text))))),
+            fetch: Box::new(move |_| Box::pin(std::future::ready(Ok(Body::Bytes(text))))),
             ack: None,
             proof: None,
         })

@@ -10,11 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::aws;
 use crate::aws::cloudtrail::{Event, EventHistory, Page, Query};
 
 /// Pages of a window, at most and at first: the first events come soon.
@@ -250,8 +248,8 @@ impl Reader {
             self.bad_tokens += 1;
             if self.bad_tokens > BAD_TOKENS {
                 bail!(
-                    "{} {}: CloudTrail does not accept its own tokens for the next page (InvalidNextTokenException)",
-                    aws::LOOKING_UP,
+                    "looking up the event history of {}: CloudTrail does not accept its own tokens for the next page \
+                     (InvalidNextTokenException)",
                     self.region.name
                 );
             }
@@ -283,7 +281,7 @@ impl Reader {
         let mut last_long = Instant::now();
         while follow.end.is_none_or(|end| looked <= end + LAG) {
             sleep(follow.interval).await;
-            let now = Timestamp::now().as_second();
+            let now = self.region.now().as_second();
             let mut lag = LAG;
             if last_long.elapsed() >= LONG_LOOKS {
                 last_long = Instant::now();

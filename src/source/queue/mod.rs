@@ -18,12 +18,12 @@ use tokio::time::sleep;
 use self::in_flight::{Due, InFlight, Pending};
 use self::message::{Created, Event, Message, News};
 use super::Source;
-use crate::aws::s3::Store;
-use crate::aws::s3::download;
 use crate::aws::s3::page::Object;
-use crate::aws::sessions::Login;
+use crate::aws::s3::{BucketClient, Fetched, Use};
 use crate::aws::sqs::{self, BATCH, Queue};
-use crate::log_file::{Body, LogFile};
+use crate::aws::{Environment, Login};
+use crate::budget::Room;
+use crate::log_file::{Body, FileError, LogFile};
 use crate::settings::location::QueueLocation;
 use crate::settings::{self, Settings};
 use crate::stats::Stats;
@@ -56,7 +56,7 @@ pub(super) struct QueueSource {
 
 /// Buckets that log files are in.
 struct Buckets {
-    stores: HashMap<String, Arc<Store>>,
+    clients: HashMap<String, Arc<BucketClient>>,
     login: Arc<Login>,
     aws: settings::Aws,
     /// Where a bucket is, unless its message or S3 says otherwise.
@@ -69,9 +69,10 @@ pub(super) async fn open(
     location: QueueLocation,
     wanted: Selection,
     settings: &Settings,
+    environment: &Environment,
     stats: Arc<Stats>,
 ) -> Result<QueueSource> {
-    let login = Arc::new(Login::load(&settings.aws).await?);
+    let login = Arc::new(Login::load(&settings.aws, environment).await?);
     let queue = Queue::find(
         location,
         settings.sqs_owner_account.clone(),
@@ -109,7 +110,7 @@ pub(super) async fn open(
     ));
     let mut source = QueueSource {
         buckets: Buckets {
-            stores: HashMap::new(),
+            clients: HashMap::new(),
             login,
             aws: settings.aws.clone(),
             region: queue.region.clone(),
@@ -174,7 +175,8 @@ impl QueueSource {
                 return;
             }
             let queue = Arc::clone(&self.queue);
-            self.receives.spawn(async move { queue.receive().await });
+            self.receives
+                .spawn(async move { Ok(queue.receive().await?) });
         }
     }
 
@@ -251,7 +253,7 @@ impl QueueSource {
 
     fn log_file(&mut self, created: Created, part: Pending) -> LogFile {
         self.stats.files_listed.add(1);
-        let store = self.buckets.store(&created);
+        let client = self.buckets.client(&created);
         let delivered = delivered(&created);
         let object = Object {
             key: created.key,
@@ -262,7 +264,7 @@ impl QueueSource {
             name: format!("s3://{}/{}", created.bucket, object.key),
             size: object.size,
             delivered,
-            fetch: Box::new(move || Box::pin(download::fetch(store, object))),
+            fetch: Box::new(move |room| Box::pin(fetch(client, object, room))),
             ack: Some(Box::new(move || part.consume())),
             proof: None,
         }
@@ -277,7 +279,7 @@ impl QueueSource {
             name: format!("the message {id} of the queue {}", self.queue),
             size: event.record.len() as u64,
             delivered: event.time,
-            fetch: Box::new(move || Box::pin(std::future::ready(Ok(Body::Bytes(event.record))))),
+            fetch: Box::new(move |_| Box::pin(std::future::ready(Ok(Body::Bytes(event.record))))),
             ack: Some(Box::new(move || part.consume())),
             proof: None,
         }
@@ -286,23 +288,35 @@ impl QueueSource {
 
 impl Buckets {
     /// A bucket's client.
-    fn store(&mut self, file: &Created) -> Arc<Store> {
-        if let Some(store) = self.stores.get(&file.bucket) {
-            return Arc::clone(store);
+    fn client(&mut self, file: &Created) -> Arc<BucketClient> {
+        if let Some(client) = self.clients.get(&file.bucket) {
+            return Arc::clone(client);
         }
-        if self.stores.len() >= BUCKETS {
-            self.stores.clear();
+        if self.clients.len() >= BUCKETS {
+            self.clients.clear();
         }
         let region = file.region.as_ref().unwrap_or(&self.region);
-        let store = Arc::new(Store::new(
-            Arc::clone(&self.login),
-            file.bucket.clone(),
-            region.clone(),
+        let client = Arc::new(BucketClient::new(
+            &self.login,
+            &file.bucket,
+            Some(region),
             &self.aws,
-            Arc::clone(&self.stats),
+            Use::Queued,
+            &self.stats,
         ));
-        self.stores.insert(file.bucket.clone(), Arc::clone(&store));
-        store
+        self.clients
+            .insert(file.bucket.clone(), Arc::clone(&client));
+        client
+    }
+}
+
+/// Get an object. What is wrong with one bucket is that message's matter, which stays in the queue: it never ends the
+/// capture.
+async fn fetch(client: Arc<BucketClient>, object: Object, room: Room) -> Result<Body, FileError> {
+    match client.fetch(object, room).await {
+        Ok(Fetched::Body(body)) => Ok(body),
+        Ok(Fetched::LeftArchived) => Err(FileError::Said),
+        Err(error) => Err(FileError::ThisFile(error.into())),
     }
 }
 

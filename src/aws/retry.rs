@@ -1,0 +1,223 @@
+//! The one way in which requests are tried again.
+//!
+//! | kind of error | what is done |
+//! | --- | --- |
+//! | the bucket is in another region | asked there, once |
+//! | expired or invalid credentials | found anew, at once and once; then as below |
+//! | throttled, service or network down, clocks that differ | waited for, as often as the policy says |
+//! | credentials can't be had, or stay expired | found anew again and again, as long as the policy says |
+//! | all others | given back |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::error::{Error, Kind};
+use super::sessions::{Session, Sessions};
+use crate::stats::Stats;
+
+/// How often, and how long.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Policy {
+    /// Tries of a request that fails for reasons that may pass, on top of the SDK's own; none: without end.
+    pub tries: Option<u32>,
+    /// How long credentials are waited for that can't be had at the moment; none: without end.
+    pub credentials: Option<Duration>,
+    /// Credentials are waited for even where somebody has to do something about them: nobody sits in front of it.
+    pub waits_for_log_in: bool,
+    /// What is throttled is tried again without end: others use the same quota.
+    pub waits_when_throttled: bool,
+}
+
+impl Policy {
+    /// When a capture is opened: somebody waits, and is told what is wrong.
+    pub const OPEN: Self = Self {
+        tries: Some(0),
+        credentials: Some(Duration::ZERO),
+        waits_for_log_in: false,
+        waits_when_throttled: false,
+    };
+    /// What is read once: some seconds, and minutes for credentials, since all that is left would be lost.
+    pub const ONCE: Self = Self {
+        tries: Some(5),
+        credentials: Some(Duration::from_secs(10 * 60)),
+        waits_for_log_in: false,
+        waits_when_throttled: false,
+    };
+    /// What is followed: it goes on whenever the trouble has passed.
+    pub const LIVE: Self = Self {
+        tries: None,
+        credentials: None,
+        waits_for_log_in: true,
+        waits_when_throttled: true,
+    };
+}
+
+/// The longest wait between two tries.
+const LONGEST: Duration = Duration::from_secs(13);
+/// After so many tries in a row, some ten seconds, the log says that something is wrong.
+const WORTH_A_LINE: u32 = 6;
+
+/// Trouble that several requests share, and that is said once.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    stats: Arc<Stats>,
+    said: AtomicBool,
+}
+
+impl Trouble {
+    pub fn new(stats: &Arc<Stats>) -> Self {
+        Self {
+            stats: Arc::clone(stats),
+            said: AtomicBool::new(false),
+        }
+    }
+
+    fn say(&self, error: &Error) {
+        if !self.said.swap(true, Ordering::Relaxed) {
+            self.stats
+                .warn(format!("{error}; it is tried again and again"));
+        }
+    }
+
+    /// A request has succeeded.
+    fn is_over(&self, retry: &Retry) {
+        if retry.tries >= WORTH_A_LINE && self.said.swap(false, Ordering::Relaxed) {
+            self.stats.note(format!("{}: it answers again", retry.what));
+        }
+    }
+}
+
+/// What has failed of one request, or of one download, since something of it succeeded.
+#[derive(Debug)]
+pub(crate) struct Retry {
+    policy: Policy,
+    /// Tries, of those that count.
+    tries: u32,
+    /// When the first one failed.
+    began: Option<Instant>,
+    /// Credentials were found anew since the last wait.
+    renewed: bool,
+    /// It was asked for in another region.
+    moved: bool,
+    /// What failed.
+    what: String,
+}
+
+impl Retry {
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            tries: 0,
+            began: None,
+            renewed: false,
+            moved: false,
+            what: String::new(),
+        }
+    }
+
+    /// Something has come: what failed before does not count any more.
+    pub fn succeeded(&mut self, trouble: &Trouble) {
+        trouble.is_over(self);
+        *self = Self {
+            moved: self.moved,
+            ..Self::new(self.policy)
+        };
+    }
+
+    /// Get ready for another try: wait, find credentials, ask elsewhere.
+    ///
+    /// # Errors
+    /// The error itself, where another try is no use or there were enough, with their number.
+    pub async fn after<C>(
+        &mut self,
+        mut error: Error,
+        sessions: &Sessions<C>,
+        session: &Session<C>,
+        trouble: &Trouble,
+    ) -> Result<(), Error> {
+        if !self.moved
+            && let Some(region) = &error.region
+            && sessions.relocate(session, region)
+        {
+            self.moved = true;
+            return Ok(());
+        }
+        let began = *self.began.get_or_insert_with(Instant::now);
+        let finds_anew = error.kind.is_about_credentials() && self.policy != Policy::OPEN
+            || error.kind == Kind::Expired;
+        if finds_anew && !self.renewed {
+            self.renewed = true;
+            // What stands in the way of new ones, the next request says as well.
+            _ = sessions.renew(session).await;
+            if error.kind == Kind::Expired || error.kind == Kind::CredentialsInvalid {
+                return Ok(());
+            }
+        }
+        if !self.allows(error.kind, began) {
+            error.tries = self.tries;
+            error.elapsed = began.elapsed();
+            return Err(error);
+        }
+        if self.tries >= WORTH_A_LINE {
+            self.what = error.operation.doing(&error.target);
+            trouble.say(&error);
+        }
+        trouble.stats.retries.add(1);
+        self.wait().await;
+        self.renewed = false;
+        Ok(())
+    }
+
+    /// Does the policy allow another try after an error of this kind?
+    fn allows(&self, kind: Kind, began: Instant) -> bool {
+        let Policy {
+            tries,
+            credentials,
+            waits_for_log_in,
+            waits_when_throttled,
+        } = self.policy;
+        match kind {
+            Kind::Throttled if waits_when_throttled => true,
+            kind if kind.is_transient() => tries.is_none_or(|most| self.tries < most),
+            Kind::CredentialsUnavailable => {
+                credentials.is_none_or(|longest| began.elapsed() < longest)
+            }
+            Kind::CredentialsMissing | Kind::Expired => waits_for_log_in,
+            _ => false,
+        }
+    }
+
+    /// Wait longer each time, and never all at once.
+    pub async fn wait(&mut self) {
+        let longest = LONGEST.min(Duration::from_millis(200) * 2u32.pow(self.tries.min(10)));
+        sleep(longest.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+        self.tries += 1;
+    }
+}
+
+impl<C> Sessions<C> {
+    /// Send a request, and send it again as long as `retry` allows.
+    pub async fn ask<T, F>(
+        &self,
+        retry: &mut Retry,
+        trouble: &Trouble,
+        request: impl Fn(Arc<Session<C>>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        loop {
+            let session = self.current();
+            match request(Arc::clone(&session)).await {
+                Ok(answer) => {
+                    retry.succeeded(trouble);
+                    return Ok(answer);
+                }
+                Err(error) => retry.after(error, self, &session, trouble).await?,
+            }
+        }
+    }
+}

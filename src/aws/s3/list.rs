@@ -1,0 +1,170 @@
+//! Listings, page by page. What breaks S3's contract is noticed: gone on with where that is certain, and else an error.
+
+use std::sync::Arc;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes};
+
+use super::page::{Next, Page, TakePage};
+use super::{BucketClient, Error, Operation, Policy};
+use crate::aws::error::Kind;
+use crate::aws::retry::Retry;
+use crate::aws::sessions::Session;
+
+/// What to list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Query {
+    pub prefix: String,
+    /// Folders below are told by their names.
+    pub delimiter: bool,
+    pub from: From,
+    /// Keys a page, if not S3's thousand.
+    pub most: Option<usize>,
+}
+
+/// Where a page of a listing begins.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) enum From {
+    #[default]
+    Start,
+    /// Behind a key.
+    After(String),
+    /// Where the page before says.
+    Page(Next),
+}
+
+impl BucketClient {
+    /// A page, asked for again where that helps.
+    pub async fn list(&self, query: &Query) -> Result<Page, Error> {
+        self.list_as(query, self.listing).await
+    }
+
+    /// A first page: what is wrong is said at once.
+    pub async fn list_first(&self, query: &Query) -> Result<Page, Error> {
+        self.list_as(query, Policy::OPEN).await
+    }
+
+    async fn list_as(&self, query: &Query, policy: Policy) -> Result<Page, Error> {
+        let mut retry = Retry::new(policy);
+        let page = self
+            .sessions
+            .ask(&mut retry, &self.list_trouble, |session| {
+                self.ask_for_page(session, query)
+            })
+            .await?;
+        self.check(query, page)
+    }
+
+    async fn ask_for_page(
+        &self,
+        session: Arc<Session<Client>>,
+        query: &Query,
+    ) -> Result<Page, Error> {
+        // The semaphore is never closed.
+        let _slot = self.lists.acquire().await;
+        let take = TakePage::of(&query.prefix);
+        let most = query.most.and_then(|most| most.try_into().ok());
+        let delimiter = query.delimiter.then(|| "/".to_owned());
+        let answered = if let From::Page(Next::Marker(marker)) = &query.from {
+            let request = session
+                .client
+                .list_objects()
+                .bucket(&self.name)
+                .prefix(&query.prefix)
+                .set_delimiter(delimiter)
+                .marker(marker)
+                .encoding_type(EncodingType::Url)
+                .set_request_payer(self.payer.clone())
+                .set_max_keys(most);
+            let answer = request.customize().interceptor(take.clone()).send().await;
+            answer
+                .map(|_| ())
+                .map_err(|error| self.listing_failed(&session, query, &error))
+        } else {
+            let (after, token) = match &query.from {
+                From::Start | From::Page(Next::Marker(_)) => (None, None),
+                From::After(key) | From::Page(Next::After(key)) => (Some(key.clone()), None),
+                From::Page(Next::Token { token, .. }) => (None, Some(token.clone())),
+            };
+            let request = session
+                .client
+                .list_objects_v2()
+                .bucket(&self.name)
+                .prefix(&query.prefix)
+                .set_delimiter(delimiter)
+                .set_start_after(after)
+                .set_continuation_token(token)
+                // Keys may hold what XML can't.
+                .encoding_type(EncodingType::Url)
+                .optional_object_attributes(OptionalObjectAttributes::RestoreStatus)
+                .set_request_payer(self.payer.clone())
+                .set_max_keys(most);
+            let answer = request.customize().interceptor(take.clone()).send().await;
+            answer
+                .map(|_| ())
+                .map_err(|error| self.listing_failed(&session, query, &error))
+        };
+        answered?;
+        take.page().ok_or_else(|| {
+            self.broken(
+                query,
+                "the answer is a listing that can't be read".to_owned(),
+            )
+        })
+    }
+
+    fn listing_failed<E>(
+        &self,
+        session: &Session<Client>,
+        query: &Query,
+        error: &aws_sdk_s3::error::SdkError<
+            E,
+            aws_smithy_runtime_api::client::orchestrator::HttpResponse,
+        >,
+    ) -> Error
+    where
+        E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let url = self.url(&query.prefix);
+        Error::of(&session.access, Operation::List, &url, error)
+    }
+
+    fn broken(&self, query: &Query, why: String) -> Error {
+        Error::new(Kind::Other, Operation::List, &self.url(&query.prefix), why)
+    }
+
+    /// Does this page go on where the one before ended, in the order of keys, and lead on?
+    fn check(&self, query: &Query, page: Page) -> Result<Page, Error> {
+        if page.is_truncated && page.next.is_none() {
+            let why =
+                "the store says that there is more, but not where, so not all of it can be listed";
+            return Err(self.broken(query, why.to_owned()));
+        }
+        if let (From::Page(Next::Token { token, .. }), Some(Next::Token { token: next, .. })) =
+            (&query.from, &page.next)
+            && token == next
+        {
+            let why =
+                "the store's listing leads back to the same page, so not all of it can be listed";
+            return Err(self.broken(query, why.to_owned()));
+        }
+        let last = match &query.from {
+            From::Start => None,
+            From::After(key) => Some(key),
+            From::Page(next) => Some(next.last()),
+        };
+        let goes_on = match (last, page.first()) {
+            // Of a folder, keys follow its name.
+            (Some(last), Some(first)) => {
+                first > *last || query.delimiter && last.starts_with(&first)
+            }
+            _ => true,
+        };
+        if page.is_ordered && goes_on {
+            return Ok(page);
+        }
+        let why = "the store does not list its keys in their order, as S3 does, so what was asked for can't be found \
+                   in it for certain: copy it into a folder and read that";
+        Err(self.broken(query, why.to_owned()))
+    }
+}

@@ -1,0 +1,104 @@
+//! Memory that is given out before it is used.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// What is counted in, in bytes, since a semaphore's permits are few.
+const UNIT: usize = 16 << 10;
+
+/// So many bytes, about, for all that takes room in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Budget {
+    permits: Arc<Semaphore>,
+    /// In units.
+    total: u32,
+}
+
+impl Budget {
+    pub fn new(bytes: usize) -> Self {
+        let total = (bytes / UNIT).max(1);
+        Self {
+            permits: Arc::new(Semaphore::new(total)),
+            total: u32::try_from(total).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// How many units these bytes take: all at most, so that what is too large for the budget goes alone.
+    fn units(&self, bytes: u64) -> u32 {
+        let units = u32::try_from(bytes / UNIT as u64).unwrap_or(u32::MAX);
+        units.clamp(1, self.total)
+    }
+
+    /// Take room for so many bytes, waited for in order.
+    ///
+    /// # Errors
+    /// Where the budget was closed.
+    pub async fn take(&self, bytes: u64) -> Result<Room, AcquireError> {
+        let permits = Arc::clone(&self.permits);
+        let taken = permits.acquire_many_owned(self.units(bytes)).await?;
+        Ok(Room {
+            budget: self.clone(),
+            taken: Arc::new(Mutex::new(taken)),
+        })
+    }
+
+    /// Is less than half of it left?
+    pub fn is_scarce(&self) -> bool {
+        self.permits.available_permits() < self.total as usize / 2
+    }
+
+    /// Nobody gets room any more.
+    pub fn close(&self) {
+        self.permits.close();
+    }
+}
+
+/// A part of a budget, given back when the last of its clones is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    budget: Budget,
+    taken: Arc<Mutex<OwnedSemaphorePermit>>,
+}
+
+impl Room {
+    /// Take room for so many bytes in all, if there is as much at the moment.
+    ///
+    /// Nothing is waited for: what others hold may be given back only after what this room is for.
+    pub fn grow(&self, bytes: u64) -> bool {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = (self.budget.units(bytes) as usize).saturating_sub(taken.num_permits());
+        let permits = Arc::clone(&self.budget.permits);
+        match permits.try_acquire_many_owned(missing as u32) {
+            Ok(more) => {
+                taken.merge(more);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: u64 = 1 << 20;
+
+    #[tokio::test]
+    async fn room_grows_while_there_is_some() {
+        let budget = Budget::new(16 * MB as usize);
+        let first = budget.take(0).await.unwrap();
+        let second = budget.take(4 * MB).await.unwrap();
+        assert!(first.grow(8 * MB) && first.grow(MB));
+        assert!(budget.is_scarce());
+        assert!(!second.grow(9 * MB));
+        drop(first.clone());
+        assert!(!second.grow(9 * MB), "a clone keeps it");
+        drop(first);
+        assert!(second.grow(9 * MB));
+        // What is larger than all of it gets all of it.
+        assert!(second.grow(u64::MAX));
+        assert_eq!(budget.permits.available_permits(), 0);
+    }
+}
