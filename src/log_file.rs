@@ -55,6 +55,8 @@ pub(crate) enum FileError {
     Withheld,
     /// It can't be read, as others before it, which was said for all of them.
     Said,
+    /// It is the same as another one, which is read.
+    Repeated,
 }
 
 impl FileError {
@@ -64,6 +66,7 @@ impl FileError {
         match self {
             Self::ThisFile(error) | Self::Capture(error) => error,
             Self::Withheld => anyhow::anyhow!("is not proven"),
+            Self::Repeated => anyhow::anyhow!("is the same as another log file"),
             Self::Said => anyhow::anyhow!("can't be read, as others before it"),
         }
     }

@@ -168,6 +168,7 @@ impl Instance {
             // It is named already.
             Err(FileError::Withheld) => return stats.files_withheld.add(1),
             Err(FileError::Said) => return stats.files_failed.add(1),
+            Err(FileError::Repeated) => return stats.files_repeated.add(1),
             Err(FileError::Capture(error)) => {
                 stats.files_withheld.add(1);
                 self.end = Some(Err(error));

@@ -79,6 +79,7 @@ fn metrics(stats: &Stats) -> Vec<Metric> {
         (c"files_failed", &stats.files_failed),
         (c"files_damaged", &stats.files_damaged),
         (c"archives_read", &stats.archives),
+        (c"files_repeated", &stats.files_repeated),
         (c"files_withheld", &stats.files_withheld),
         (c"files_proven", &stats.files_proven),
         (c"files_modified", &stats.files_modified),

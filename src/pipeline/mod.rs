@@ -31,8 +31,9 @@ const DECODED: usize = 16 << 20;
 /// Bytes of log files held as stored, waiting to be decoded, about.
 const FETCHED: usize = 16 << 20;
 
-/// How long a source may take to end, at most: users have closed the capture.
-const CLOSING: Duration = Duration::from_millis(50);
+/// How long a source may take to end, at most, where it still has something to do: messages that are consumed are
+/// deleted. No host sets a limit (Falco, sysdig), or none is kept, since it is killed (falcodump, Stratoshark).
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// How to run.
 #[derive(Debug, Clone)]

@@ -152,7 +152,12 @@ impl TryFrom<Config> for Settings {
     fn try_from(config: Config) -> Result<Self> {
         let interval: RelativeInterval = config.s3_interval.parse().context("s3Interval")?;
         // What makes no sense is said now, not at the next open.
-        interval.from(Timestamp::now()).context("s3Interval")?;
+        interval.from(Timestamp::now()).with_context(|| {
+            format!(
+                "s3Interval: {:?} is not a valid interval",
+                config.s3_interval.trim()
+            )
+        })?;
         let downloads = config.s3_download_concurrency;
         ensure!(
             (1..=1024).contains(&downloads),

@@ -1,5 +1,6 @@
 //! Log files in a folder, with all below it, or one file.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::sync::OnceCell;
 use walkdir::{DirEntry, WalkDir};
 
 use super::Source;
+use super::twins::{self, Twins};
 use crate::aws::{Environment, Login, cloudtrail};
 use crate::formats;
 use crate::integrity::{self, Listed, PublicKeys, Stored};
@@ -21,7 +23,11 @@ use crate::stats::Stats;
 use crate::trail::{self, Interval, Naming, Selection};
 
 /// The log files found, in order of delivery.
-pub(super) struct Directory(vec::IntoIter<Found>);
+pub(super) struct Directory {
+    found: vec::IntoIter<Found>,
+    /// By the names of those that are there more than once.
+    twins: HashMap<String, Arc<Twins>>,
+}
 
 struct Found {
     delivered: Option<Timestamp>,
@@ -39,7 +45,11 @@ pub(super) async fn open(path: PathBuf, wanted: Selection, stats: Arc<Stats>) ->
         .context("looking for log files")??;
     stats.files_listed.add(found.len() as u64);
     stats.files_expected.raise(stats.files_listed.get());
-    Ok(Directory(found.into_iter()))
+    let twins = twins(&found, &stats);
+    Ok(Directory {
+        found: found.into_iter(),
+        twins,
+    })
 }
 
 fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
@@ -126,6 +136,23 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
     // Files without a time in their name have that of the file; equal times go by name.
     found.sort_unstable_by(|a, b| (a.delivered, &a.path).cmp(&(b.delivered, &b.path)));
     Ok(found)
+}
+
+/// The names that CloudTrail gives, of log files that are there more than once.
+fn twins(found: &[Found], stats: &Arc<Stats>) -> HashMap<String, Arc<Twins>> {
+    let mut names = HashSet::new();
+    let mut twins = HashMap::new();
+    for file in found {
+        let path = file.path.to_string_lossy();
+        let name = twins::name(&path);
+        // Others may have the same name in each folder.
+        if trail::delivery_time(name).is_some() && !names.insert(name.to_owned()) {
+            twins
+                .entry(name.to_owned())
+                .or_insert_with(|| Twins::new(stats));
+        }
+    }
+    twins
 }
 
 /// The time in the name, else the file's own.
@@ -246,18 +273,31 @@ impl integrity::DigestStore for DirectoryDigests {
 
 impl Source for Directory {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
-        Box::pin(std::future::ready(Ok(self.0.next().map(|file| LogFile {
-            name: file.path.display().to_string(),
+        let next = self.found.next().map(|file| {
+            let mut file = file.into_log_file();
+            if let Some(twins) = self.twins.get(twins::name(&file.name)) {
+                twins.join(&mut file);
+            }
+            file
+        });
+        Box::pin(std::future::ready(Ok(next)))
+    }
+}
+
+impl Found {
+    fn into_log_file(self) -> LogFile {
+        LogFile {
+            name: self.path.display().to_string(),
             size: 0,
-            delivered: file.delivered,
+            delivered: self.delivered,
             fetch: Box::new(move |_| {
-                Box::pin(std::future::ready(match file.unreadable {
-                    None => Ok(Body::File(file.path)),
+                Box::pin(std::future::ready(match self.unreadable {
+                    None => Ok(Body::File(self.path)),
                     Some(why) => Err(anyhow!("can't be read: {why}").into()),
                 }))
             }),
             ack: None,
             proof: None,
-        }))))
+        }
     }
 }

@@ -5,6 +5,9 @@ mod bucket;
 mod directory;
 mod history;
 mod queue;
+#[cfg(test)]
+mod tests;
+mod twins;
 mod validated;
 
 #[cfg(any(fuzzing, test))]

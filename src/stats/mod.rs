@@ -1,6 +1,6 @@
 //! What was found, handed over and lost: the books of one capture.
 //!
-//! They add up: log files listed = delivered + failed + withheld + archives, whose own log files are listed as well, and
+//! They add up: log files listed = delivered + failed + withheld + repeated + archives, whose own log files are listed as well, and
 //! records found = handed over + passed over + filtered + of others + unreadable.
 //! What is no log file is counted apart, as passed over.
 
@@ -50,6 +50,8 @@ pub(crate) struct Stats {
     pub archives: Count,
     /// Delivered files and archives that have lost a part.
     pub files_damaged: Count,
+    /// Log files that are the same as others.
+    pub files_repeated: Count,
     /// Log files that were not handed over because they are not proven.
     pub files_withheld: Count,
     /// Log files that are as their digest says.
@@ -145,7 +147,7 @@ impl Stats {
 
     fn files_done(&self) -> u64 {
         let lost = self.files_failed.get() + self.files_withheld.get();
-        self.files_delivered.get() + lost + self.archives.get()
+        self.files_delivered.get() + self.files_repeated.get() + lost + self.archives.get()
     }
 
     /// What validation found, in words; none where there was none.
@@ -258,6 +260,10 @@ impl Stats {
             if n > 0 {
                 _ = write!(line, "; {} {what}", count(n, "record"));
             }
+        }
+        if self.files_repeated.get() > 0 {
+            let repeated = count(self.files_repeated.get(), "log file");
+            _ = write!(line, "; {repeated} left out, the same as others");
         }
         if let Some(integrity) = self.integrity() {
             _ = write!(line, "; {integrity}");

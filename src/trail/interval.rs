@@ -82,10 +82,7 @@ impl RelativeInterval {
             end: self.end.map(time).transpose()?,
         };
         if let (Some(start), Some(end)) = (interval.start, interval.end) {
-            ensure!(
-                start <= end,
-                "it ends before it starts: {end} is before {start}"
-            );
+            ensure!(start <= end, "it ends before it starts");
         }
         Ok(interval)
     }

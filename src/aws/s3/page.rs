@@ -138,6 +138,20 @@ impl Objects {
                 .is_some_and(|rest| last >= rest)
     }
 
+    /// Add all of another page with the same prefix.
+    pub fn append(&mut self, others: Self) {
+        others.for_each(|object| self.push(&object));
+    }
+
+    /// Put them in the order of their times, and those of one time in the order of their names.
+    pub fn sort(&mut self) {
+        let name = |object: &Object| object.key.rsplit('/').next().map(str::to_owned);
+        let none = self.none();
+        let mut objects: Vec<Object> = std::mem::replace(self, none).collect();
+        objects.sort_by_cached_key(|object| (object.time, name(object), object.key.clone()));
+        objects.iter().for_each(|object| self.push(object));
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len() - self.taken
     }

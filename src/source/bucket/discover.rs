@@ -40,6 +40,8 @@ pub(super) struct Listing {
     pub except: Option<String>,
     /// Objects that are known already; then there is nothing to list.
     pub known: Option<Objects>,
+    /// It is that of a region, whose keys come in the order of their time.
+    pub is_region: bool,
 }
 
 /// Where in the layout a prefix is.
@@ -369,6 +371,7 @@ pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
     };
     Listing {
         start_after,
+        is_region: true,
         stop_at: after_end.map(day),
         prefix: match days.starts_with(&prefix) {
             true => days,

@@ -15,11 +15,14 @@ use super::discover::Listing;
 use super::follow::Follow;
 use crate::aws::s3::page::{Next, Object, Objects, Page, behind};
 use crate::aws::s3::{From, Query};
+use crate::source::twins::{self, Twins};
 use crate::trail;
 
 /// Keys held in all, about, so that memory does not grow with the number of listings: with more of these, pages are
 /// smaller.
 const HELD: usize = 256 << 10;
+/// Keys of a listing without an order of time that are put into one: ten pages, so that the first event comes soon.
+const SORTED: usize = 10_000;
 /// Keys a page, at most and at least.
 const PAGE: RangeInclusive<usize> = 200..=1000;
 
@@ -27,12 +30,35 @@ const PAGE: RangeInclusive<usize> = 200..=1000;
 pub(super) struct Merge {
     bucket: Arc<Bucket>,
     cursors: Vec<Cursor>,
-    /// The time of the first log file of each listing that has any left, in seconds since the epoch.
-    heads: BinaryHeap<Reverse<(i64, usize)>>,
+    /// The first log file of each listing that has any left.
+    heads: BinaryHeap<Reverse<Head>>,
+    /// The log file that came last.
+    last: Option<Head>,
+    /// Those that have its name, where there are others.
+    twins: Option<Arc<Twins>>,
     /// The listing that the last file came from.
     taken_from: Option<usize>,
     /// Listings of which not all pages are here yet.
     unlisted: usize,
+}
+
+/// A log file that is next in its listing. Those of one minute go by name, so that two of one name follow each other.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Head {
+    /// When it was delivered, in seconds since the epoch.
+    time: i64,
+    name: String,
+    /// The listing.
+    index: usize,
+}
+
+impl Head {
+    /// Do both have the name and the time of one log file?
+    fn is_twin(&self, other: &Self) -> bool {
+        self.time == other.time
+            && self.name == other.name
+            && trail::delivery_time(&self.name).is_some()
+    }
 }
 
 /// How far a listing is read.
@@ -67,12 +93,17 @@ impl Merge {
                 cursor.take(bucket, page);
                 cursor.fill(bucket).await?;
             }
+            if !cursor.listing.is_region {
+                cursor.sort(bucket).await?;
+            }
             Ok::<_, anyhow::Error>(cursor)
         });
         let mut merge = Self {
             bucket: Arc::clone(bucket),
             cursors: try_join_all(cursors).await?,
             heads: BinaryHeap::new(),
+            last: None,
+            twins: None,
             taken_from: None,
             unlisted: 0,
         };
@@ -85,12 +116,12 @@ impl Merge {
 
     /// When the first log file was delivered.
     pub fn first(&self) -> Option<Timestamp> {
-        let Reverse((seconds, _)) = self.heads.peek()?;
-        Timestamp::from_second(*seconds).ok()
+        let Reverse(head) = self.heads.peek()?;
+        Timestamp::from_second(head.time).ok()
     }
 
-    /// The log file that was delivered first of all that are left.
-    pub async fn next(&mut self) -> Result<Option<Object>> {
+    /// The log file that was delivered first of all that are left, and those that have its name.
+    pub async fn next(&mut self) -> Result<Option<(Object, Option<Arc<Twins>>)>> {
         // Not right after its last file was taken, which need not wait for the next page, nor for its error.
         if let Some(index) = self.taken_from.take() {
             let cursor = &mut self.cursors[index];
@@ -99,11 +130,20 @@ impl Merge {
             self.unlisted -= usize::from(!was_listed && cursor.is_listed());
             self.push_head(index);
         }
-        let Some(Reverse((_, index))) = self.heads.pop() else {
+        let Some(Reverse(head)) = self.heads.pop() else {
             return Ok(None);
         };
-        self.taken_from = Some(index);
-        Ok(self.cursors[index].files.next())
+        self.taken_from = Some(head.index);
+        let object = self.cursors[head.index].files.next();
+        let is_twin = |other: Option<&Head>| other.is_some_and(|other| head.is_twin(other));
+        let of_next = is_twin(self.heads.peek().map(|Reverse(next)| next))
+            || is_twin(self.head(head.index).as_ref());
+        let of_last = is_twin(self.last.as_ref());
+        if !of_last {
+            self.twins = of_next.then(|| Twins::new(&self.bucket.stats));
+        }
+        self.last = Some(head);
+        Ok(object.map(|object| (object, self.twins.clone())))
     }
 
     /// Is there nothing left to list?
@@ -111,10 +151,18 @@ impl Merge {
         self.unlisted == 0
     }
 
+    /// What is next in a listing.
+    fn head(&self, index: usize) -> Option<Head> {
+        let files = &self.cursors[index].files;
+        Some(Head {
+            time: files.next_time()?,
+            name: twins::name(&files.first_key()?).to_owned(),
+            index,
+        })
+    }
+
     fn push_head(&mut self, index: usize) {
-        if let Some(time) = self.cursors[index].files.next_time() {
-            self.heads.push(Reverse((time, index)));
-        }
+        self.heads.extend(self.head(index).map(Reverse));
     }
 }
 
@@ -161,6 +209,25 @@ impl Cursor {
                 NextPage::None | NextPage::Known(_) => return Ok(()),
             }
         }
+    }
+
+    /// Put what has no order of time into one, as far as it is not too much.
+    async fn sort(&mut self, bucket: &Arc<Bucket>) -> Result<()> {
+        let mut files = std::mem::take(&mut self.files);
+        while !self.is_listed() && files.len() < SORTED {
+            self.fill(bucket).await?;
+            files.append(std::mem::take(&mut self.files));
+        }
+        if !self.is_listed() {
+            bucket.stats.note(format!(
+                "{}: its log files lie in no folders of days and are more than {SORTED}: those behind them come in the \
+                 order of their names",
+                bucket.client.url(&self.listing.prefix)
+            ));
+        }
+        files.sort();
+        self.files = files;
+        Ok(())
     }
 
     /// Take over what a page holds of the listing.

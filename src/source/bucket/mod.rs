@@ -132,8 +132,10 @@ impl Source for BucketSource {
                     if merge.is_listed() {
                         self.begin_next();
                     }
-                    if let Some(object) = object {
-                        return Ok(Some(self.log_file(object)));
+                    if let Some((object, twins)) = object {
+                        let mut file = self.log_file(object);
+                        twins.inspect(|twins| twins.join(&mut file));
+                        return Ok(Some(file));
                     }
                 }
                 self.begin_next();

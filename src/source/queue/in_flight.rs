@@ -68,6 +68,8 @@ struct Held {
     due: Option<Instant>,
     /// Log files of it that are not consumed.
     waiting: usize,
+    /// Nobody has looked into it yet.
+    is_new: bool,
 }
 
 /// A message whose visibility is to be extended.
@@ -126,23 +128,41 @@ impl InFlight {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Take charge of a message. Gives those of its log files that are to be read: the others are under way already,
-    /// or consumed.
-    pub fn take(
-        self: &Arc<Self>,
-        id: &str,
-        handle: String,
-        files: Vec<News>,
-    ) -> Vec<(News, Pending)> {
-        let message = self.hasher.hash_one(id);
+    /// Keep a message from others, from the moment that it was received: it may be a while before somebody takes it.
+    pub fn hold(&self, id: &str, handle: &str) {
         let now = Instant::now();
+        let message = self.hasher.hash_one(id);
+        let mut state = self.state();
+        let held = state.messages.entry(message).or_insert_with(|| Held {
+            handle: String::new(),
+            received: now,
+            due: None,
+            waiting: 1,
+            is_new: true,
+        });
+        // Where it came again, the new handle is the one that counts.
+        handle.clone_into(&mut held.handle);
+        held.received = now;
+        held.due = Some(now + self.visibility / 2);
+    }
+
+    /// Leave a message to whoever comes next, unless something of it is under way.
+    pub fn let_go(&self, id: &str) {
+        let message = self.hasher.hash_one(id);
+        let mut state = self.state();
+        if state.messages.get(&message).is_some_and(|held| held.is_new) {
+            state.forget(message);
+        }
+    }
+
+    /// Take charge of a message that is held. Gives those of its log files that are to be read: the others are under way already,
+    /// or consumed.
+    pub fn take(self: &Arc<Self>, id: &str, files: Vec<News>) -> Vec<(News, Pending)> {
+        let message = self.hasher.hash_one(id);
         let mut state = self.state();
         let state = &mut *state;
-        if let Some(held) = state.messages.get_mut(&message) {
-            // It came again: the new handle is the one that counts.
-            held.handle = handle;
-            held.received = now;
-            held.due = Some(now + self.visibility / 2);
+        // It came again, or was in flight for too long: it comes again then.
+        if !state.messages.get(&message).is_some_and(|held| held.is_new) {
             return Vec::new();
         }
         let mut parts = Vec::new();
@@ -166,15 +186,10 @@ impl InFlight {
                 }
             }
         }
-        state.messages.insert(
-            message,
-            Held {
-                handle,
-                received: now,
-                due: Some(now + self.visibility / 2),
-                waiting,
-            },
-        );
+        if let Some(held) = state.messages.get_mut(&message) {
+            held.waiting = waiting;
+            held.is_new = false;
+        }
         if waiting == 0 {
             self.settle(state, message);
         }
@@ -372,7 +387,8 @@ mod tests {
         }
 
         fn receive(self: &Arc<Self>, id: &str, keys: &[&str]) -> Vec<Pending> {
-            let parts = self.take(id, format!("{id}'s handle"), files(keys));
+            self.hold(id, &format!("{id}'s handle"));
+            let parts = self.take(id, files(keys));
             parts.into_iter().map(|(_, part)| part).collect()
         }
     }
@@ -389,6 +405,30 @@ mod tests {
         // One that names nothing to read goes at once.
         assert!(queue.receive("2", &[]).is_empty());
         assert_eq!(queue.to_delete().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_received_is_kept_from_others_before_anybody_takes_it() {
+        let queue = in_flight(true);
+        queue.hold("1", "1's handle");
+        queue.hold("2", "2's handle");
+        assert_eq!(queue.room(), MOST - 2);
+        tokio::time::advance(queue.visibility / 2).await;
+        let mut handles: Vec<String> = queue
+            .due()
+            .into_iter()
+            .map(|due| due.extension.handle)
+            .collect();
+        handles.sort();
+        assert_eq!(handles, ["1's handle", "2's handle"]);
+        // What can't be understood is left to others at once.
+        queue.let_go("2");
+        assert_eq!(queue.room(), MOST - 1);
+        let [a] = queue.take("1", files(&["a"])).try_into().ok().unwrap();
+        // It is under way now.
+        queue.let_go("1");
+        a.1.consume();
+        assert_eq!(queue.to_delete(), ["1's handle"]);
     }
 
     #[test]
@@ -442,7 +482,8 @@ mod tests {
     fn a_message_that_comes_again_counts_by_its_new_handle() {
         let queue = in_flight(true);
         let [a] = queue.receive("1", &["a"]).try_into().ok().unwrap();
-        assert!(queue.take("1", "new".into(), files(&["a"])).is_empty());
+        queue.hold("1", "new");
+        assert!(queue.take("1", files(&["a"])).is_empty());
         a.consume();
         assert_eq!(queue.to_delete(), ["new"]);
     }

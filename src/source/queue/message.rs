@@ -5,6 +5,7 @@
 //! | CloudTrail | SNS | `{"s3Bucket": …, "s3ObjectKey": [KEY, …]}` |
 //! | S3 | itself, SNS | `{"Records": [{"eventName": …, "s3": {"bucket": …, "object": …}}, …]}`, keys URL-encoded |
 //! | S3 | EventBridge, with SNS behind it or not | `{"source": "aws.s3", "detail-type": …, "detail": {…}}` |
+//! | AWS Config | SNS | `{"messageType": "Configuration…", …}`, of files of its own |
 //! | CloudTrail | EventBridge, with SNS behind it or not | `{"detail-type": "AWS API Call via CloudTrail", …, "detail": RECORD}` |
 //!
 //! The last one is no news of a log file, but an event; so is a record by itself, which a rule of EventBridge can cut
@@ -87,7 +88,7 @@ struct Any {
     #[serde(rename = "s3Bucket")]
     bucket: Option<String>,
     #[serde(rename = "s3ObjectKey")]
-    keys: Option<Vec<String>>,
+    keys: Option<Keys>,
     // S3
     #[serde(rename = "Records")]
     records: Option<Vec<S3Record>>,
@@ -101,12 +102,32 @@ struct Any {
     detail: Option<Entity>,
     region: Option<String>,
     time: Option<String>,
+    // AWS Config
+    #[serde(rename = "messageType")]
+    message_type: Option<String>,
     // SNS
     #[serde(rename = "Type")]
     kind: Option<String>,
     #[serde(rename = "Message")]
     message: Option<String>,
 }
+
+/// One key is written as a text by AWS Config.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Keys {
+    Several(Vec<String>),
+    One(String),
+}
+
+/// What the names of AWS Config's messages begin with, see
+/// <https://docs.aws.amazon.com/config/latest/developerguide/notifications-for-AWS-Config.html>.
+const CONFIG: [&str; 4] = [
+    "Compliance",
+    "ConfigRules",
+    "Configuration",
+    "OversizedConfiguration",
+];
 
 /// A record of S3's.
 #[derive(Deserialize)]
@@ -170,10 +191,18 @@ fn parse_within(body: &str, may_be_envelope: bool) -> Message {
     };
     match any {
         Any {
+            message_type: Some(kind),
+            ..
+        } if CONFIG.iter().any(|name| kind.starts_with(name)) => Message::Nothing,
+        Any {
             bucket: Some(bucket),
             keys: Some(keys),
             ..
         } => {
+            let keys = match keys {
+                Keys::Several(keys) => keys,
+                Keys::One(key) => vec![key],
+            };
             let created = |key| Created {
                 bucket: bucket.clone(),
                 key,
@@ -334,6 +363,20 @@ mod tests {
                 Message::Nothing,
             ),
             (json!({"Records": []}).to_string(), Message::Nothing),
+            // AWS Config shares the topic.
+            (
+                json!({
+                    "s3Bucket": "logs", "s3ObjectKey": "AWSLogs/123456789012/Config/us-east-1/x.json.gz",
+                    "notificationCreationTime": time, "messageType": "ConfigurationHistoryDeliveryCompleted",
+                    "recordVersion": "1.1",
+                })
+                .to_string(),
+                Message::Nothing,
+            ),
+            (
+                json!({"messageType": "ComplianceChangeNotification", "configRuleName": "x"}).to_string(),
+                Message::Nothing,
+            ),
         ] {
             assert_eq!(parse(&body), expected, "{body}");
             assert_eq!(parse(&through_sns(&body)), expected, "{body} through SNS");

@@ -52,6 +52,8 @@ pub(super) struct QueueSource {
     workers: JoinSet<Result<()>>,
     /// An unknown message was named.
     named: bool,
+    /// Its beginning may be shown.
+    quotes: bool,
 }
 
 /// Buckets that log files are in.
@@ -125,7 +127,11 @@ pub(super) async fn open(
         parallel: 1,
         workers,
         named: false,
+        quotes: settings.redaction.is_empty(),
     };
+    for message in &first {
+        source.in_flight.hold(&message.id, &message.handle);
+    }
     source.take(first);
     Ok(source)
 }
@@ -175,8 +181,14 @@ impl QueueSource {
                 return;
             }
             let queue = Arc::clone(&self.queue);
-            self.receives
-                .spawn(async move { Ok(queue.receive().await?) });
+            let in_flight = Arc::clone(&self.in_flight);
+            self.receives.spawn(async move {
+                let messages = queue.receive().await?;
+                for message in &messages {
+                    in_flight.hold(&message.id, &message.handle);
+                }
+                Ok(messages)
+            });
         }
     }
 
@@ -189,7 +201,7 @@ impl QueueSource {
         };
         self.stats.messages_received.add(messages.len() as u64);
         for message in messages {
-            let sqs::Message { id, handle, body } = message;
+            let sqs::Message { id, body, .. } = message;
             let files = match message::parse(&body) {
                 Message::Created(created) => created
                     .into_iter()
@@ -206,11 +218,12 @@ impl QueueSource {
                     Vec::new()
                 }
                 Message::Unknown(why) => {
+                    self.in_flight.let_go(&id);
                     self.unknown(&id, why, &body);
                     continue;
                 }
             };
-            self.ready.extend(self.in_flight.take(&id, handle, files));
+            self.ready.extend(self.in_flight.take(&id, files));
         }
     }
 
@@ -243,9 +256,14 @@ impl QueueSource {
         if !self.named {
             self.named = true;
             let start: String = body.chars().take(100).collect();
+            // It may be a record, with what is to be redacted in it.
+            let begins = match self.quotes {
+                true => format!("; it begins with {start:?}"),
+                false => String::new(),
+            };
             self.stats.warn(format!(
-                "the message {id} of the queue {} is left there: {why}; it begins with {start:?}. \
-                 Others that can't be understood are counted only",
+                "the message {id} of the queue {} is left there: {why}{begins}. \
+                 Others that can't be understood are only counted",
                 self.queue
             ));
         }

@@ -1,0 +1,256 @@
+//! Captures of every source in which something fails for minutes, and which go on: time is paused, AWS is in memory.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::aws::memory::{Aws, Failure, To};
+use crate::budget::Budget;
+use crate::clock::Clock;
+use crate::log_file::Body;
+use crate::trail::Interval;
+
+const START: &str = "2024-03-05T12:00:00Z";
+const FOLDER: &str = "AWSLogs/111122223333/CloudTrail/us-east-1/";
+
+/// What a capture reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Reads {
+    Bucket,
+    FollowedBucket,
+    Queue,
+    History,
+    FollowedHistory,
+}
+
+use self::Reads::{Bucket, FollowedBucket, FollowedHistory, History, Queue};
+
+impl Reads {
+    fn location(self) -> Location {
+        let text = match self {
+            Bucket | FollowedBucket => "s3://logs",
+            Queue => "sqs://q",
+            History | FollowedHistory => "cloudtrail://us-east-1",
+        };
+        Location::parse(text, None).unwrap()
+    }
+
+    /// Does it take what comes while it runs?
+    fn is_live(self) -> bool {
+        !matches!(self, Bucket | History)
+    }
+}
+
+fn minutes(count: i64) -> SignedDuration {
+    SignedDuration::from_mins(count)
+}
+
+/// The key of the log file that is delivered then.
+fn key(time: Timestamp) -> String {
+    let (day, minute) = (time.strftime("%Y/%m/%d"), time.strftime("%Y%m%dT%H%MZ"));
+    format!("{FOLDER}{day}/111122223333_CloudTrail_us-east-1_{minute}_x.json")
+}
+
+/// One event of this number, which happens then.
+fn happen(aws: &Aws, from: Reads, number: usize, time: Timestamp) {
+    let record = format!(
+        r#"{{"eventVersion":"1.08","eventID":"e{number}","eventName":"x","eventTime":"{time}","userIdentity":{{}}}}"#
+    );
+    match from {
+        Bucket | FollowedBucket => {
+            aws.put(
+                &key(time),
+                format!(r#"{{"Records":[{record}]}}"#).into_bytes(),
+            );
+        }
+        Queue => {
+            let key = key(time);
+            aws.put(&key, format!(r#"{{"Records":[{record}]}}"#).into_bytes());
+            aws.send(format!(r#"{{"s3Bucket":"logs","s3ObjectKey":["{key}"]}}"#));
+        }
+        // It is seen some minutes later.
+        History | FollowedHistory => aws.happen(time, time + minutes(3), record),
+    }
+}
+
+/// How often each event came, by its ID.
+type Seen = BTreeMap<String, usize>;
+
+fn see(body: &[u8], seen: &mut Seen) {
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap();
+    for record in json["Records"].as_array().unwrap() {
+        *seen
+            .entry(record["eventID"].as_str().unwrap().to_owned())
+            .or_default() += 1;
+    }
+}
+
+/// Read `count` events, one of which happens each minute where the source is live and all before where it is not, and
+/// take each log file a minute after the one before. Gives them, and the lines of the log.
+async fn capture(
+    from: Reads,
+    count: usize,
+    fails: impl Fn(To, SignedDuration) -> Option<Failure> + Send + Sync + 'static,
+) -> Result<(Seen, String)> {
+    let start: Timestamp = START.parse().unwrap();
+    let clock = Clock::at(start);
+    let aws = Aws::new(clock, move |to, now| fails(to, now.duration_since(start)));
+    let home = TempDir::new().unwrap();
+    let mut settings = Aws::settings(home.path());
+    settings.follow = matches!(from, FollowedBucket | FollowedHistory);
+    let mut wanted = Selection::default();
+    if from == History {
+        let end = Some(start);
+        wanted.asked = Interval {
+            start: Some(start - minutes(600)),
+            end,
+        };
+    }
+    if !from.is_live() {
+        for number in 0..count {
+            // In the history each is a page of its own.
+            happen(
+                &aws,
+                from,
+                number,
+                start - minutes(600) + minutes(number as i64),
+            );
+        }
+    } else {
+        happen(&aws, from, 0, start - minutes(5));
+    }
+    let stats = Arc::new(Stats::default());
+    let environment = aws.environment();
+    let mut source = open(
+        from.location(),
+        &settings,
+        wanted,
+        &environment,
+        Arc::clone(&stats),
+    )
+    .await?;
+    let sender = from.is_live().then(|| {
+        let aws = Arc::clone(&aws);
+        tokio::spawn(async move {
+            for number in 1..count {
+                sleep(Duration::from_secs(60)).await;
+                happen(&aws, from, number, clock.now());
+            }
+        })
+    });
+    let budget = Budget::new(16 << 20);
+    let mut seen = Seen::new();
+    let mut log = String::new();
+    // Past the last event, by as long as the longest wait.
+    let patience = Duration::from_secs(60 * 90);
+    while seen.len() < count {
+        let Ok(next) = timeout(patience, source.next()).await else {
+            break;
+        };
+        let Some(file) = next? else { break };
+        let room = budget.take(file.size).await.unwrap();
+        match (file.fetch)(room).await {
+            Ok(Body::Bytes(bytes)) => see(&bytes, &mut seen),
+            Ok(_) => panic!("not so large"),
+            Err(error) => return Err(error.into_reason()),
+        }
+        file.ack.into_iter().for_each(|ack| ack());
+        if !from.is_live() {
+            sleep(Duration::from_secs(60)).await;
+        }
+    }
+    if let Some(sender) = sender {
+        sender.abort();
+    }
+    if from == Queue {
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(aws.messages_left(), 0, "all are deleted");
+    }
+    for note in stats.take_notes() {
+        log += &format!("{note:?}\n");
+    }
+    Ok((seen, log))
+}
+
+fn assert_once(seen: &Seen, count: usize, what: &str) {
+    assert_eq!(seen.len(), count, "{what}");
+    assert!(seen.values().all(|times| *times == 1), "{what}: {seen:?}");
+}
+
+/// Fails at a service between two moments of a capture, in minutes.
+fn between(
+    at: To,
+    failure: Failure,
+    from: i64,
+    to: i64,
+) -> impl Fn(To, SignedDuration) -> Option<Failure> + Send + Sync + 'static {
+    move |asked, since| {
+        (asked == at && (minutes(from)..minutes(to)).contains(&since)).then_some(failure)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_cant_be_renewed_for_minutes_cost_no_event() {
+    for from in [Bucket, FollowedBucket, Queue, History, FollowedHistory] {
+        for failure in [Failure::Down, Failure::Status(500), Failure::Status(503)] {
+            // Those of the beginning expire after 15 minutes.
+            let fails = between(To::Sts, failure, 1, 20);
+            let what = format!("{from:?}, {failure:?}");
+            let (seen, log) = capture(from, 40, fails)
+                .await
+                .unwrap_or_else(|error| panic!("{what}: {error:#}"));
+            assert_once(&seen, 40, &what);
+            assert!(log.contains("it is tried again and again"), "{what}: {log}");
+            assert!(log.contains("no AWS credentials from"), "{what}: {log}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_is_down_for_an_hour_ends_nothing_that_is_live() {
+    for (from, service) in [
+        (FollowedBucket, To::S3),
+        (Queue, To::Sqs),
+        (FollowedHistory, To::CloudTrail),
+    ] {
+        for failure in [Failure::Down, Failure::Status(503)] {
+            let what = format!("{from:?}, {failure:?}");
+            let (seen, log) = capture(from, 90, between(service, failure, 10, 70))
+                .await
+                .unwrap_or_else(|error| panic!("{what}: {error:#}"));
+            assert_once(&seen, 90, &what);
+            assert!(log.contains("it answers again"), "{what}: {log}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_once_gives_up_after_some_minutes_and_says_why() {
+    for from in [Bucket, History] {
+        let error = capture(from, 60, between(To::Sts, Failure::Status(500), 1, 600))
+            .await
+            .unwrap_err();
+        let text = format!("{error:#}");
+        assert!(
+            text.contains("no AWS credentials from") && text.contains("(tried"),
+            "{from:?}: {text}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_are_not_there_are_said_when_a_capture_is_opened() {
+    for from in [Bucket, FollowedBucket, Queue, History, FollowedHistory] {
+        let error = capture(from, 2, between(To::Sts, Failure::Status(500), 0, 600))
+            .await
+            .unwrap_err();
+        assert!(
+            format!("{error:#}").contains("no AWS credentials from"),
+            "{from:?}: {error:#}"
+        );
+    }
+}
