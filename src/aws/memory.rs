@@ -5,13 +5,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use http_body::Body;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -54,15 +59,16 @@ struct State {
     /// Messages that are in the queue, and those received.
     messages: VecDeque<String>,
     received: BTreeMap<String, String>,
+    /// Messages received so far.
+    count: usize,
     /// Events: when they happened, when they are seen, and their records.
     events: Vec<(Timestamp, Timestamp, String)>,
     /// Keys given out, and when they expire.
     keys: BTreeMap<String, Timestamp>,
-    requests: Vec<(To, Timestamp)>,
 }
 
-/// How long keys are good for.
-const SESSION: SignedDuration = SignedDuration::from_mins(15);
+/// How long keys are good for; less than STS allows, so that tests need not be long.
+const SESSION: SignedDuration = SignedDuration::from_mins(2);
 
 impl Aws {
     /// One that fails as told.
@@ -121,12 +127,6 @@ impl Aws {
         self.state().objects.insert(key.to_owned(), (now, bytes));
     }
 
-    /// Remove objects whose keys are before this one.
-    pub fn remove_before(&self, key: &str) {
-        let mut state = self.state();
-        state.objects = state.objects.split_off(key);
-    }
-
     /// Send a message to the queue.
     pub fn send(&self, body: String) {
         self.state().messages.push_back(body);
@@ -143,21 +143,10 @@ impl Aws {
         self.state().events.push((time, seen, record));
     }
 
-    /// Requests so far.
-    pub fn requests(&self, to: To) -> usize {
-        let state = self.state();
-        state
-            .requests
-            .iter()
-            .filter(|(other, _)| *other == to)
-            .count()
-    }
-
     /// Status and body; none where the network is down.
     fn answer(&self, request: &Request) -> Option<(u16, Vec<u8>)> {
         let now = self.clock.now();
         let to = request.to();
-        self.state().requests.push((to, now));
         match (self.fails)(to, now) {
             Some(Failure::Status(status)) => return Some((status, Vec::new())),
             Some(Failure::Down) => return None,
@@ -251,7 +240,8 @@ impl Aws {
                 let most = state.messages.len().min(10);
                 let messages: Vec<_> = state.messages.drain(..most).collect();
                 let messages = messages.into_iter().map(|body| {
-                    let id = format!("m{}", state.received.len());
+                    state.count += 1;
+                    let id = format!("m{}", state.count);
                     state.received.insert(id.clone(), body.clone());
                     json!({"MessageId": id, "ReceiptHandle": id, "Body": body})
                 });
@@ -305,15 +295,29 @@ impl Aws {
 }
 
 /// A request as it was sent.
-struct Request<'a>(&'a HttpRequest);
+struct Request {
+    sent: HttpRequest,
+    body: Vec<u8>,
+}
 
-impl Request<'_> {
+impl Request {
+    /// Read to its end: the SDK watches that.
+    async fn read(mut sent: HttpRequest) -> Self {
+        let mut left = std::mem::replace(sent.body_mut(), SdkBody::taken());
+        let mut body = Vec::new();
+        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut left).poll_frame(context)).await
+        {
+            body.extend_from_slice(&frame.into_data().unwrap_or_default());
+        }
+        Self { sent, body }
+    }
+
     fn header(&self, name: &str) -> String {
-        self.0.headers().get(name).unwrap_or_default().to_owned()
+        self.sent.headers().get(name).unwrap_or_default().to_owned()
     }
 
     fn to(&self) -> To {
-        let host = self.0.uri();
+        let host = self.sent.uri();
         match host {
             _ if host.contains("//sts.") => To::Sts,
             _ if host.contains("//sqs.") => To::Sqs,
@@ -332,7 +336,7 @@ impl Request<'_> {
 
     /// The path and the query, each as it was sent, without the slash or question mark before it.
     fn path_and_query(&self) -> (&str, &str) {
-        let rest = self.0.uri().splitn(4, '/').nth(3).unwrap_or_default();
+        let rest = self.sent.uri().splitn(4, '/').nth(3).unwrap_or_default();
         rest.split_once('?').unwrap_or((rest, ""))
     }
 
@@ -347,7 +351,7 @@ impl Request<'_> {
     }
 
     fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(self.0.body().bytes().unwrap_or_default()).unwrap_or_default()
+        serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
@@ -366,14 +370,23 @@ impl fmt::Debug for Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::ready(match self.0.answer(&Request(&request)) {
-            Some((status, body)) => {
-                let length = body.len().to_string();
-                let mut response = HttpResponse::new(status.try_into().unwrap(), body.into());
-                response.headers_mut().insert("content-length", length);
-                Ok(response)
+        let aws = Arc::clone(&self.0);
+        HttpConnectorFuture::new(async move {
+            let request = Request::read(request).await;
+            // A receive waits for messages.
+            let wait = request.json()["WaitTimeSeconds"].as_u64();
+            let mut left = wait.unwrap_or_default();
+            while left > 0 && aws.state().messages.is_empty() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                left -= 1;
             }
-            None => Err(ConnectorError::io("the network is down".into())),
+            let Some((status, body)) = aws.answer(&request) else {
+                return Err(ConnectorError::io("the network is down".into()));
+            };
+            let length = body.len().to_string();
+            let mut response = HttpResponse::new(status.try_into().unwrap(), body.into());
+            response.headers_mut().insert("content-length", length);
+            Ok(response)
         })
     }
 }

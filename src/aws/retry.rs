@@ -3,9 +3,9 @@
 //! | kind of error | what is done |
 //! | --- | --- |
 //! | the bucket is in another region | asked there, once |
-//! | expired or invalid credentials | found anew, at once and once; then as below |
+//! | expired or invalid credentials | found anew, at once and once: where nobody has renewed them, that is the end |
 //! | throttled, service or network down, clocks that differ | waited for, as often as the policy says |
-//! | credentials can't be had, or stay expired | found anew again and again, as long as the policy says |
+//! | credentials can't be had | found anew again and again, as long as the policy says |
 //! | all others | given back |
 
 use std::sync::Arc;
@@ -185,7 +185,7 @@ impl Retry {
             Kind::CredentialsUnavailable => {
                 credentials.is_none_or(|longest| began.elapsed() < longest)
             }
-            Kind::CredentialsMissing | Kind::Expired => waits_for_log_in,
+            Kind::CredentialsMissing => waits_for_log_in,
             _ => false,
         }
     }
