@@ -464,7 +464,7 @@ impl DigestChains {
             Flaw::Unchecked(why) => {
                 stats.digests_unchecked.add(1);
                 stats.problem(format!("{name}: the digest could not be checked: {why}"));
-                Expected::Unchecked(format!("its digest {name}: {why}"))
+                Expected::Unchecked(format!("{why} (its digest is {name})"))
             }
         };
         let last = state
@@ -637,7 +637,7 @@ mod tests {
             assert!(state.waiting.len() < 50 && named.waiting.is_empty());
         }
         assert!((24..200).contains(&most), "{most}");
-        case.finish().await;
+        case.finish().await.unwrap();
         assert_eq!(case.count("log files 600 proven"), 1, "{:?}", case.said);
     }
 }

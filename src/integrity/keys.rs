@@ -16,6 +16,8 @@ use super::{DigestStore, Flaw};
 use crate::process::platform::user_path;
 
 /// A key's time and that of the digest that it has signed may differ by so much.
+const MARGIN: SignedDuration = SignedDuration::from_hours(1);
+/// So far from a digest's time keys are asked for, so that this does for the digests beside it.
 const RANGE: SignedDuration = SignedDuration::from_hours(2);
 /// So long a region that was asked in vain is not asked again.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -36,7 +38,7 @@ pub(crate) struct Keys {
 struct Asked {
     /// By fingerprint.
     found: HashMap<String, Vec<u8>>,
-    /// Of which times all keys are known.
+    /// For which times all keys are known.
     times: Vec<(Timestamp, Timestamp)>,
     /// When it was last asked in vain, and why.
     failed: Option<(Instant, String)>,
@@ -135,17 +137,20 @@ impl Asked {
         {
             return Err(Flaw::Unchecked(why.clone()));
         }
-        let (from, to) = (
-            time.checked_sub(RANGE).unwrap_or(time),
-            time.checked_add(RANGE).unwrap_or(time),
-        );
+        let around = |span| {
+            (
+                time.checked_sub(span).unwrap_or(time),
+                time.checked_add(span).unwrap_or(time),
+            )
+        };
+        let (from, to) = around(RANGE);
         match digests.public_keys(region.to_owned(), from, to).await {
             Ok(keys) => {
                 let keys = keys
                     .into_iter()
                     .map(|(name, key)| (name, pkcs1(&key).to_owned()));
                 self.found.extend(keys);
-                self.times.push((from, to));
+                self.times.push(around(RANGE - MARGIN));
                 self.failed = None;
                 Ok(())
             }

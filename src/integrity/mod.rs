@@ -277,7 +277,7 @@ impl Validation {
             Expected::Unchecked(why) => format!("it could not be checked: {why}"),
             _ => return Ok(self.proof(name, tokio::spawn(std::future::ready(expected)))),
         };
-        bail!("{name}: can't be proven, as validate: strict demands: {why}")
+        bail!("can't be proven, as validate: strict demands: {why}: {name}")
     }
 
     fn proof(&self, name: &str, expected: JoinHandle<Expected>) -> FileProof {

@@ -328,3 +328,33 @@ impl Found {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::integrity::DigestStore;
+
+    #[tokio::test]
+    async fn copies_of_digests_and_log_files_are_looked_at_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings::default();
+        let wanted = settings.selection(Timestamp::UNIX_EPOCH).unwrap();
+        let digests = DirectoryDigests::new(folder.path().to_owned(), wanted, &settings);
+        let name = |name: &str| folder.path().join(name).display().to_string();
+        let (plain, large) = (name("plain.json"), name("large.json.gz"));
+        assert!(!digests.exists(name("plain.json.gz")).await);
+        std::fs::write(&plain, "{}").unwrap();
+        // One may have been unpacked.
+        assert!(digests.exists(name("plain.json.gz")).await && digests.exists(plain.clone()).await);
+        assert_eq!(digests.get(plain).await.unwrap().bytes, b"{}");
+        let file = File::create(&large).unwrap();
+        file.set_len(LARGEST_WHOLE as u64 + 1).unwrap();
+        for (name, why) in [
+            (large, "too large for a digest"),
+            (name("none.json"), "can't be read"),
+        ] {
+            let error = digests.get(name).await.err().unwrap();
+            assert!(format!("{error:#}").contains(why), "{error:#}");
+        }
+    }
+}
