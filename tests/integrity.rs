@@ -218,6 +218,29 @@ fn all_of_a_copy_but_its_newest_hour_is_proven() {
     );
 }
 
+/// A log file that was unpacked beside itself is proven twice, and read once.
+#[test]
+fn copies_in_a_folder_are_read_once() {
+    let trail = Trail::new();
+    let file = &trail.files[5];
+    let path = trail.path(&file.key(""));
+    write(&path.with_extension(""), &file.json());
+    for (validate, proven) in [("off", 0), ("warn", 25), ("strict", 25)] {
+        let seen = trail.read_copy(validate);
+        let expected = match validate {
+            "strict" => &trail.files[..24],
+            _ => &trail.files[..],
+        };
+        assert_eq!(
+            seen.ids(),
+            trail::ids(expected),
+            "{validate}: {}",
+            seen.words()
+        );
+        assert_eq!(books(&seen)[0], proven, "{validate}: {}", seen.words());
+    }
+}
+
 /// What may be done to a trail, and what is said of it.
 struct Tampering {
     name: &'static str,

@@ -339,7 +339,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings::default();
         let wanted = settings.selection(Timestamp::UNIX_EPOCH).unwrap();
-        let digests = DirectoryDigests::new(folder.path().to_owned(), wanted, &settings);
+        let digests = DirectoryDigests::new(
+            folder.path().to_owned(),
+            wanted,
+            &settings,
+            &Environment::default(),
+            &Arc::default(),
+        );
         let name = |name: &str| folder.path().join(name).display().to_string();
         let (plain, large) = (name("plain.json"), name("large.json.gz"));
         assert!(!digests.exists(name("plain.json.gz")).await);
