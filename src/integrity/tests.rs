@@ -23,6 +23,8 @@ const REGION: &str = "eu-west-1";
 /// Log files an hour.
 const HOUR: usize = 12;
 
+/// A digest as stored, and its signature.
+type Kept = (Vec<u8>, Option<String>);
 type Answer = dyn Fn(Timestamp) -> Result<PublicKeys> + Send + Sync;
 
 /// A bucket or folder.
@@ -30,7 +32,7 @@ pub(super) struct World {
     /// None of a folder.
     bucket: Option<&'static str>,
     /// Those that are listed, with what is in them and their signatures.
-    digests: Mutex<BTreeMap<String, (Vec<u8>, Option<String>)>>,
+    digests: Mutex<BTreeMap<String, Kept>>,
     /// Why some can't be read.
     broken: Mutex<HashMap<String, &'static str>>,
     /// What came after it was listed.
