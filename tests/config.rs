@@ -269,6 +269,7 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
         "historyOrder",
         "validate",
         "validateKeys",
+        "validateBucket",
         "redact",
     ];
     wanted.sort_unstable();

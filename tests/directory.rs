@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use harness::{
     capture::Capture,
+    digest::{Chain, Signer},
     host::{Event, Library, ids},
     trail::{self, LogFile, Maker, gzip, log_text, write},
 };
@@ -173,11 +174,34 @@ fn what_holds_no_events_is_passed_over_and_counted() {
         .iter()
         .find(|line| line.message.contains("passed over"))
         .expect("no count of what was passed over");
+    // All of them and the README, but not the digest, which belongs there.
     assert!(
         line.message
-            .contains(&format!("passed over {} ", bystanders.len() + 1)),
+            .contains(&format!("passed over {} ", bystanders.len())),
         "{line:?}"
     );
+}
+
+#[test]
+fn digests_beside_log_files_are_not_mentioned() {
+    let folder = TempDir::new().unwrap();
+    let files = trail_in(folder.path());
+    let mut chain = Chain::new("logs", ACCOUNTS[0], REGIONS[0]);
+    for start in ["20240305T2200Z", "20240305T2300Z"] {
+        chain
+            .digest(&Signer::one(), start, &[])
+            .write(folder.path());
+    }
+    let capture = |folder: &Path| Capture::new(folder.to_str().unwrap());
+    let seen = capture(folder.path()).run();
+    assert_eq!((&seen.error, seen.stderr.as_str()), (&None, ""));
+    assert_eq!(sorted(seen.ids()), sorted(trail::ids(&files)));
+    assert_eq!(seen.metrics["files_passed_over"], 0);
+    assert!(!seen.log().contains("passed over"), "{}", seen.log());
+    // Nothing but digests is a mistake of the user's.
+    let digests = format!("AWSLogs/{}/CloudTrail-Digest", ACCOUNTS[0]);
+    let error = capture(&folder.path().join(digests)).open_error();
+    assert!(error.contains("but 2 files of another kind"), "{error}");
 }
 
 #[test]

@@ -129,6 +129,11 @@ fn books(seen: &Seen) -> [u64; 8] {
     .map(|name| seen.metrics[name])
 }
 
+/// Log files and digests that could not be checked.
+fn unchecked(seen: &Seen) -> [u64; 2] {
+    ["files_unchecked", "digests_unchecked"].map(|name| seen.metrics[name])
+}
+
 fn without(files: &[LogFile], left_out: &[usize]) -> Vec<LogFile> {
     let kept = files.iter().enumerate();
     kept.filter(|(number, _)| !left_out.contains(number))
@@ -211,6 +216,29 @@ fn all_of_a_copy_but_its_newest_hour_is_proven() {
         "{}",
         seen.words()
     );
+}
+
+/// A log file that was unpacked beside itself is proven twice, and read once.
+#[test]
+fn copies_in_a_folder_are_read_once() {
+    let trail = Trail::new();
+    let file = &trail.files[5];
+    let path = trail.path(&file.key(""));
+    write(&path.with_extension(""), &file.json());
+    for (validate, proven) in [("off", 0), ("warn", 25), ("strict", 25)] {
+        let seen = trail.read_copy(validate);
+        let expected = match validate {
+            "strict" => &trail.files[..24],
+            _ => &trail.files[..],
+        };
+        assert_eq!(
+            seen.ids(),
+            trail::ids(expected),
+            "{validate}: {}",
+            seen.words()
+        );
+        assert_eq!(books(&seen)[0], proven, "{validate}: {}", seen.words());
+    }
 }
 
 /// What may be done to a trail, and what is said of it.
@@ -724,18 +752,24 @@ fn keys_are_asked_of_cloudtrail() {
     trail.aws.fault_times(3, asks_for_keys, denied);
     let seen = capture(&url, "warn").run();
     assert_eq!(seen.error, None);
-    assert_eq!(books(&seen), [0, 0, 0, 36, 0, 0, 0, 3], "{}", seen.words());
+    assert_eq!(books(&seen), [0; 8], "{}", seen.words());
+    assert_eq!(unchecked(&seen), [36, 3], "{}", seen.words());
     assert_words(
         &seen,
         &[
             "asking CloudTrail for the public keys of eu-west-1",
+            "log files 0 proven, 36 could not be checked; 3 digests could not be checked",
             "these credentials need cloudtrail:ListPublicKeys, or the keys in a file (validateKeys)",
         ],
     );
     let error = capture(&url, "strict").open_error();
-    assert!(error.contains("public keys"), "{error}");
+    assert!(
+        error.contains("it could not be checked: asking CloudTrail for the public keys"),
+        "{error}"
+    );
     let seen = capture(folder, "warn").run();
-    assert_eq!(books(&seen), [0, 0, 0, 24, 12, 0, 0, 2], "{}", seen.words());
+    assert_eq!(books(&seen), [0, 0, 0, 0, 12, 0, 0, 0], "{}", seen.words());
+    assert_eq!(unchecked(&seen), [24, 2], "{}", seen.words());
     trail.aws.fault(asks_for_keys, Fault::Body(keys.into()));
     let before = trail.aws.log().len();
     let seen = capture(&url, "strict").run();
@@ -750,6 +784,30 @@ fn keys_are_asked_of_cloudtrail() {
     assert_eq!(asked[0].region.as_deref(), Some(REGION));
     let seen = capture(folder, "warn").run();
     assert_eq!(books(&seen), [24, 0, 0, 0, 12, 0, 2, 0], "{}", seen.words());
+}
+
+/// More often than the SDK does so by itself.
+#[test]
+fn keys_are_asked_for_again() {
+    let trail = Trail::new();
+    let throttled = Fault::error(400, "ThrottlingException", "Rate exceeded");
+    trail.aws.fault_times(6, asks_for_keys, throttled);
+    let keys = public_keys(&[&Signer::one()]).to_string();
+    trail.aws.fault(asks_for_keys, Fault::Body(keys.into()));
+    let seen = Capture::new(format!("s3://{BUCKET}/AWSLogs/"))
+        .aws(&trail.aws)
+        .config(json!({"validate": "strict"}))
+        .run();
+    assert_eq!(
+        (&seen.error, books(&seen)[0]),
+        (&None, 36),
+        "{}",
+        seen.words()
+    );
+    assert_eq!(
+        trail.aws.log().iter().filter(|r| asks_for_keys(r)).count(),
+        7
+    );
 }
 
 #[test]
@@ -803,16 +861,63 @@ fn a_copy_in_another_bucket_or_below_a_prefix_is_validated() {
             .aws
             .put("other", &file.key("some/prefix/"), &file.gz());
     }
-    let seen = trail.read_with("s3://other/some/", json!({"validate": "strict"}));
-    assert_eq!(
-        (&seen.error, books(&seen)[0]),
-        (&None, 36),
-        "{}",
-        seen.words()
+    let read = |config: Value| trail.read_with("s3://other/some/", config);
+    for config in [
+        json!({"validate": "warn"}),
+        json!({"validate": "strict", "validateBucket": "logs"}),
+    ] {
+        let seen = read(config);
+        assert_eq!(
+            (&seen.error, books(&seen)[0]),
+            (&None, 36),
+            "{}",
+            seen.words()
+        );
+        assert_words(
+            &seen,
+            &["the digests were written for the bucket logs: this is a copy"],
+        );
+    }
+    // Anybody's trail has digests with CloudTrail's good signature.
+    let seen = read(json!({"validate": "strict"}));
+    let (stage, error) = seen.error.expect("whose trail it is is not known");
+    assert_eq!(stage, Stage::Open);
+    assert!(
+        error
+            .contains("was written for the bucket logs, not for other: set validateBucket to logs"),
+        "{error}"
     );
+    let seen = trail.read_with(
+        &format!("s3://{BUCKET}/"),
+        json!({"validate": "warn", "validateBucket": "other"}),
+    );
+    assert_eq!(books(&seen)[0], 36, "its own counts all the same");
+}
+
+/// A digest may be listed that came after the log files had been, and so may its own.
+#[test]
+fn what_comes_while_a_bucket_is_read_is_not_missing() {
+    let trail = Trail::new();
+    let late = trail.files[24..].to_vec();
+    for file in &late {
+        fs::remove_file(trail.path(&file.key(""))).unwrap();
+    }
+    let folder = trail.folder();
+    let come = move |request: &Request| {
+        if request.op == Op::ListObjects && request.key.contains("CloudTrail-Digest/eu") {
+            for file in &late {
+                file.write(&folder);
+            }
+        }
+        false
+    };
+    trail.aws.fault(come, Fault::denied());
+    let seen = trail.read("strict");
+    assert_eq!(seen.error, None, "{}", seen.words());
+    assert_eq!(books(&seen), [24, 0, 0, 0, 0, 0, 3, 0], "{}", seen.words());
     assert_words(
         &seen,
-        &["the digests were written for the bucket logs: this is a copy"],
+        &["12 log files came while the capture ran and will be in the next one"],
     );
 }
 
@@ -825,10 +930,16 @@ fn digests_that_cannot_be_read_are_named() {
     };
     trail.aws.fault(denied, Fault::denied());
     let seen = trail.read("warn");
-    assert_eq!(books(&seen), [0, 0, 0, 36, 0, 0, 0, 3], "{}", seen.words());
+    assert_eq!(books(&seen), [0; 8], "{}", seen.words());
+    assert_eq!(unchecked(&seen), [36, 3], "{}", seen.words());
     assert_eq!(seen.ids(), trail::ids(&trail.files));
     assert_words(&seen, &["s3:GetObject"]);
-    assert!(trail.read("strict").error.is_some());
+    let (stage, error) = trail.read("strict").error.expect("nothing is proven");
+    assert_eq!(stage, Stage::Open);
+    assert!(
+        error.contains("it could not be checked: reading it"),
+        "{error}"
+    );
 }
 
 /// Log files too large to be held are hashed piece by piece.

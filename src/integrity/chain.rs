@@ -1,45 +1,48 @@
 //! The digests of one account and region, gone through in the order of their time, as far as log files come by.
 //!
-//! There is a chain of them for each trail, and one of those that were made belatedly (`_backfill`). Held are the
-//! entries of a few hours about the log files that are looked up.
+//! There is a digest chain for each trail, and one of digests that were made belatedly (`_backfill`). Held are the
+//! entries of a few hours about the log files that are looked up. How digests of a chain follow each other is a
+//! matter of [`super::links`].
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync;
 
-use super::digest::{Digest, Previous};
-use super::{Checks, Expected, Stored};
+use super::digest::Digest;
+use super::links::{Chain, Link, chain_of};
+use super::{Checks, Expected, Flaw, NAMED, Stored};
 use crate::log_file::Sha256;
+use crate::stats::count;
 use crate::trail::{self, Interval, Place};
 
 /// How long before its delivery's hour, as a digest has it, a log file may have its name's time.
-const EARLY: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const EARLY: SignedDuration = SignedDuration::from_mins(10);
 /// How long after a log file's time a digest may end that names it.
 const LATE: SignedDuration = SignedDuration::from_hours(2);
 /// How long after a log file's time its digest should be there.
 const OVERDUE: SignedDuration = SignedDuration::from_hours(3);
 /// How long entries are kept behind the log file that is looked up.
 const KEPT: SignedDuration = SignedDuration::from_hours(4);
-/// DigestStore fetched at once.
+/// Digests fetched at once.
 const BATCH: usize = 8;
-/// DigestStore that others may name as the one before.
+/// Digests that others may name as the one before.
 const KNOWN: usize = 64;
 
 /// Said where there are none.
 pub(super) const NO_DIGESTS: &str = "there are no digest files for it, so log file validation is not enabled for its \
      trail: enable it in CloudTrail, for log files to come";
 
+/// The digest chains of one account and region.
 pub(super) struct DigestChains {
-    checks: Arc<Checks>,
+    pub(super) checks: Arc<Checks>,
     /// Of digests, with a separator behind.
-    folder: String,
+    pub(super) folder: String,
     /// What is read of the region, as far as it is known.
-    span: Interval,
+    pub(super) span: Interval,
     named: Mutex<Named>,
     state: sync::Mutex<State>,
 }
@@ -56,8 +59,20 @@ struct Named {
 }
 
 /// How far the digests are read.
+///
+/// ```text
+///                        reached
+///   ──digest──digest──────digest│ waiting      │ held_back
+///   known ◀──────── 64          │ fetched next │ others of their day may be listed yet
+///   entries of ◀─── 4 hours     │              │
+/// ```
+///
+/// A digest is taken into account after all that end before it: names leave `held_back` for `waiting` when nothing that
+/// sorts before them can be listed any more. So what is not among `entries` when `reached` is `LATE` behind a log
+/// file's time is in no digest. A digest whose signature is not with it waits in its chain until the next one, which
+/// has the signature, or the end; `entries` are of those only whose signature was looked at.
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// After which name listing goes on.
     after: Option<String>,
     /// All are listed.
@@ -73,11 +88,12 @@ struct State {
     /// The end of the newest so far, and its name.
     reached: Option<(Timestamp, String)>,
     entries: HashMap<String, DigestEntry>,
-    chains: HashMap<String, Chain>,
+    /// By what names of their digests have in common.
+    pub(super) chains: HashMap<String, Chain>,
     /// Paths of those read last.
-    known: VecDeque<String>,
+    pub(super) known: VecDeque<String>,
     /// Times without a good digest.
-    holes: Vec<Hole>,
+    pub(super) holes: Vec<Hole>,
     /// Why they can't be listed.
     trouble: Option<String>,
     /// It was said that there are none.
@@ -93,35 +109,25 @@ struct DigestEntry {
     doubt: Option<Arc<str>>,
 }
 
-struct Hole {
-    from: Timestamp,
-    to: Timestamp,
-    why: String,
-}
+/// The time and path of a log file that is not there, and the digest that names it.
+type Absent = (Timestamp, String, Arc<str>);
 
-/// The digests of one trail.
-#[derive(Default)]
-struct Chain {
-    last: Option<Link>,
-    /// The last one, whose signature is only in the next one.
-    unsigned: Option<Read>,
-}
-
-/// What a digest's successor says of it.
-struct Link {
-    path: String,
-    end: Timestamp,
-    /// None where it is bad, which was said.
-    hash: Option<Sha256>,
+/// A time of which no good digest tells.
+pub(super) struct Hole {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// What is known of its log files.
+    pub expected: Expected,
 }
 
 /// A digest that was read.
-struct Read {
-    name: String,
-    path: String,
-    end: Timestamp,
+pub(super) struct Read {
+    pub name: String,
+    /// Where it lies.
+    place: Place,
+    pub end: Timestamp,
     generated: Option<Timestamp>,
-    digest: Digest,
+    pub digest: Digest,
 }
 
 impl DigestChains {
@@ -153,7 +159,7 @@ impl DigestChains {
     }
 
     /// The full name of a log file or digest.
-    fn name(&self, path: &str) -> String {
+    pub(super) fn name(&self, path: &str) -> String {
         format!("{}{path}.gz", self.account())
     }
 
@@ -200,7 +206,7 @@ impl DigestChains {
         while !state.is_past(end) {
             self.load(&mut state, end).await;
         }
-        self.forget(&mut state, true);
+        self.forget(&mut state, true).await;
     }
 
     /// Read the next digests, up to those that may name log files of this time.
@@ -210,7 +216,7 @@ impl DigestChains {
                 let line = format!("{}: digests can't be listed: {error:#}", self.folder);
                 state.trouble = Some(line.clone());
                 state.listed = true;
-                self.checks.problem(line);
+                self.checks.stats.problem(line);
             }
         }
         let until = until.checked_add(LATE).unwrap_or(Timestamp::MAX);
@@ -233,17 +239,14 @@ impl DigestChains {
             self.take(state, name, stored).await;
         }
         if state.waiting.is_empty() && state.listed {
-            let unsigned: Vec<Read> = state
-                .chains
-                .values_mut()
-                .filter_map(|chain| chain.unsigned.take())
-                .collect();
+            let chains = state.chains.values_mut();
+            let unsigned: Vec<Read> = chains.filter_map(|chain| chain.unsigned.take()).collect();
             for read in unsigned {
                 self.settle(state, read, None).await;
             }
             state.done = true;
         }
-        self.forget(state, false);
+        self.forget(state, false).await;
     }
 
     /// List a page of digests. Within a day, names go by trail first.
@@ -284,75 +287,96 @@ impl DigestChains {
         let (Some(end), Some(place)) = (trail::digest_end(&name), Place::of(&name)) else {
             return;
         };
-        let path = place.path;
-        let chain = chain(&path);
-        if state
-            .reached
-            .as_ref()
-            .is_none_or(|(reached, _)| *reached <= end)
-        {
+        let reached = state.reached.as_ref();
+        if reached.is_none_or(|(reached, _)| *reached <= end) {
             state.reached = Some((end, name.clone()));
         }
-        state.known.push_back(path.clone());
+        state.known.push_back(place.path.clone());
         if state.known.len() > KNOWN {
             state.known.pop_front();
         }
-        let read = stored.and_then(|stored| {
-            let digest = Digest::parse(&stored.bytes)?;
-            let is_here = Place::of(&digest.object).is_some_and(|place| place.path == path);
-            ensure!(
-                is_here,
-                "was moved: it says that it is {}/{}",
-                digest.bucket,
-                digest.object
-            );
-            let read = Read {
-                name: name.clone(),
-                path: path.clone(),
-                end,
-                generated: stored.generated,
-                digest,
-            };
-            Ok((read, stored.signature))
-        });
-        let (read, signature) = match read {
+        let path = place.path.clone();
+        let chain = chain_of(&path);
+        let link = |hash| Link { path, end, hash };
+        let (read, signature) = match self.read(&name, place, end, stored) {
             Ok(read) => read,
-            Err(error) => {
-                self.bad(state, &chain, &name, end, &format!("{error:#}"));
-                let last = Some(Link {
-                    path,
-                    end,
-                    hash: None,
-                });
-                state.chains.entry(chain).or_default().last = last;
+            Err(flaw) => {
+                self.refuse(state, &chain, &name, end, flaw);
+                state.chains.entry(chain).or_default().last = Some(link(None));
                 return;
             }
         };
-        let digest = &read.digest;
-        state.first = Some(
-            state
-                .first
-                .map_or(digest.start, |first| first.min(digest.start)),
-        );
-        self.note_copy(digest);
-        self.follow_link(state, &chain, &read);
-        let link = Link {
-            path: path.clone(),
-            end,
-            hash: Some(digest.hash),
-        };
+        let start = read.digest.start;
+        state.first = Some(state.first.map_or(start, |first| first.min(start)));
+        self.note_copy(&read.digest);
+        self.follow_link(state, &chain, &read).await;
         let here = state.chains.entry(chain.clone()).or_default();
-        here.last = Some(link);
+        here.last = Some(link(Some(read.digest.hash)));
         if let Some(unsigned) = here.unsigned.take() {
-            let signature = digest
+            let signature = read
+                .digest
                 .previous()
-                .filter(|previous| previous.is_at(&unsigned.path))
+                .filter(|previous| previous.is_at(&unsigned.place.path))
                 .map(|previous| previous.signature.to_owned());
             self.settle(state, unsigned, signature).await;
         }
         match signature {
             Some(signature) => self.settle(state, read, Some(signature)).await,
             None => state.chains.entry(chain).or_default().unsigned = Some(read),
+        }
+    }
+
+    /// Read a digest, with its signature where that is kept beside it.
+    fn read(
+        &self,
+        name: &str,
+        place: Place,
+        end: Timestamp,
+        stored: Result<Stored>,
+    ) -> Result<(Read, Option<String>), Flaw> {
+        let stored = stored.map_err(|error| Flaw::Unchecked(format!("{error:#}")))?;
+        let digest =
+            Digest::parse(&stored.bytes).map_err(|error| Flaw::Bad(format!("{error:#}")))?;
+        self.check_place(name, &place, &digest).map_err(Flaw::Bad)?;
+        let read = Read {
+            name: name.to_owned(),
+            place,
+            end,
+            generated: stored.generated,
+            digest,
+        };
+        Ok((read, stored.signature))
+    }
+
+    /// Was a digest written for where it lies? As for `aws cloudtrail validate-logs` the trail of a bucket is the one
+    /// that writes to it: else anybody could put a trail of their own there, with CloudTrail's good signature.
+    fn check_place(&self, name: &str, place: &Place, digest: &Digest) -> Result<(), String> {
+        let rules = &self.checks.rules;
+        let here = self.checks.digests.bucket();
+        let (bucket, object) = (&*digest.bucket, &*digest.object);
+        let is_own = here == Some(bucket);
+        let said = Place::of(object);
+        let is_moved = match is_own && rules.strict {
+            true => name != format!("s3://{bucket}/{object}"),
+            // A copy may lie elsewhere, but not in the folder of another account.
+            false => said.is_none_or(|said| {
+                let account = trail::folder_account(&place.digests);
+                said.path != place.path
+                    || account.is_some() && account != trail::folder_account(&said.digests)
+            }),
+        };
+        if is_moved {
+            return Err(format!("was moved: it says that it is {bucket}/{object}"));
+        }
+        match (&rules.bucket, here) {
+            (Some(named), _) if !is_own && named != bucket => Err(format!(
+                "was written for the bucket {bucket}, not for {named}, which validateBucket names"
+            )),
+            (None, Some(here)) if !is_own && rules.strict => Err(format!(
+                "was written for the bucket {bucket}, not for {here}: set validateBucket to {bucket} if that is the \
+                 bucket of your trail"
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -369,22 +393,32 @@ impl DigestChains {
                     stats.digests_proven.add(1);
                     None
                 }
-                Err(error) => {
-                    let chain = chain(&read.path);
-                    self.bad(state, &chain, &read.name, read.end, &format!("{error:#}"));
+                Err(flaw) => {
+                    let chain = chain_of(&read.place.path);
+                    self.refuse(state, &chain, &read.name, read.end, flaw);
                     let last = state.chains.entry(chain).or_default().last.as_mut();
-                    if let Some(last) = last.filter(|last| last.path == read.path) {
+                    if let Some(last) = last.filter(|last| last.path == read.place.path) {
                         last.hash = None;
                     }
                     return;
                 }
             },
         };
+        self.enter(state, &read, doubt.as_ref());
+    }
+
+    /// Take over what a digest says of log files.
+    fn enter(&self, state: &mut State, read: &Read, doubt: Option<&Arc<str>>) {
         let digest: Arc<str> = Arc::from(&*read.name);
+        let written = Place::of(&read.digest.object).map(|place| place.digests);
         for file in &read.digest.log_files {
             let (Some(place), Some(hash)) = (Place::of(&file.object), file.hash()) else {
                 continue;
             };
+            // Where a trail's bucket or prefix was changed within the hour, log files lie elsewhere than their digest.
+            if file.bucket != read.digest.bucket || Some(&place.digests) != written.as_ref() {
+                continue;
+            }
             if doubt.is_some() && state.entries.contains_key(&place.path) {
                 continue;
             }
@@ -397,13 +431,13 @@ impl DigestChains {
                 hash,
                 time: trail::delivery_time(&place.path).unwrap_or(read.digest.start),
                 digest: Arc::clone(&digest),
-                doubt: doubt.clone(),
+                doubt: doubt.cloned(),
             };
             state.entries.insert(place.path, entry);
         }
     }
 
-    async fn verify(&self, read: &Read, signature: &str) -> Result<()> {
+    async fn verify(&self, read: &Read, signature: &str) -> Result<(), Flaw> {
         let times: Vec<Timestamp> = [Some(read.end), read.generated]
             .into_iter()
             .flatten()
@@ -413,14 +447,26 @@ impl DigestChains {
         let key = keys
             .find(digests, self.region(), fingerprint, &times)
             .await?;
-        read.digest.verify(&key, signature)
+        let verified = read.digest.verify(&key, signature);
+        verified.map_err(|error| Flaw::Bad(format!("{error:#}")))
     }
 
     /// A digest is of no use.
-    fn bad(&self, state: &mut State, chain: &str, name: &str, end: Timestamp, why: &str) {
-        self.checks.stats.digests_failed.add(1);
-        self.checks
-            .problem(format!("{name}: the digest {why}; it proves no log file"));
+    fn refuse(&self, state: &mut State, chain: &str, name: &str, end: Timestamp, flaw: Flaw) {
+        let stats = &self.checks.stats;
+        let expected = match flaw {
+            Flaw::Bad(why) => {
+                stats.digests_failed.add(1);
+                let line = format!("{name}: the digest {why}; it proves no log file");
+                self.checks.problem(line);
+                Expected::Unsigned(format!("its digest {name} {why}"))
+            }
+            Flaw::Unchecked(why) => {
+                stats.digests_unchecked.add(1);
+                stats.problem(format!("{name}: the digest could not be checked: {why}"));
+                Expected::Unchecked(format!("{why} (its digest is {name})"))
+            }
+        };
         let last = state
             .chains
             .get(chain)
@@ -430,112 +476,14 @@ impl DigestChains {
         state.holes.push(Hole {
             from: before(begin.unwrap_or_else(|| before(end, hour)), EARLY),
             to: end,
-            why: format!("its digest {name} {why}"),
+            expected,
         });
-    }
-
-    /// Is a digest the successor of the last one of its chain?
-    fn follow_link(&self, state: &mut State, chain: &str, read: &Read) {
-        let Read { name, digest, .. } = read;
-        let before_it = state.chains.get(chain);
-        let last = before_it.and_then(|chain| chain.last.as_ref());
-        let unsigned = before_it.is_some_and(|chain| chain.unsigned.is_some());
-        let stats = &self.checks.stats;
-        let Some(previous) = digest.previous() else {
-            // The first of belated ones says nothing.
-            if let Some(last) = last
-                && !is_backfill(chain)
-            {
-                let (from, to) = (last.end, digest.start);
-                stats.note(format!(
-                    "{}: there are no digests from {from} to {to}: logging or log file validation was stopped then, or \
-                     the last ones before were deleted; a new chain begins with {name}",
-                    self.folder
-                ));
-                state.holes.push(Hole {
-                    from,
-                    to,
-                    why: format!(
-                        "it was delivered while logging or log file validation was stopped, between {from} and {to}"
-                    ),
-                });
-            }
-            return;
-        };
-        if let Some(last) = last
-            && previous.is_at(&last.path)
-        {
-            // Where it is not checked yet, its signature will tell.
-            if !unsigned && last.hash.is_some() && previous.hash != last.hash {
-                stats.digests_failed.add(1);
-                let last = self.name(&last.path);
-                self.checks.problem(format!(
-                    "{last}: the digest is not the one that {name} names as the one before it: its SHA-256 is another"
-                ));
-            }
-            return;
-        }
-        let Some(place) = Place::of(previous.object) else {
-            return;
-        };
-        if state.known.contains(&place.path) || previous.bucket != digest.bucket {
-            return;
-        }
-        let Some(end) = trail::digest_end(previous.object) else {
-            return;
-        };
-        if last.is_none() {
-            let is_before = self
-                .span
-                .start
-                .is_some_and(|start| end < before(start, EARLY));
-            if is_before {
-                return;
-            }
-            if self.span.start.is_none() {
-                stats.note(format!(
-                    "{}: the digests begin with {name}, though there was one before: older ones have expired or were \
-                     deleted",
-                    self.folder
-                ));
-                return;
-            }
-        }
-        let missing = self.name(&place.path);
-        let why = format!("is missing, though {name} names it as the one before it");
-        let from = last.map_or_else(
-            || before(end, SignedDuration::from_hours(1)),
-            |last| last.end,
-        );
-        stats.digests_failed.add(1);
-        self.checks.problem(format!(
-            "{missing}: the digest {why}: it was deleted, and the log files from {from} to {} can't be proven",
-            digest.start
-        ));
-        state.holes.push(Hole {
-            from: before(from, EARLY),
-            to: digest.start,
-            why: format!("its digest {missing} {why}"),
-        });
-    }
-
-    /// Say it once if the digests were written for another bucket.
-    fn note_copy(&self, digest: &Digest) {
-        if let Some(bucket) = self.checks.digests.bucket()
-            && bucket != digest.bucket
-            && !self.checks.copied.swap(true, Ordering::Relaxed)
-        {
-            self.checks.stats.note(format!(
-                "{}: the digests were written for the bucket {}: this is a copy of it",
-                self.folder, digest.bucket
-            ));
-        }
     }
 
     /// Why no digest names a log file of this time.
     fn absent(&self, state: &mut State, time: Timestamp) -> Expected {
         if let Some(trouble) = &state.trouble {
-            return Expected::Unsigned(trouble.clone());
+            return Expected::Unchecked(trouble.clone());
         }
         let Some((reached, newest)) = &state.reached else {
             if !std::mem::replace(&mut state.said_none, true) {
@@ -549,11 +497,11 @@ impl DigestChains {
             .iter()
             .find(|hole| hole.from <= time && time <= hole.to)
         {
-            return Expected::Unsigned(hole.why.clone());
+            return hole.expected.clone();
         }
         if time > before(*reached, EARLY) {
             let is_overdue = self.checks.digests.bucket().is_some()
-                && Timestamp::now().duration_since(time) > OVERDUE;
+                && self.checks.rules.opened.duration_since(time) > OVERDUE;
             return match is_overdue {
                 false => Expected::Uncovered(format!(
                     "it is newer than the newest digest, {newest}, which come up to an hour or two later"
@@ -577,8 +525,14 @@ impl DigestChains {
     }
 
     /// Forget what is over, and name what was missing of it; at the end, all that is missing.
-    fn forget(&self, state: &mut State, end: bool) {
-        let mut missing = Vec::new();
+    async fn forget(&self, state: &mut State, end: bool) {
+        let absent = self.prune(state, end);
+        self.name_missing(absent).await;
+    }
+
+    /// Forget what is over. What digests name of it and the source has not is left.
+    fn prune(&self, state: &mut State, end: bool) -> Vec<Absent> {
+        let mut absent = Vec::new();
         let mut named = self.named_so_far();
         let waiting = named.waiting.keys().next().copied();
         let Named { paths, reached, .. } = &mut *named;
@@ -591,7 +545,7 @@ impl DigestChains {
             let is_over = is_over(path, entry.time);
             let is_there = paths.contains_key(path);
             if (is_over || end) && !is_there {
-                missing.push((entry.time, path.clone(), Arc::clone(&entry.digest)));
+                absent.push((entry.time, path.clone(), Arc::clone(&entry.digest)));
                 return false;
             }
             !is_over
@@ -602,12 +556,39 @@ impl DigestChains {
             let oldest = waiting.unwrap_or(*reached).min(*reached);
             state.holes.retain(|hole| hole.to > before(oldest, KEPT));
         }
-        missing.sort_unstable();
-        for (_, path, digest) in missing {
+        absent
+    }
+
+    /// Name log files that a digest names and the source has not. Those that came after it had listed are not missing:
+    /// the digest may have come then as well.
+    async fn name_missing(&self, mut absent: Vec<Absent>) {
+        let (rules, stats) = (&self.checks.rules, &self.checks.stats);
+        absent.retain(|(time, ..)| *time < before(rules.opened, EARLY));
+        absent.sort_unstable();
+        let looked_at = absent.into_iter().map(|(_, path, digest)| async move {
             let name = self.name(&path);
-            self.checks.stats.files_missing.add(1);
+            // Where many are missing, they are not all looked for once more.
+            let is_there =
+                stats.files_missing.get() < NAMED && self.checks.digests.exists(name.clone()).await;
+            (name, digest, is_there)
+        });
+        let mut looked_at = stream::iter(looked_at).buffered(BATCH);
+        let mut late = 0;
+        while let Some((name, digest, is_there)) = looked_at.next().await {
+            if is_there {
+                late += 1;
+                continue;
+            }
+            stats.files_missing.add(1);
             self.checks.problem(format!(
                 "{name}: the log file is missing: {digest} names it, so it was there and was deleted"
+            ));
+        }
+        if late > 0 {
+            stats.note(format!(
+                "{}: {} came while the capture ran and will be in the next one",
+                self.folder,
+                count(late, "log file")
             ));
         }
     }
@@ -625,30 +606,38 @@ impl State {
     }
 }
 
-impl Previous<'_> {
-    fn is_at(&self, path: &str) -> bool {
-        Place::of(self.object).is_some_and(|place| place.path == path)
-    }
-}
-
-fn before(time: Timestamp, span: SignedDuration) -> Timestamp {
+pub(super) fn before(time: Timestamp, span: SignedDuration) -> Timestamp {
     time.checked_sub(span).unwrap_or(Timestamp::MIN)
 }
 
-/// What the names of the digests of one trail have in common, up to their time.
-fn chain(path: &str) -> String {
-    let stem = path.strip_suffix(".json").unwrap_or(path);
-    let (stem, backfill) = match stem.strip_suffix(BACKFILL) {
-        Some(stem) => (stem, BACKFILL),
-        None => (stem, ""),
-    };
-    let name = stem.rsplit('/').next().unwrap_or(stem);
-    let trail = name.rsplit_once('_').map_or(name, |(trail, _)| trail);
-    format!("{trail}{backfill}")
-}
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Case, hour};
+    use harness::digest::{Chain, Signer};
+    use harness::trail::Maker;
 
-fn is_backfill(chain: &str) -> bool {
-    chain.ends_with(BACKFILL)
+    /// However long a trail is.
+    #[tokio::test]
+    async fn only_some_hours_are_held() {
+        let files =
+            Maker::new(1).trail(&["123456789012"], &["eu-west-1"], "20240305T1005Z", 600, 1);
+        let mut chain = Chain::new("logs", "123456789012", "eu-west-1");
+        let mut case = Case::new();
+        for (number, files) in files.chunks(12).enumerate() {
+            case.world
+                .put(&chain.digest(&Signer::one(), &hour(number), files));
+        }
+        let mut most = 0;
+        for file in &files {
+            assert!(case.read(file).await.is_ok(), "{}", file.name());
+            let chains = case.validation.chains.values().next().unwrap();
+            let state = chains.state.lock().await;
+            let named = chains.named_so_far();
+            most = most.max(state.entries.len()).max(named.paths.len());
+            assert!(state.waiting.len() < 50 && named.waiting.is_empty());
+        }
+        assert!((24..200).contains(&most), "{most}");
+        case.finish().await.unwrap();
+        assert_eq!(case.count("log files 600 proven"), 1, "{:?}", case.said);
+    }
 }
-
-const BACKFILL: &str = "_backfill";

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::hash::{hash, hex};
 use crate::log_file::Sha256;
 
-/// A digest that is larger is none.
+/// A digest that inflates to more than this is refused: nothing that CloudTrail writes is near it.
 const LARGEST: u64 = 256 << 20;
 
 /// What a digest says.
@@ -50,6 +50,8 @@ pub(super) struct Digest {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LogFile {
+    #[serde(rename = "s3Bucket")]
+    pub bucket: String,
     #[serde(rename = "s3Object")]
     pub object: String,
     hash_value: String,
@@ -83,7 +85,7 @@ impl Digest {
                 &json
             }
         };
-        let mut digest: Self = serde_json::from_slice(json).context("is no digest file")?;
+        let mut digest: Self = serde_json::from_slice(json).context("is not a digest file")?;
         digest.hash = hash(json);
         Ok(digest)
     }
@@ -188,6 +190,40 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_is_of_one_digest_and_one_key() {
+        use harness::digest::{Chain, Signer};
+        let (one, two) = (Signer::one(), Signer::two());
+        let mut chain = Chain::new("logs", "123456789012", "eu-west-1");
+        let [first, second] =
+            ["20240305T1200Z", "20240305T1300Z"].map(|start| chain.digest(&one, start, &[]));
+        let digest = Digest::parse(&harness::trail::gzip(&first.json)).unwrap();
+        assert_eq!(digest.hash, Digest::parse(&first.json).unwrap().hash);
+        assert!(digest.verify(&one.key(), &first.signature).is_ok());
+        for (key, signature, reason) in [
+            (&one, &second.signature, "was altered"),
+            (&two, &first.signature, "was altered"),
+            (&one, &"x0".to_owned(), "not hexadecimal"),
+        ] {
+            let error = format!("{:#}", digest.verify(&key.key(), signature).unwrap_err());
+            assert!(error.contains(reason), "{error}");
+        }
+        // The next one names it, and how it is signed.
+        let next = Digest::parse(&second.json).unwrap();
+        let previous = next.previous().unwrap();
+        assert_eq!(
+            (previous.bucket, previous.object),
+            ("logs", &*digest.object)
+        );
+        assert_eq!(previous.hash, Some(digest.hash));
+        assert_eq!(previous.signature, first.signature);
+        let other = String::from_utf8(first.json).unwrap();
+        let other = other.replace("SHA256withRSA", "SHA1withRSA");
+        let other = Digest::parse(other.as_bytes()).unwrap();
+        let error = other.verify(&one.key(), &first.signature).unwrap_err();
+        assert!(error.to_string().contains("in a way that is not known"));
+    }
+
+    #[test]
     fn what_is_no_digest_is_refused() {
         for bytes in [
             &b""[..],
@@ -201,5 +237,8 @@ mod tests {
         for text in ["0", "0g", "é", "00 0"] {
             assert_eq!(parse_hex(text), None, "{text:?}");
         }
+        let whole = harness::trail::gzip(b"{}");
+        let error = Digest::parse(&[&whole[..], b"x"].concat()).unwrap_err();
+        assert_eq!(error.to_string(), "has something behind its data");
     }
 }

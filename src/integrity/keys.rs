@@ -1,6 +1,8 @@
 //! Public keys of digests, from a file or from CloudTrail.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -8,9 +10,17 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use super::DigestStore;
+use super::{DigestStore, Flaw};
 use crate::process::platform::user_path;
+
+/// A key's time and that of the digest that it has signed may differ by so much.
+const MARGIN: SignedDuration = SignedDuration::from_hours(1);
+/// So far from a digest's time keys are asked for, so that this does for the digests beside it.
+const RANGE: SignedDuration = SignedDuration::from_hours(2);
+/// So long a region that was asked in vain is not asked again.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// What stands before a key of PKCS #1 in one of X.509: the algorithm's ID, and the head of a bit string.
 const RSA_ENCRYPTION: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x82";
@@ -19,16 +29,19 @@ const RSA_ENCRYPTION: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05
 pub(crate) struct Keys {
     /// A file's name and what is in it, which is all there is.
     file: Option<(String, HashMap<String, Vec<u8>>)>,
-    asked: Mutex<Asked>,
+    /// By region.
+    asked: std::sync::Mutex<HashMap<String, Arc<Mutex<Asked>>>>,
 }
 
-/// What CloudTrail was asked for.
+/// What CloudTrail was asked for in a region.
 #[derive(Default)]
 struct Asked {
-    /// By region and fingerprint; none where it knows no such key.
-    found: HashMap<(String, String), Option<Vec<u8>>>,
-    /// Regions that could not be asked, and why.
-    failed: HashMap<String, String>,
+    /// By fingerprint.
+    found: HashMap<String, Vec<u8>>,
+    /// For which times all keys are known.
+    times: Vec<(Timestamp, Timestamp)>,
+    /// When it was last asked in vain, and why.
+    failed: Option<(Instant, String)>,
 }
 
 /// What `aws cloudtrail list-public-keys` prints.
@@ -64,58 +77,89 @@ impl Keys {
         };
         Ok(Self {
             file,
-            asked: Mutex::default(),
+            asked: std::sync::Mutex::default(),
         })
     }
 
     /// The key of a fingerprint, with which a digest was signed at one of these times.
-    pub async fn find(
+    pub(super) async fn find(
         &self,
         digests: &dyn DigestStore,
         region: &str,
         fingerprint: &str,
         times: &[Timestamp],
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Vec<u8>, Flaw> {
         if let Some((name, keys)) = &self.file {
-            let key = keys.get(fingerprint).cloned();
-            return key.with_context(|| {
-                format!("is signed with the key {fingerprint}, which is not in {name}")
+            return keys.get(fingerprint).cloned().ok_or_else(|| {
+                Flaw::Bad(format!(
+                    "is signed with the key {fingerprint}, which is not in {name}"
+                ))
             });
         }
-        let mut asked = self.asked.lock().await;
-        let wanted = (region.to_owned(), fingerprint.to_owned());
+        let asked = self.asked_of(region);
+        let mut asked = asked.lock().await;
         for time in times {
-            if asked.found.contains_key(&wanted) {
+            if asked.found.contains_key(fingerprint) {
                 break;
             }
-            if let Some(failure) = asked.failed.get(region) {
-                anyhow::bail!("can't be checked: {failure}");
+            asked.ask(digests, region, *time).await?;
+        }
+        asked.found.get(fingerprint).cloned().ok_or_else(|| {
+            Flaw::Bad(format!(
+                "is signed with the key {fingerprint}, which CloudTrail does not know in {region}"
+            ))
+        })
+    }
+
+    fn asked_of(&self, region: &str) -> Arc<Mutex<Asked>> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(asked.entry(region.to_owned()).or_default())
+    }
+}
+
+impl Asked {
+    /// Ask for the keys of a time, unless they are known.
+    async fn ask(
+        &mut self,
+        digests: &dyn DigestStore,
+        region: &str,
+        time: Timestamp,
+    ) -> Result<(), Flaw> {
+        if self
+            .times
+            .iter()
+            .any(|(from, to)| (from..=to).contains(&&time))
+        {
+            return Ok(());
+        }
+        if let Some((when, why)) = &self.failed
+            && when.elapsed() < PAUSE
+        {
+            return Err(Flaw::Unchecked(why.clone()));
+        }
+        let around = |span| {
+            (
+                time.checked_sub(span).unwrap_or(time),
+                time.checked_add(span).unwrap_or(time),
+            )
+        };
+        let (from, to) = around(RANGE);
+        match digests.public_keys(region.to_owned(), from, to).await {
+            Ok(keys) => {
+                let keys = keys
+                    .into_iter()
+                    .map(|(name, key)| (name, pkcs1(&key).to_owned()));
+                self.found.extend(keys);
+                self.times.push(around(RANGE - MARGIN));
+                self.failed = None;
+                Ok(())
             }
-            // A key's time and that of the digest it has signed may differ a little.
-            let range = SignedDuration::from_hours(2);
-            let (from, to) = (
-                time.checked_sub(range).unwrap_or(*time),
-                time.checked_add(range).unwrap_or(*time),
-            );
-            match digests.public_keys(region.to_owned(), from, to).await {
-                Ok(keys) => {
-                    for (fingerprint, key) in keys {
-                        let key = Some(pkcs1(&key).to_owned());
-                        asked.found.insert((region.to_owned(), fingerprint), key);
-                    }
-                }
-                Err(error) => {
-                    asked.failed.insert(region.to_owned(), format!("{error:#}"));
-                    anyhow::bail!("can't be checked: {error:#}");
-                }
+            Err(error) => {
+                let why = format!("{error:#}");
+                self.failed = Some((Instant::now(), why.clone()));
+                Err(Flaw::Unchecked(why))
             }
         }
-        let key = asked.found.entry(wanted).or_default().clone();
-        key.with_context(|| {
-            format!(
-                "is signed with the key {fingerprint}, which CloudTrail does not know in {region}"
-            )
-        })
     }
 }
 

@@ -12,6 +12,9 @@ mod chain;
 mod digest;
 pub(crate) mod hash;
 mod keys;
+mod links;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -50,8 +53,10 @@ pub(crate) trait DigestStore: Send + Sync + 'static {
     fn wants(&self, name: &str) -> bool;
     /// When the log files that are read were delivered, as far as it is known.
     fn span(&self) -> Interval;
-    /// The bucket. None of a copy elsewhere, whose age nobody knows.
+    /// The bucket, as the user has named it. None of a copy elsewhere, whose age nobody knows.
     fn bucket(&self) -> Option<&str>;
+    /// Is there a log file or digest of this name now, with or without its `.gz`? No, where that can't be told.
+    fn exists(&self, name: String) -> BoxFuture<'_, bool>;
     /// Public keys of a region, with which digests were signed in a time.
     fn public_keys(
         &self,
@@ -59,6 +64,17 @@ pub(crate) trait DigestStore: Send + Sync + 'static {
         from: Timestamp,
         to: Timestamp,
     ) -> BoxFuture<'_, Result<PublicKeys>>;
+}
+
+/// What counts as proven.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// Nothing is shown without proof.
+    pub strict: bool,
+    /// The bucket that CloudTrail writes to, where the user has named it.
+    pub bucket: Option<String>,
+    /// When the capture was opened, before anything was listed. Of what came later nobody says that it is missing.
+    pub opened: Timestamp,
 }
 
 /// Public keys in DER, with their fingerprints.
@@ -94,13 +110,24 @@ enum Expected {
     Unsigned(String),
     /// Nothing yet, and why.
     Uncovered(String),
+    /// That can't be told, and why.
+    Unchecked(String),
     /// There are no digests at all, which was said.
     NoDigests,
 }
 
+/// Why a digest proves no log file.
+#[derive(Debug)]
+enum Flaw {
+    /// It is not what CloudTrail has put there.
+    Bad(String),
+    /// Whether it is can't be told: the digest or its key can't be had.
+    Unchecked(String),
+}
+
 /// What all of a validation shares.
 struct Checks {
-    strict: bool,
+    rules: Rules,
     stats: Arc<Stats>,
     digests: Box<dyn DigestStore>,
     keys: Keys,
@@ -115,9 +142,9 @@ struct Checks {
 }
 
 impl Checks {
-    /// Name something that ends a strict capture.
+    /// Name a sign of tampering, which ends a strict capture.
     fn problem(&self, line: String) {
-        if self.strict {
+        if self.rules.strict {
             let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
             fatal.get_or_insert_with(|| line.clone());
         }
@@ -135,12 +162,55 @@ impl Checks {
             };
             match line.is_empty() {
                 true => {}
-                false if wrong || self.strict => self.stats.problem(line),
+                false if wrong || self.rules.strict => self.stats.problem(line),
                 false => self.stats.note(line),
             }
         }
-        match self.strict {
+        match self.rules.strict {
             true => Err(FileError::Withheld),
+            false => Ok(()),
+        }
+    }
+
+    /// Compare a log file with what a digest says.
+    fn compare(
+        &self,
+        name: &str,
+        content: Content,
+        hash: Sha256,
+        digest: &str,
+        doubt: Option<Arc<str>>,
+    ) -> Result<(), FileError> {
+        let stats = &self.stats;
+        let line = match content {
+            Content::Whole(found) if found == hash => {
+                let Some(doubt) = doubt else {
+                    stats.files_proven.add(1);
+                    return Ok(());
+                };
+                let line = format!("{name}: is as {digest} says, but {doubt}");
+                return self.unproven(&stats.files_uncovered, Some(line), false);
+            }
+            Content::TooLarge => {
+                let line = format!(
+                    "{name}: is too large to be proven before it is read: set validate to warn"
+                );
+                return self.unproven(&stats.files_unsigned, Some(line), true);
+            }
+            Content::Whole(found) => format!(
+                "{name}: was modified after CloudTrail had delivered it: its SHA-256 is {}, not {} as {digest} says",
+                hex(&found),
+                hex(&hash)
+            ),
+            Content::Broken => format!(
+                "{name}: was modified after CloudTrail had delivered it: it can't be inflated, or has something behind \
+                 its data, so it is not what {digest} names"
+            ),
+        };
+        stats.files_modified.add(1);
+        self.problem(line.clone());
+        match self.rules.strict {
+            true => Err(FileError::Capture(anyhow!(line))),
             false => Ok(()),
         }
     }
@@ -154,10 +224,10 @@ pub(crate) struct Validation {
 }
 
 impl Validation {
-    pub fn new(strict: bool, stats: Arc<Stats>, digests: Box<dyn DigestStore>, keys: Keys) -> Self {
+    pub fn new(rules: Rules, stats: Arc<Stats>, digests: Box<dyn DigestStore>, keys: Keys) -> Self {
         Self {
             checks: Arc::new(Checks {
-                strict,
+                rules,
                 stats,
                 digests,
                 keys,
@@ -172,7 +242,7 @@ impl Validation {
 
     /// May nothing be shown without proof?
     pub fn is_strict(&self) -> bool {
-        self.checks.strict
+        self.checks.rules.strict
     }
 
     /// An error where the capture is to end.
@@ -194,7 +264,7 @@ impl Validation {
     /// Look up what digests say of the first log file.
     ///
     /// # Errors
-    /// Where there are no digests, or no keys for them.
+    /// Where there are no digests, or they can't be checked.
     pub async fn prove_first(
         &mut self,
         name: &str,
@@ -202,13 +272,12 @@ impl Validation {
     ) -> Result<FileProof> {
         let expected = self.expect(name, delivered.unwrap_or_default()).await?;
         self.check()?;
-        if matches!(expected, Expected::NoDigests) {
-            bail!(
-                "{name}: can't be proven, as validate: strict demands: {}",
-                chain::NO_DIGESTS
-            );
-        }
-        Ok(self.proof(name, tokio::spawn(std::future::ready(expected))))
+        let why = match &expected {
+            Expected::NoDigests => chain::NO_DIGESTS.to_owned(),
+            Expected::Unchecked(why) => format!("it could not be checked: {why}"),
+            _ => return Ok(self.proof(name, tokio::spawn(std::future::ready(expected)))),
+        };
+        bail!("can't be proven, as validate: strict demands: {why}: {name}")
     }
 
     fn proof(&self, name: &str, expected: JoinHandle<Expected>) -> FileProof {
@@ -239,8 +308,13 @@ impl Validation {
 
     /// Look for what digests name and the source has not.
     pub async fn finish(&mut self) -> Result<()> {
-        for folder in self.checks.digests.folders().await? {
-            self.chains(folder);
+        match self.checks.digests.folders().await {
+            Ok(folders) => folders
+                .into_iter()
+                .for_each(|folder| _ = self.chains(folder)),
+            Err(error) => self.checks.stats.problem(format!(
+                "digests of regions without log files could not be checked: {error:#}"
+            )),
         }
         let chains: Vec<Arc<DigestChains>> =
             self.chains.drain().map(|(_, chains)| chains).collect();
@@ -262,7 +336,7 @@ pub(crate) struct FileProof {
 
 impl Proof for FileProof {
     fn is_strict(&self) -> bool {
-        self.checks.strict
+        self.checks.rules.strict
     }
 
     fn judge(self: Box<Self>, content: Content) -> BoxFuture<'static, Result<(), FileError>> {
@@ -279,54 +353,27 @@ impl FileProof {
         } = self;
         let stats = &checks.stats;
         let expected = expected.await.unwrap_or_else(|dead| {
-            Expected::Unsigned(format!("nobody could look for its digest: {dead}"))
+            Expected::Unchecked(format!("nobody could look for its digest: {dead}"))
         });
-        let (hash, digest, doubt) = match expected {
+        match expected {
             Expected::Hash {
                 hash,
                 digest,
                 doubt,
-            } => (hash, digest, doubt),
+            } => checks.compare(&name, content, hash, &digest, doubt),
             Expected::Unsigned(why) => {
                 let line = format!("{name}: is not proven: {why}");
-                return checks.unproven(&stats.files_unsigned, Some(line), true);
+                checks.unproven(&stats.files_unsigned, Some(line), true)
             }
             Expected::Uncovered(why) => {
                 let line = format!("{name}: can't be proven yet: {why}");
-                return checks.unproven(&stats.files_uncovered, Some(line), false);
+                checks.unproven(&stats.files_uncovered, Some(line), false)
             }
-            Expected::NoDigests => return checks.unproven(&stats.files_unsigned, None, true),
-        };
-        let line = match content {
-            Content::Whole(found) if found == hash => {
-                let Some(doubt) = doubt else {
-                    stats.files_proven.add(1);
-                    return Ok(());
-                };
-                let line = format!("{name}: is as {digest} says, but {doubt}");
-                return checks.unproven(&stats.files_uncovered, Some(line), false);
+            Expected::Unchecked(why) => {
+                let line = format!("{name}: could not be checked: {why}");
+                checks.unproven(&stats.files_unchecked, Some(line), true)
             }
-            Content::TooLarge => {
-                let line = format!(
-                    "{name}: is too large to be proven before it is read: set validate to warn"
-                );
-                return checks.unproven(&stats.files_unsigned, Some(line), true);
-            }
-            Content::Whole(found) => format!(
-                "{name}: was modified after CloudTrail had delivered it: its SHA-256 is {}, not {} as {digest} says",
-                hex(&found),
-                hex(&hash)
-            ),
-            Content::Broken => format!(
-                "{name}: was modified after CloudTrail had delivered it: it can't be inflated, or has something behind \
-                 its data, so it is not what {digest} names"
-            ),
-        };
-        stats.files_modified.add(1);
-        checks.problem(line.clone());
-        match checks.strict {
-            true => Err(FileError::Capture(anyhow!(line))),
-            false => Ok(()),
+            Expected::NoDigests => checks.unproven(&stats.files_unsigned, None, true),
         }
     }
 }

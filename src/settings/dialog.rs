@@ -58,6 +58,10 @@ pub struct Config {
     /// regions' may follow each other in it. Empty: CloudTrail is asked.
     #[schemars(title = "Public keys for validation")]
     pub validate_keys: String,
+    /// The bucket of your trail, where another one is read that is a copy of it: digest files that were written for any
+    /// other bucket prove nothing. Empty: with strict the bucket that is read; with warn, and of a folder, any.
+    #[schemars(title = "Bucket of the trail")]
+    pub validate_bucket: String,
     /// The largest number of log files that are downloaded at the same time. (Default: 256)
     #[schemars(title = "Concurrent downloads", range(min = 1, max = 1024))]
     pub s3_download_concurrency: u32,
@@ -142,6 +146,7 @@ impl Default for Config {
             include_insights: true,
             validate: "off".to_owned(),
             validate_keys: String::new(),
+            validate_bucket: String::new(),
             s3_download_concurrency: 256,
             sqs_delete: true,
             sqs_owner_account: String::new(),

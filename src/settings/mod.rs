@@ -30,6 +30,8 @@ pub struct Settings {
     pub(crate) validation: Validation,
     /// A file of public keys; without one CloudTrail is asked.
     pub(crate) validate_keys: Option<String>,
+    /// The bucket whose digests count, where it is not the one that is read.
+    pub(crate) validate_bucket: Option<String>,
     /// Log files fetched at the same time.
     pub(crate) download_concurrency: usize,
     pub(crate) sqs_delete: bool,
@@ -137,6 +139,7 @@ impl Default for Settings {
             include_insights: true,
             validation: Validation::Off,
             validate_keys: None,
+            validate_bucket: None,
             download_concurrency: 256,
             sqs_delete: true,
             sqs_owner_account: None,
@@ -175,6 +178,13 @@ impl TryFrom<Config> for Settings {
                 "sqsOwnerAccount: {owner:?} is no AWS account ID of 12 digits"
             );
         }
+        let trail_bucket = given(&config.validate_bucket);
+        if let Some(bucket) = &trail_bucket {
+            ensure!(
+                !bucket.contains([':', '/']),
+                "validateBucket: {bucket:?} is not the name of a bucket: give it without s3:// and without a prefix"
+            );
+        }
         let unchanged = Config::default();
         Ok(Self {
             interval,
@@ -199,6 +209,7 @@ impl TryFrom<Config> for Settings {
                 other => return Err(unknown("validate", other, "off, warn or strict")),
             },
             validate_keys: given(&config.validate_keys),
+            validate_bucket: trail_bucket,
             download_concurrency: downloads as usize,
             sqs_delete: config.sqs_delete,
             sqs_owner_account: owner,
@@ -343,6 +354,10 @@ mod tests {
             (
                 r#"{"validate":"yes"}"#,
                 "validate: \"yes\" is not known: give off, warn or strict",
+            ),
+            (
+                r#"{"validateBucket":"s3://logs/AWSLogs/"}"#,
+                "validateBucket: \"s3://logs/AWSLogs/\" is not the name of a bucket",
             ),
             (
                 r#"{"includeInsights":"yes"}"#,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec;
@@ -17,7 +18,7 @@ use super::twins::{self, Twins};
 use crate::aws::{Environment, Login, cloudtrail};
 use crate::formats;
 use crate::integrity::{self, Listed, PublicKeys, Stored};
-use crate::log_file::{Body, LogFile};
+use crate::log_file::{Body, LARGEST_WHOLE, LogFile};
 use crate::settings::{self, Settings};
 use crate::stats::Stats;
 use crate::trail::{self, Interval, Naming, Selection};
@@ -71,7 +72,7 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
         }]);
     }
     let mut found = Vec::new();
-    let mut seen = 0;
+    let (mut seen, mut digests) = (0, 0);
     for entry in WalkDir::new(path).follow_links(true) {
         let entry = match entry {
             Ok(entry) if entry.depth() == 0 || entry.file_type().is_dir() => continue,
@@ -107,7 +108,11 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
                     .is_ok_and(|mut file| formats::holds_events(&name, &mut file)),
             };
         if !is_log_file {
-            stats.passed_over.add(1);
+            // Digests belong there, and are no loss.
+            match trail::is_digest(&name) {
+                true => digests += 1,
+                false => stats.passed_over.add(1),
+            }
             continue;
         }
         seen += 1;
@@ -127,7 +132,7 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
     if seen == 0 && found.is_empty() {
         bail!(
             "{shown}: there is no CloudTrail log file (*.json or *.json.gz), nor an export or archive of such, in this folder{}",
-            match stats.passed_over.get() {
+            match stats.passed_over.get() + digests {
                 0 => ", which is empty".to_owned(),
                 n => format!(", but {} of another kind", crate::stats::count(n, "file")),
             }
@@ -191,6 +196,18 @@ impl DirectoryDigests {
     }
 }
 
+/// A file that is not large, such as a digest.
+fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(LARGEST_WHOLE as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    match bytes.len() > LARGEST_WHOLE {
+        true => Err(std::io::Error::other("it is too large for a digest")),
+        false => Ok(bytes),
+    }
+}
+
 /// The paths below a folder, in order; what can't be read is left out.
 fn walk(folder: &Path, take: impl Fn(&DirEntry) -> bool) -> Vec<String> {
     WalkDir::new(folder)
@@ -216,7 +233,7 @@ impl integrity::DigestStore for DirectoryDigests {
 
     fn get(&self, name: String) -> BoxFuture<'_, Result<Stored>> {
         Box::pin(async move {
-            let bytes = tokio::task::spawn_blocking(move || std::fs::read(name)).await?;
+            let bytes = tokio::task::spawn_blocking(move || read_small(Path::new(&name))).await?;
             Ok(Stored {
                 bytes: bytes.context("can't be read")?,
                 // That is kept by S3 only.
@@ -252,6 +269,16 @@ impl integrity::DigestStore for DirectoryDigests {
 
     fn bucket(&self) -> Option<&str> {
         None
+    }
+
+    fn exists(&self, name: String) -> BoxFuture<'_, bool> {
+        let exists = move || {
+            Path::new(&name).exists()
+                || name
+                    .strip_suffix(".gz")
+                    .is_some_and(|name| Path::new(name).exists())
+        };
+        Box::pin(async { tokio::task::spawn_blocking(exists).await.unwrap_or(false) })
     }
 
     fn public_keys(
@@ -298,6 +325,42 @@ impl Found {
             }),
             ack: None,
             proof: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::integrity::DigestStore;
+
+    #[tokio::test]
+    async fn copies_of_digests_and_log_files_are_looked_at_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings::default();
+        let wanted = settings.selection(Timestamp::UNIX_EPOCH).unwrap();
+        let digests = DirectoryDigests::new(
+            folder.path().to_owned(),
+            wanted,
+            &settings,
+            &Environment::default(),
+            &Arc::default(),
+        );
+        let name = |name: &str| folder.path().join(name).display().to_string();
+        let (plain, large) = (name("plain.json"), name("large.json.gz"));
+        assert!(!digests.exists(name("plain.json.gz")).await);
+        std::fs::write(&plain, "{}").unwrap();
+        // One may have been unpacked.
+        assert!(digests.exists(name("plain.json.gz")).await && digests.exists(plain.clone()).await);
+        assert_eq!(digests.get(plain).await.unwrap().bytes, b"{}");
+        let file = File::create(&large).unwrap();
+        file.set_len(LARGEST_WHOLE as u64 + 1).unwrap();
+        for (name, why) in [
+            (large, "too large for a digest"),
+            (name("none.json"), "can't be read"),
+        ] {
+            let error = digests.get(name).await.err().unwrap();
+            assert!(format!("{error:#}").contains(why), "{error:#}");
         }
     }
 }

@@ -19,7 +19,7 @@ use anyhow::{Result, anyhow, bail};
 use futures_util::future::BoxFuture;
 
 use crate::aws::Environment;
-use crate::integrity::{DigestStore, Keys, Validation};
+use crate::integrity::{DigestStore, Keys, Rules, Validation};
 use crate::log_file::LogFile;
 use crate::settings::location::Location;
 use crate::settings::{self, Settings};
@@ -94,6 +94,11 @@ async fn open_validated(
         )
     };
     let keys = Keys::load(settings.validate_keys.as_deref())?;
+    let rules = Rules {
+        strict: settings.validation == settings::Validation::Strict,
+        bucket: settings.validate_bucket.clone(),
+        opened: environment.clock.now(),
+    };
     let (source, digests): (Box<dyn Source>, Box<dyn DigestStore>) = match location {
         Location::History(_) => bail!(
             "validate: {word}: CloudTrail signs log files, not the event history. Set validate to off here"
@@ -118,7 +123,6 @@ async fn open_validated(
             (Box::new(source), Box::new(digests))
         }
     };
-    let strict = settings.validation == settings::Validation::Strict;
-    let validation = Validation::new(strict, stats, digests, keys);
+    let validation = Validation::new(rules, stats, digests, keys);
     Ok(Box::new(Validated::open(source, validation).await?))
 }

@@ -4,8 +4,8 @@ use anyhow::Result;
 use futures_util::future::BoxFuture;
 
 use super::Source;
-use crate::integrity::Validation;
-use crate::log_file::LogFile;
+use crate::integrity::{FileProof, Validation};
+use crate::log_file::{Content, FileError, LogFile, Proof};
 
 /// See the module.
 pub(super) struct Validated {
@@ -22,15 +22,39 @@ impl Validated {
         if validation.is_strict()
             && let Some(mut file) = source.next().await?
         {
-            file.proof = Some(Box::new(
-                validation.prove_first(&file.name, file.delivered).await?,
-            ));
+            let proof = validation.prove_first(&file.name, file.delivered).await?;
+            add(&mut file, proof);
             first = Some(file);
         }
         Ok(Self {
             source,
             validation,
             first,
+        })
+    }
+}
+
+/// Have a log file proven, beside what the source compares it with.
+fn add(file: &mut LogFile, proof: FileProof) {
+    file.proof = Some(match file.proof.take() {
+        None => Box::new(proof),
+        Some(other) => Box::new(Both(proof, other)),
+    });
+}
+
+/// The digests have the first word.
+struct Both(FileProof, Box<dyn Proof>);
+
+impl Proof for Both {
+    fn is_strict(&self) -> bool {
+        self.0.is_strict() || self.1.is_strict()
+    }
+
+    fn judge(self: Box<Self>, content: Content) -> BoxFuture<'static, Result<(), FileError>> {
+        Box::pin(async move {
+            let Self(digests, source) = *self;
+            Box::new(digests).judge(content).await?;
+            source.judge(content).await
         })
     }
 }
@@ -46,7 +70,8 @@ impl Source for Validated {
                 self.validation.finish().await?;
                 return Ok(None);
             };
-            file.proof = Some(Box::new(self.validation.prove(&file.name, file.delivered)));
+            let proof = self.validation.prove(&file.name, file.delivered);
+            add(&mut file, proof);
             Ok(Some(file))
         })
     }

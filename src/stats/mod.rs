@@ -64,10 +64,14 @@ pub(crate) struct Stats {
     pub files_unsigned: Count,
     /// Log files that no digest can prove yet.
     pub files_uncovered: Count,
+    /// Log files of which nobody can tell, since a digest or its key can't be had.
+    pub files_unchecked: Count,
     /// Digest files with a good signature.
     pub digests_proven: Count,
     /// Digest files without, or missing.
     pub digests_failed: Count,
+    /// Digest files that, or whose keys, can't be had.
+    pub digests_unchecked: Count,
     /// Files and folders that hold no CloudTrail events.
     pub passed_over: Count,
     /// Log files outside the interval or of other accounts, where the source saw them.
@@ -158,9 +162,13 @@ impl Stats {
             (self.files_missing.get(), "missing"),
             (self.files_unsigned.get(), "unsigned"),
             (self.files_uncovered.get(), "not covered yet"),
+            (self.files_unchecked.get(), "could not be checked"),
         ];
-        let digests = self.digests_failed.get();
-        if digests == 0 && found.iter().all(|(n, _)| *n == 0) {
+        let digests = [
+            (self.digests_failed.get(), "invalid or missing"),
+            (self.digests_unchecked.get(), "could not be checked"),
+        ];
+        if digests.iter().all(|(n, _)| *n == 0) && found.iter().all(|(n, _)| *n == 0) {
             return None;
         }
         let words: Vec<String> = found
@@ -169,8 +177,8 @@ impl Stats {
             .map(|(n, what)| format!("{n} {what}"))
             .collect();
         let mut line = format!("log files {}", words.join(", "));
-        if digests > 0 {
-            _ = write!(line, "; {} invalid or missing", count(digests, "digest"));
+        for (n, what) in digests.iter().filter(|(n, _)| *n > 0) {
+            _ = write!(line, "; {} {what}", count(*n, "digest"));
         }
         if self.files_withheld.get() > 0 {
             let withheld = count(self.files_withheld.get(), "log file");
@@ -319,6 +327,18 @@ mod tests {
             stats.summary(),
             "7 events from 2 log files; 1 log file could not be read; 1 record could not be read; \
              passed over 2 files or folders without CloudTrail events"
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_checked_is_no_sign_of_tampering() {
+        let stats = Stats::default();
+        assert_eq!(stats.integrity(), None);
+        stats.digests_unchecked.add(2);
+        stats.files_unchecked.add(3);
+        assert_eq!(
+            stats.integrity().unwrap(),
+            "log files 0 proven, 3 could not be checked; 2 digests could not be checked"
         );
     }
 }

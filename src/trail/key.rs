@@ -97,6 +97,13 @@ impl Place {
     }
 }
 
+/// The account whose folder of digests this is, see [`Place::digests`]. None of a copy that begins below it.
+pub(crate) fn folder_account(digests: &str) -> Option<&str> {
+    let account = digests[..digests.rfind(DIGESTS)?].strip_suffix(['/', '\\'])?;
+    let account = file_name(account);
+    is_account(account).then_some(account)
+}
+
 /// The time in a digest's name, that of its end, to the second.
 pub(crate) fn digest_end(key: &str) -> Option<Timestamp> {
     let name = file_name(key);
@@ -206,10 +213,12 @@ mod tests {
             "CloudTrail/us-east-1/2023/07/10/111122223333_CloudTrail_us-east-1_20230710T1205Z_Vp7r3boWJKtPb3wM.json"
         );
         assert_eq!(Place::kind_and_region(&place.path), "CloudTrail/us-east-1");
+        assert_eq!(folder_account(&place.digests), Some("111122223333"));
         // A copy of a part of it, on Windows.
         let place = Place::of(r"CloudTrail-Insight\eu-west-1\2023\07\10\x.json").unwrap();
         assert_eq!(place.digests, r"CloudTrail-Digest\eu-west-1\");
         assert_eq!(place.path, "CloudTrail-Insight/eu-west-1/2023/07/10/x.json");
+        assert_eq!(folder_account(&place.digests), None);
         let digest = "AWSLogs/1/CloudTrail-Digest/r/2015/08/17/1_CloudTrail-Digest_r_a_b_r_20150817T150131Z.json.gz";
         assert_eq!(
             Place::of(digest).unwrap().digests,

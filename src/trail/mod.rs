@@ -12,7 +12,9 @@ mod naming;
 mod selection;
 
 pub(crate) use interval::{Interval, RelativeInterval};
-pub(crate) use key::{DIGESTS, Place, account, days_of, delivery_time, digest_end, is_digest};
+pub(crate) use key::{
+    DIGESTS, Place, account, days_of, delivery_time, digest_end, folder_account, is_digest,
+};
 pub(crate) use naming::{
     Naming, is_account, is_kind, is_log_file, is_organization, is_region, naming,
 };

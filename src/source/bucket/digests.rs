@@ -89,9 +89,20 @@ impl integrity::DigestStore for BucketDigests {
     }
 
     fn bucket(&self) -> Option<&str> {
-        // What stands for a bucket does not tell its name.
-        let name = &self.0.location.bucket;
-        (!name.starts_with("arn:") && !name.ends_with("-s3alias")).then_some(name)
+        Some(&self.0.location.bucket)
+    }
+
+    fn exists(&self, name: String) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            let key = self.key(&name);
+            let query = Query {
+                prefix: key.strip_suffix(".gz").unwrap_or(key).to_owned(),
+                most: Some(1),
+                ..Query::default()
+            };
+            let page = self.0.list(&query).await;
+            page.is_ok_and(|page| !page.objects.is_empty())
+        })
     }
 
     fn public_keys(

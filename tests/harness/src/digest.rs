@@ -57,6 +57,11 @@ impl Signer {
         hex(&signature)
     }
 
+    /// The public key, in DER as of PKCS #1.
+    pub fn key(&self) -> Vec<u8> {
+        self.pair.public().as_ref().to_vec()
+    }
+
     /// As `aws cloudtrail list-public-keys` prints it and CloudTrail's API tells it.
     pub fn public(&self) -> Value {
         json!({
