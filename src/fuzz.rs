@@ -282,6 +282,13 @@ pub fn key(data: &[u8]) {
     }
     _ = trail::is_log_file(text);
     assert!(trail::account(text).is_none_or(trail::is_account));
+    // Whatever a trail's prefix is.
+    let below = format!(
+        "{text}/AWSLogs/111122223333/CloudTrail/us-east-1/2024/03/05/111122223333_CloudTrail_us-east-1_20240305T1205Z_x.json"
+    );
+    assert!(trail::is_log_file(&below));
+    assert_eq!(trail::account(&below), Some("111122223333"));
+    assert!(trail::Place::of(&below).is_some());
     if let Ok(accounts) = text.parse::<trail::Accounts>() {
         assert_eq!(accounts.contain(None), accounts.are_all());
     }
