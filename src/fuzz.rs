@@ -254,6 +254,7 @@ pub fn redact(data: &[u8]) {
     let Some(Ok(redaction)) = str::from_utf8(rules).ok().map(Redaction::parse) else {
         return;
     };
+    assert!(redaction.held(&mut record.to_vec()) <= redaction.most_held());
     let mut redacted = record.to_vec();
     let count = redaction.apply(&mut redacted);
     assert_eq!(redacted.len(), record.len());
