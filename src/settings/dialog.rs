@@ -168,10 +168,10 @@ impl<'de> Deserialize<'de> for Init {
         };
         let settings = crate::process::guard("reading the configuration", || {
             // A list would do for serde.
-            ensure!(json.is_object(), "the configuration is no JSON object");
+            ensure!(json.is_object(), "the configuration is not a JSON object");
             ensure!(
                 json.get("aws").is_none_or(|aws| aws.is_object()),
-                "aws: is no JSON object"
+                "aws: is not a JSON object"
             );
             let config: Config = serde_path_to_error::deserialize(json)
                 .map_err(|error| anyhow::anyhow!("{}: {}", error.path(), error.inner()))?;

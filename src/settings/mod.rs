@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
 use jiff::Timestamp;
+use url::Url;
 
 use crate::decode::redact::Redaction;
 use crate::trail::{Accounts, Interval, RelativeInterval, Selection, is_account};
@@ -99,7 +100,7 @@ impl Settings {
     /// The settings as hosts pass them to init: JSON, or nothing for the defaults.
     ///
     /// # Errors
-    /// What is no JSON, or has a value of the wrong type or form; the text names its key.
+    /// Where the text is not valid JSON or a value has the wrong type or form. The error names its key.
     pub fn parse(json: &str) -> Result<Self> {
         serde_json::from_str::<dialog::Init>(json)?
             .0
@@ -172,7 +173,7 @@ impl TryFrom<Config> for Settings {
         if let Some(owner) = &owner {
             ensure!(
                 is_account(owner),
-                "sqsOwnerAccount: {owner:?} is no AWS account ID of 12 digits"
+                "sqsOwnerAccount: {owner:?} is not a valid AWS account ID, which has 12 digits"
             );
         }
         let unchanged = Config::default();
@@ -216,9 +217,11 @@ impl TryFrom<dialog::Aws> for Aws {
     fn try_from(aws: dialog::Aws) -> Result<Self> {
         let endpoint = given(&aws.endpoint);
         if let Some(endpoint) = &endpoint {
+            let is_web =
+                Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
             ensure!(
-                endpoint.starts_with("http://") || endpoint.starts_with("https://"),
-                "aws.endpoint: {:?} is no URL: it begins with https:// or http://",
+                is_web,
+                "aws.endpoint: {:?} is not a valid URL, which begins with https:// or http://",
                 presentable(endpoint)
             );
         }
@@ -226,7 +229,7 @@ impl TryFrom<dialog::Aws> for Aws {
         match &role_arn {
             Some(role) => ensure!(
                 role.starts_with("arn:") && role.contains(":role/"),
-                "aws.roleArn: {role:?} is no ARN of a role, such as arn:aws:iam::123456789012:role/audit"
+                "aws.roleArn: {role:?} is not a valid ARN of a role, such as arn:aws:iam::123456789012:role/audit"
             ),
             None => ensure!(
                 external_id.is_none(),
@@ -317,27 +320,31 @@ mod tests {
                 r#"{"aws":{"region":1}}"#,
                 "aws.region: invalid type: integer `1`, expected a string",
             ),
-            (r#"{"aws":7}"#, "aws: is no JSON object"),
-            (r#"{"aws":[]}"#, "aws: is no JSON object"),
+            (r#"{"aws":7}"#, "aws: is not a JSON object"),
+            (r#"{"aws":[]}"#, "aws: is not a JSON object"),
             (
                 r#"{"s3Interval":"soon"}"#,
-                "s3Interval: \"soon\" is no interval",
+                "s3Interval: \"soon\" is not a valid interval",
             ),
             (
                 r#"{"s3AccountList":"12"}"#,
-                "s3AccountList: \"12\" is no AWS account ID",
+                "s3AccountList: \"12\" is not a valid AWS account ID",
             ),
             (
                 r#"{"sqsOwnerAccount":"12"}"#,
-                "sqsOwnerAccount: \"12\" is no AWS account ID",
+                "sqsOwnerAccount: \"12\" is not a valid AWS account ID",
             ),
             (
                 r#"{"aws":{"endpoint":"minio:9000"}}"#,
-                "aws.endpoint: \"minio:9000\" is no URL",
+                "aws.endpoint: \"minio:9000\" is not a valid URL",
+            ),
+            (
+                r#"{"aws":{"endpoint":"https://"}}"#,
+                "aws.endpoint: \"https://\" is not a valid URL",
             ),
             (
                 r#"{"aws":{"roleArn":"audit"}}"#,
-                "aws.roleArn: \"audit\" is no ARN",
+                "aws.roleArn: \"audit\" is not a valid ARN",
             ),
             (r#"{"aws":{"externalId":"7"}}"#, "aws.externalId"),
             (
@@ -349,7 +356,7 @@ mod tests {
                 "includeInsights: invalid type",
             ),
             (r#"{"aws":"#, "EOF while parsing"),
-            ("[]", "the configuration is no JSON object"),
+            ("[]", "the configuration is not a JSON object"),
         ] {
             let error = format!("{:#}", Settings::parse(json).unwrap_err());
             assert!(error.contains(expected), "{json}: {error}");

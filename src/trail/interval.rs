@@ -100,7 +100,7 @@ impl FromStr for RelativeInterval {
         }
         parse(text).with_context(|| {
             format!(
-                "{text:?} is no interval: give how far back to go (5d, 36h, 2w), a time (2024-03-06T00:00:00Z), \
+                "{text:?} is not a valid interval: give how far back to go (5d, 36h, 2w), a time (2024-03-06T00:00:00Z), \
                  or two of these with a - between them (5d-2d)"
             )
         })
@@ -222,7 +222,7 @@ mod tests {
         ] {
             let error = format!("{:#}", from(text, now).unwrap_err());
             assert!(
-                error.contains(&format!("{text:?} is no interval")),
+                error.contains(&format!("{text:?} is not a valid interval")),
                 "{error}"
             );
         }

@@ -56,7 +56,7 @@ impl FromStr for Accounts {
         {
             ensure!(
                 is_account(account),
-                "{account:?} is no AWS account ID: give account IDs of 12 digits, separated by commas, such as 123456789012,210987654321"
+                "{account:?} is not a valid AWS account ID: give account IDs of 12 digits, separated by commas, such as 123456789012,210987654321"
             );
             accounts.insert(account.to_owned());
         }
