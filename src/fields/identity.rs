@@ -134,3 +134,148 @@ fn service<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     some_text(record, Member::SourceIpAddress)
         .filter(|(address, _)| address.ends_with(b".amazonaws.com"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::text;
+    use super::*;
+
+    #[test]
+    fn users_are_named_by_the_kind_of_their_identity() {
+        for (identity, name, original) in [
+            (r#"{"type":"IAMUser","userName":"a"}"#, Some("a"), Some("a")),
+            (r#"{"type":"Root"}"#, None, None),
+            (
+                r#"{"type":"SAMLUser","userName":"a"}"#,
+                Some("a"),
+                Some("a"),
+            ),
+            (
+                r#"{"type":"AWSService","invokedBy":"s","userName":"a"}"#,
+                Some("s"),
+                Some("a"),
+            ),
+            (
+                r#"{"type":"AWSAccount","userName":"a"}"#,
+                Some("AWSAccount"),
+                Some("a"),
+            ),
+            (r#"{"type":"FederatedUser"}"#, Some("FederatedUser"), None),
+            (
+                r#"{"type":"AssumedRole","userName":"a"}"#,
+                Some("AssumedRole"),
+                None,
+            ),
+            (
+                r#"{"type":"AssumedRole","sessionContext":{"sessionIssuer":{"userName":"r"}},"arn":"arn/r/s","principalId":"i:p"}"#,
+                Some("r"),
+                Some("s"),
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn/r/s/t","principalId":"i:p"}"#,
+                Some("AssumedRole"),
+                Some("p"),
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn\/r\/\u0073","principalId":"i:p"}"#,
+                Some("AssumedRole"),
+                Some("s"),
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn","principalId":"i:p:q"}"#,
+                Some("AssumedRole"),
+                None,
+            ),
+            (r#"{"userName":"a"}"#, Some("a"), Some("a")),
+            (r#""IAMUser""#, None, None),
+            ("null", None, None),
+        ] {
+            let record = format!(r#"{{"userIdentity":{identity}}}"#);
+            assert_eq!(text(&record, user).as_deref(), name, "{record}");
+            assert_eq!(
+                text(&record, original_user).as_deref(),
+                original,
+                "{record}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_account_is_the_users_or_else_the_events() {
+        for (record, expected) in [
+            (
+                r#"{"userIdentity":{"accountId":"1"},"recipientAccountId":"2"}"#,
+                Some("1"),
+            ),
+            (r#"{"userIdentity":{},"recipientAccountId":"2"}"#, Some("2")),
+            (r#"{"accountId":"3"}"#, Some("3")),
+            ("{}", None),
+        ] {
+            assert_eq!(text(record, account).as_deref(), expected, "{record}");
+        }
+    }
+
+    #[test]
+    fn every_event_has_an_actor() {
+        for (identity, expected) in [
+            (r#"{"type":"Root","userName":"x"}"#, "root"),
+            (r#"{"type":"IAMUser","userName":"a"}"#, "a"),
+            (
+                r#"{"type":"IAMUser","arn":"arn:aws:iam::1:user/path/a"}"#,
+                "a",
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn:aws:sts::1:assumed-role/r/s"}"#,
+                "r/s",
+            ),
+            (
+                r#"{"type":"AssumedRole","arn":"arn\u003aaws:sts::1:assumed-role/r/s"}"#,
+                "r/s",
+            ),
+            (
+                r#"{"type":"AssumedRole","principalId":"AROA:s","sessionContext":{"sessionIssuer":{"userName":"r"}}}"#,
+                "r/s",
+            ),
+            (
+                r#"{"type":"AssumedRole","sessionContext":{"sessionIssuer":{"userName":"r"}}}"#,
+                "r",
+            ),
+            (
+                r#"{"type":"FederatedUser","arn":"arn:aws:sts::1:federated-user/f","userName":"x"}"#,
+                "f",
+            ),
+            (r#"{"type":"AWSService","invokedBy":"s"}"#, "s"),
+            (r#"{"type":"AWSAccount","accountId":"1"}"#, "account 1"),
+            (
+                r#"{"type":"AWSAccount","accountId":"anonymous"}"#,
+                "anonymous",
+            ),
+            (
+                r#"{"type":"AWSAccount","accountId":"ANONYMOUS_PRINCIPAL"}"#,
+                "anonymous",
+            ),
+            (
+                r#"{"type":"IdentityCenterUser","onBehalfOf":{"userId":"u"}}"#,
+                "u",
+            ),
+            (r#"{"type":"Unknown","principalId":"p","userName":""}"#, "p"),
+            ("null", "unknown"),
+        ] {
+            let record = format!(r#"{{"userIdentity":{identity}}}"#);
+            assert_eq!(text(&record, actor).as_deref(), Some(expected), "{record}");
+        }
+        for (record, expected) in [
+            (
+                r#"{"eventType":"AwsServiceEvent","eventSource":"kms.amazonaws.com"}"#,
+                "kms.amazonaws.com",
+            ),
+            (
+                r#"{"sourceIPAddress":"ec2.amazonaws.com"}"#,
+                "ec2.amazonaws.com",
+            ),
+            (r#"{"sourceIPAddress":"198.51.100.7"}"#, "unknown"),
+        ] {
+            assert_eq!(text(record, actor).as_deref(), Some(expected), "{record}");
+        }
+    }
+}

@@ -146,3 +146,63 @@ pub(super) fn aggregate_count(record: &mut Record<'_>) -> Option<u64> {
         .filter_map(|statistic| statistic.member("value")?.number())
         .reduce(u64::saturating_add)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, text};
+    use super::*;
+
+    const NAMES: Path = below(Member::RequestParameters, &["items", "name"]);
+
+    fn names(record: &str) -> Option<String> {
+        text(record, |record| NAMES.joined(record))
+    }
+
+    #[test]
+    fn each_value_comes_once_in_its_order() {
+        for (items, expected) in [
+            ("[]", None),
+            ("null", None),
+            (r#"[{"name":null}]"#, None),
+            (r#"[{"name":"a"}]"#, Some("a")),
+            // CloudTrail writes XML's elements as an array only where there are several.
+            (r#"{"name":"a"}"#, Some("a")),
+            (
+                r#"[{"name":"b"},{"name":"a"},{"x":1},{"name":"b"},{"name":7},{"name":"a"}]"#,
+                Some("b,a,7"),
+            ),
+            (r#"[{"name":["a","b"]},{"name":"c"}]"#, Some("a,b,c")),
+            // Arrays of arrays, which no service writes.
+            (r#"[[{"name":"a"}]]"#, None),
+        ] {
+            let record = format!(r#"{{"requestParameters":{{"items":{items}}}}}"#);
+            assert_eq!(names(&record).as_deref(), expected, "{record}");
+        }
+        assert_eq!(names("{}"), None);
+        assert_eq!(NAMES.name(), "requestParameters.items.name");
+    }
+
+    #[test]
+    fn a_single_value_has_its_own_place() {
+        let range = |record: &str| answer(record, |record| Some(NAMES.joined(record)?.1));
+        let record = r#"{"requestParameters":{"items":[{"name":"a"},{"name":"a"}]}}"#;
+        let place = range(record).expect("a value");
+        assert_eq!(&record[place], "\"a\"");
+        let record = r#"{"requestParameters":{"items":[{"name":"a"},{"name":"b"}]}}"#;
+        assert_eq!(range(record), Some(COMPUTED));
+    }
+
+    #[test]
+    fn resources_and_counts() {
+        let record = r#"{"resources":[{"ARN":"a","type":"t","accountId":"1"},{"arn":"b","type":"t","accountId":"1"}],
+            "summary":{"primaryDimension":{"statistics":[{"name":"n","value":2},{"name":"m","value":3},{"name":"o"}]}}}"#;
+        assert_eq!(text(record, resource_arns).as_deref(), Some("a,b"));
+        assert_eq!(text(record, resource_types).as_deref(), Some("t"));
+        assert_eq!(text(record, resource_accounts).as_deref(), Some("1"));
+        assert_eq!(text(record, aggregate_names).as_deref(), Some("n,m,o"));
+        assert_eq!(answer(record, aggregate_count), Some(5));
+        let large = r#"{"summary":{"primaryDimension":{"statistics":[{"value":18446744073709551615},{"value":3}]}}}"#;
+        assert_eq!(answer(large, aggregate_count), Some(u64::MAX));
+        assert_eq!(answer("{}", aggregate_count), None);
+    }
+}

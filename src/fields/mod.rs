@@ -111,3 +111,24 @@ pub(crate) fn text_of<'a>(record: &mut Record<'a>, member: Member) -> Option<Tex
 pub(crate) fn text_at(value: Value<'_>) -> Option<Text<'_>> {
     Some((value.text()?, value.range()))
 }
+
+/// What the functions of the modules beside this one give.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Index;
+
+    pub fn answer<T>(record: &str, ask: impl FnOnce(&mut Record<'_>) -> T) -> T {
+        let mut index = Index::default();
+        ask(&mut Record::new(record.as_bytes(), &mut index))
+    }
+
+    pub fn text(
+        record: &str,
+        ask: impl for<'a> FnOnce(&mut Record<'a>) -> Option<Text<'a>>,
+    ) -> Option<String> {
+        let mut index = Index::default();
+        let (text, _) = ask(&mut Record::new(record.as_bytes(), &mut index))?;
+        Some(String::from_utf8(text.into_owned()).expect("UTF-8"))
+    }
+}

@@ -38,7 +38,7 @@ pub const OFFICIAL: usize = 73;
 #[rustfmt::skip]
 pub static FIELDS: &[Field] = &[
     field("ct.id", "Event ID", First(&[Member::EventId, Member::EventIdOfAggregate]), "The unique ID of the event."),
-    field("ct.error", "Error Code", Of(Member::ErrorCode), "Why AWS refused the request, as a short code such as AccessDenied. Only there if the request failed."),
+    field("ct.error", "Error Code", Of(Member::ErrorCode), "Why AWS refused the request, as a short code such as AccessDenied. Only there if the request failed, but for a few services that write 200 or the like for a success."),
     field("ct.errormessage", "Error Message", Of(Member::ErrorMessage), "Why AWS refused the request, as a sentence. Only there if the request failed."),
     field("ct.time", "Timestamp", First(&[Member::EventTime, Member::WindowStart]), "When the request was completed, in UTC, as written in the record.").with(&["hidden"]),
     field("ct.src", "AWS Service", Of(Member::EventSource), "The AWS service that the request was made to, such as s3.amazonaws.com."),
@@ -132,7 +132,7 @@ pub static FIELDS: &[Field] = &[
     field("ct.version", "Event Version", Of(Member::EventVersion), "The version of the record's format, such as 1.11."),
     field("ct.console", "Console", Flag(outcome::console), "true if a person used the AWS Management Console: the session, the event's type or the user agent says so. Otherwise false."),
     field("ct.mfaused", "MFA Used", ComputedText(outcome::mfa_used), "true or false: whether the sign-in, or else the session, was with multi-factor authentication; absent where the event doesn't tell."),
-    field("ct.failed", "Failed", Flag(outcome::failed), "true if the request was refused or the sign-in failed, with or without an error code. Otherwise false."),
+    field("ct.failed", "Failed", Flag(outcome::failed), "true if the request was refused or the sign-in failed, with or without an error code. Otherwise false, also where the error code tells of a success, such as 200."),
     field("ct.vpcendpointaccountid", "VPC Endpoint Account ID", Of(Member::VpcEndpointAccountId), "The AWS account that owns the VPC endpoint that the request went through."),
     field("ct.resource.arns", "Resource ARNs", ComputedText(joined::resource_arns), "The ARNs of the resources that the request touched, separated by commas."),
     field("ct.resource.types", "Resource Types", ComputedText(joined::resource_types), "The types of the resources that the request touched, such as AWS::S3::Object, each once, separated by commas."),

@@ -298,7 +298,7 @@ members! {
 impl Object {
     /// A bit of its own.
     pub fn bit(self) -> u32 {
-        1 << self as u16
+        1 << self as u32
     }
 }
 
@@ -369,6 +369,13 @@ struct Names {
 
 /// So many for less than 255 names, that a seed without collisions is soon found.
 const PLACES: usize = 8192;
+
+// What is narrowed: a member's position to a byte, of which the last value stands for none; an object to a bit of 32, and
+// to a byte; a hash to a place.
+const _: () = assert!(Member::ALL.len() < u8::MAX as usize);
+const _: () = assert!(Object::EACH.len() <= u32::BITS as usize);
+const _: () = assert!(PLACES.is_power_of_two());
+
 static NAMES: Names = Names::new();
 
 impl Names {
