@@ -9,7 +9,7 @@ use crate::record::{Member, Record};
 pub(super) fn user<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     match record.text(Member::IdentityType).as_deref() {
         Some(b"AWSService") => text_of(record, Member::IdentityInvokedBy),
-        // The role, not the session: many rules rely on it.
+        // The name of the role and not of the session, because many rules rely on that.
         Some(b"AssumedRole") => {
             text_of(record, Member::IssuerUserName).or(constant(b"AssumedRole"))
         }
@@ -33,7 +33,7 @@ pub(super) fn original_user<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
         .or_else(|| last_part(record, Member::IdentityPrincipalId, b':', 2))
 }
 
-/// The last part of a member's text, if it has this many.
+/// The last part of a member's text, if the text has this many parts.
 fn last_part<'a>(
     record: &mut Record<'a>,
     member: Member,
@@ -69,7 +69,7 @@ pub(super) fn actor<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
         Some(b"AWSService") => some_text(record, Member::IdentityInvokedBy),
         Some(b"AWSAccount") => account_in_words(record),
         Some(b"IdentityCenterUser") => some_text(record, Member::OnBehalfOfUserId),
-        // Its name is that of the user who asked for the session.
+        // `userName` would be the name of the user who asked for the session.
         Some(b"FederatedUser") => name_in_arn(record),
         _ => None,
     };
@@ -89,7 +89,7 @@ fn some_text<'a>(record: &mut Record<'a>, member: Member) -> Option<Text<'a>> {
     text_of(record, member).filter(|(text, _)| !text.is_empty())
 }
 
-/// Role and session: from the ARN, or else from where they are apart.
+/// Role and session: from the ARN, or else from the two members that have one of them each.
 fn role_session<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     if let Some(name) = name_in_arn(record) {
         return Some(name);
@@ -117,7 +117,7 @@ fn name_in_arn<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     Some((name, range))
 }
 
-/// Another account, or nobody that is known: requests without credentials have no principal.
+/// `account` and its number, or `anonymous`, for requests without credentials have no principal.
 fn account_in_words<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     let (account, range) = some_text(record, Member::IdentityAccountId)?;
     if account.eq_ignore_ascii_case(b"anonymous") || *account == *b"ANONYMOUS_PRINCIPAL" {
@@ -126,7 +126,7 @@ fn account_in_words<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     Some(([b"account ", &*account].concat().into(), range))
 }
 
-/// The service, if it did something by itself or stands in for the address.
+/// The service that acted by itself, or whose name stands where the address would be.
 fn service<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     if record.text(Member::EventType).as_deref() == Some(b"AwsServiceEvent") {
         return some_text(record, Member::EventSource);

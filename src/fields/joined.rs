@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::{COMPUTED, Text, text_at};
 use crate::record::{Member, Record, Value};
 
-/// What is called with each of several things.
+/// A function that is called with each of several things.
 type Each<'e, T> = &'e mut dyn FnMut(T);
 
 /// A path to values: from a known member by these names, and through every element of arrays.
@@ -25,7 +25,7 @@ pub(super) const fn below(member: Member, names: &'static [&'static str]) -> Pat
 }
 
 impl Path {
-    /// Its names, as in a JSON path.
+    /// The path, with dots between the names.
     pub fn name(&self) -> String {
         let names = self.1.iter().map(|&name| name.to_owned());
         std::iter::once(self.0.path())
@@ -51,7 +51,7 @@ impl Path {
 pub(super) fn each_below<'a>(value: Value<'a>, names: &[&str], each: Each<Value<'a>>) {
     if value.is_array() {
         for element in value.elements() {
-            // Not deeper: there are no arrays of arrays.
+            // One level is enough, for CloudTrail writes no arrays of arrays.
             if !element.is_array() {
                 each_below(element, names, each);
             }
@@ -78,7 +78,7 @@ pub(crate) fn joined<'a>(values: &mut dyn FnMut(Each<Value<'a>>)) -> Option<Text
 pub(super) fn joined_texts<'a>(texts: &mut dyn FnMut(Each<Option<Text<'a>>>)) -> Option<Text<'a>> {
     let mut first: Option<Text<'a>> = None;
     let mut all = Vec::new();
-    // Made where it is needed, since most events have one value or none.
+    // Created only when needed, since most events have one value or none.
     let mut seen: Option<HashSet<Cow<'a, [u8]>>> = None;
     texts(&mut |text| {
         let Some((text, range)) = text else {

@@ -59,7 +59,7 @@ pub(crate) enum Source {
     List(for<'a> fn(&mut Record<'a>, Option<u64>) -> Vec<Text<'a>>),
 }
 
-/// A text and where in the record it comes from: [`COMPUTED`] if there is no one place.
+/// A text and its place in the record, or [`COMPUTED`] if it does not come from a single place.
 pub(crate) type Text<'a> = (Cow<'a, [u8]>, Range<usize>);
 
 pub(crate) const COMPUTED: Range<usize> = 0..0;
@@ -112,7 +112,7 @@ pub(crate) fn text_at(value: Value<'_>) -> Option<Text<'_>> {
     Some((value.text()?, value.range()))
 }
 
-/// What the functions of the modules beside this one give.
+/// Helpers for the unit tests of the modules beside this one.
 #[cfg(test)]
 mod tests {
     use super::*;

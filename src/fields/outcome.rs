@@ -17,8 +17,8 @@ pub(super) fn console(record: &mut Record<'_>) -> bool {
 }
 
 /// Whether a user agent's name is a console's: `console.amazonaws.com`, `[S3Console/0.4, …]`, `RDS Console, …`,
-/// but not the `aws-cli/2.17 … md/command#ec2.get-console-screenshot`. That of a browser is found on pages of
-/// AWS and elsewhere, and easily made up.
+/// but not `aws-cli/2.17 … md/command#ec2.get-console-screenshot`. A browser's user agent does not count: browsers
+/// are used for other things too, and programs can pretend to be one.
 fn is_console(agent: &[u8]) -> bool {
     let name = agent.split(|byte| b"/,".contains(byte)).next();
     name.is_some_and(|name| memchr::memmem::find(name, b"onsole").is_some())

@@ -1,4 +1,4 @@
-//! What single services' requests are about.
+//! Fields about the requests to single services.
 
 use std::borrow::Cow;
 
@@ -79,7 +79,7 @@ pub(super) fn instance_name<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
 /// `ec2.instancetype`
 pub(super) fn instance_type<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     let kind = record.get(Member::RequestInstanceType)?;
-    // As an attribute of an instance, it is an object.
+    // Where an attribute of an instance is modified, it is an object.
     text_at(kind.member("value").unwrap_or(kind))
 }
 
@@ -146,7 +146,7 @@ pub(super) fn write_public_access_block(record: &mut Record<'_>, info: &mut Vec<
         "IgnorePublicAcls",
         "RestrictPublicBuckets",
     ] {
-        // S3 takes a missing flag for false.
+        // For S3 a missing flag means false.
         let value = block
             .member(flag)
             .and_then(Value::text)
@@ -196,8 +196,8 @@ fn made<'a>(text: Vec<u8>) -> Option<Text<'a>> {
     Some((text.into(), COMPUTED))
 }
 
-/// Calls `each` with the permissions of security groups in a request: as lists, as they were once and as they are
-/// modified.
+/// Calls `each` with the permissions of security groups in a request. There are three forms: lists, the single permission
+/// of old requests, and those of requests that modify rules.
 fn each_permission<'a>(record: &mut Record<'a>, each: &mut dyn FnMut(Value<'a>)) {
     if let Some(permissions) = record.get(Member::RequestIpPermissions) {
         each_below(permissions, &["items"], each);

@@ -1,4 +1,4 @@
-//! What users set, parsed once into types. [`dialog`] is how they write it, [`location`] what they open.
+//! The settings, parsed once into types. [`dialog`] is how users write them, [`location`] is what they open.
 
 pub(crate) mod dialog;
 pub(crate) mod location;
@@ -24,12 +24,12 @@ pub struct Settings {
     pub(crate) interval_of: IntervalOf,
     pub(crate) accounts: Accounts,
     pub(crate) follow: bool,
-    /// Between two listings of what is followed.
+    /// The time between two listings of what is followed.
     pub(crate) poll_interval: Duration,
     pub(crate) history_order: HistoryOrder,
     pub(crate) include_insights: bool,
     pub(crate) validation: Validation,
-    /// A file of public keys; without one CloudTrail is asked.
+    /// A file of public keys. Without one, CloudTrail is asked for them.
     pub(crate) validate_keys: Option<String>,
     /// Log files fetched at the same time.
     pub(crate) download_concurrency: usize,
@@ -40,7 +40,7 @@ pub struct Settings {
     pub(crate) has_obsolete: bool,
 }
 
-/// How to reach AWS; what is not set is as for the AWS CLI.
+/// How to reach AWS. Whatever is not set is as for the AWS CLI.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Aws {
     pub profile: Option<String>,
@@ -52,7 +52,7 @@ pub(crate) struct Aws {
     /// The ARN of a role to assume.
     pub role_arn: Option<String>,
     pub external_id: Option<String>,
-    /// The URL of what is asked in the place of AWS.
+    /// The URL of the server that is used in place of AWS.
     pub endpoint: Option<String>,
     pub request_payer: bool,
 }
@@ -79,9 +79,9 @@ pub(crate) enum HistoryOrder {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Validation {
     Off,
-    /// What is not proven is named.
+    /// Log files that are not proven are named.
     Warn,
-    /// What is not proven is not handed over.
+    /// The events of log files that are not proven are not handed over.
     Strict,
 }
 
@@ -152,7 +152,7 @@ impl TryFrom<Config> for Settings {
 
     fn try_from(config: Config) -> Result<Self> {
         let interval: RelativeInterval = config.s3_interval.parse().context("s3Interval")?;
-        // What makes no sense is said now, not at the next open.
+        // An interval that makes no sense is reported now and not when a capture is opened.
         interval.from(Timestamp::now()).with_context(|| {
             format!(
                 "s3Interval: {:?} is not a valid interval",
@@ -249,7 +249,7 @@ impl TryFrom<dialog::Aws> for Aws {
     }
 }
 
-/// What a text setting says, if anything.
+/// The text of a setting, without spaces around it. `None` if it is empty.
 fn given(text: &str) -> Option<String> {
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())

@@ -1,4 +1,4 @@
-//! What a key or path of CloudTrail's layout tells: account, region, times.
+//! What a key or path in CloudTrail's layout tells: account, region and times.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::interval::Interval;
 use super::naming::{is_account, is_kind, layout};
 
-/// The time in a log file's name, that of its delivery, to the minute.
+/// The time in a log file's name, which is the time of its delivery, to the minute.
 pub(crate) fn delivery_time(key: &str) -> Option<Timestamp> {
     let name = file_name(key);
     name.split(['_', '.']).find_map(parse_minute)
@@ -84,7 +84,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// None of keys and paths that do not end as CloudTrail's do.
+    /// Returns `None` for keys and paths that do not end as CloudTrail's do.
     pub fn of(key: &str) -> Option<Self> {
         let cuts: Vec<usize> = key
             .rmatch_indices(['/', '\\'])
@@ -120,7 +120,7 @@ impl Place {
     }
 }
 
-/// The time in a digest's name, that of its end, to the second. A trail's name, which may look like a time, stands
+/// The time in a digest's name, which is the end of the time that it covers, to the second. A trail's name, which may look like a time, stands
 /// before it.
 pub(crate) fn digest_end(key: &str) -> Option<Timestamp> {
     let mut parts = file_name(key).split(['_', '.']).rev();

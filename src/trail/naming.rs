@@ -57,7 +57,7 @@ pub(crate) enum Naming {
     LogFile,
     /// Something else: digests, the files of other services, and what macOS puts beside files.
     Other,
-    /// Nothing.
+    /// The name tells nothing.
     Unknown,
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn naming(key: &str) -> Naming {
     }
 }
 
-/// Is this named as an archive of log files? Those have accounts and times, and it has none.
+/// Is this the name of an archive of log files? The log files in it have accounts and times; the archive has none.
 pub(crate) fn is_archive(key: &str) -> bool {
     let name = file_name(key).to_ascii_lowercase();
     [".zip", ".tar", ".tar.gz", ".tgz"]

@@ -32,7 +32,7 @@ pub(crate) enum Location {
 pub(crate) struct HistoryLocation {
     /// The regions that are named, each once.
     pub regions: Vec<String>,
-    /// All other regions as well.
+    /// Whether all other regions are read as well.
     pub all: bool,
 }
 
@@ -108,13 +108,13 @@ impl Location {
             "http" | "https" => web(params, shown, endpoint),
             "sqs" => sqs(rest, shown),
             "cloudtrail" => history(rest, shown),
-            _ => bail!("{shown}: {scheme}:// is not known here; {FORMS}"),
+            _ => bail!("{shown}: {scheme}:// is not supported; {FORMS}"),
         }
     }
 }
 
 fn is_scheme(text: &str) -> bool {
-    // Longer than a drive letter.
+    // A single letter is a drive.
     text.len() > 1
         && text
             .bytes()
@@ -496,7 +496,7 @@ mod tests {
             ),
             ("s3://b", "\"b\" can't be a bucket's name"),
             ("s3://my bucket/x", "\"my bucket\" can't be a bucket's name"),
-            ("ftp://host/x", "ftp://host/x: ftp:// is not known here"),
+            ("ftp://host/x", "ftp://host/x: ftp:// is not supported"),
             ("sqs://", "sqs://: the queue's name is missing"),
             ("sqs://my queue", "\"my queue\" can't be a queue's name"),
             (
