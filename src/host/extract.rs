@@ -312,12 +312,6 @@ mod tests {
         Ok(values.collect())
     }
 
-    fn value(payload: &str, name: &str) -> Option<String> {
-        ask(&mut Extractor::default(), payload.as_bytes(), name, None)
-            .expect("values")
-            .pop()
-    }
-
     #[test]
     fn another_event_in_the_same_place_has_its_own_values() {
         let id = "00000000-0000-0000-0000-00000000000";
