@@ -254,6 +254,7 @@ pub fn redact(data: &[u8]) {
     let Some(Ok(redaction)) = str::from_utf8(rules).ok().map(Redaction::parse) else {
         return;
     };
+    assert!(redaction.held(&mut record.to_vec()) <= redaction.most_held());
     let mut redacted = record.to_vec();
     let count = redaction.apply(&mut redacted);
     assert_eq!(redacted.len(), record.len());
@@ -282,6 +283,13 @@ pub fn key(data: &[u8]) {
     }
     _ = trail::is_log_file(text);
     assert!(trail::account(text).is_none_or(trail::is_account));
+    // Whatever a trail's prefix is.
+    let below = format!(
+        "{text}/AWSLogs/111122223333/CloudTrail/us-east-1/2024/03/05/111122223333_CloudTrail_us-east-1_20240305T1205Z_x.json"
+    );
+    assert!(trail::is_log_file(&below));
+    assert_eq!(trail::account(&below), Some("111122223333"));
+    assert!(trail::Place::of(&below).is_some());
     if let Ok(accounts) = text.parse::<trail::Accounts>() {
         assert_eq!(accounts.contain(None), accounts.are_all());
     }

@@ -207,6 +207,27 @@ fn every_event_has_a_summary_and_a_string() {
 }
 
 #[test]
+fn a_code_of_success_is_no_failure() {
+    // Of Amazon Managed Grafana.
+    let success = r#"{"userIdentity":{"type":"SAMLUser","userName":"jane"},"sourceIPAddress":"198.51.100.7",
+        "eventSource":"grafana.amazonaws.com","eventName":"action","errorCode":"200"}"#;
+    assert_eq!(field(success, "ct.error").as_deref(), Some("200"));
+    assert_eq!(field(success, "ct.failed").as_deref(), Some("false"));
+    let info = field(success, "ct.info");
+    assert_eq!(
+        info.as_deref(),
+        Some("jane via 198.51.100.7 \u{2190} action")
+    );
+    let failure = success.replace("200", "403");
+    assert_eq!(field(&failure, "ct.failed").as_deref(), Some("true"));
+    let info = field(&failure, "ct.info");
+    assert_eq!(
+        info.as_deref(),
+        Some("jane via 198.51.100.7 !\u{2190} action")
+    );
+}
+
+#[test]
 fn other_identity_types_have_a_user_name() {
     for kind in [
         "SAMLUser",

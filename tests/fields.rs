@@ -229,8 +229,9 @@ fn ruled(name: &str, record: &Value) -> Option<String> {
         },
         "ct.failed" => {
             let name = record["eventName"].as_str().unwrap_or_default();
-            let failed = !record["errorCode"].is_null()
-                || !record["errorMessage"].is_null()
+            let is_there = |text: &Value| !text.is_null() && *text != "";
+            let failed = is_there(&record["errorCode"])
+                || is_there(&record["errorMessage"])
                 || record["eventType"] == "AwsConsoleSignIn"
                     && record["responseElements"][name] == "Failure"
                 || record["eventType"] == "AwsServiceEvent"

@@ -478,7 +478,7 @@ fn what_is_wrong_is_said_in_every_host() {
     let option = aws.endpoint();
     for (params, expected) in [
         ("/no/such/folder", "/no/such/folder"),
-        ("ftp://host/x", "ftp:// is not known here"),
+        ("ftp://host/x", "ftp:// is not supported"),
         ("s3://no-such-bucket/AWSLogs/", "no-such-bucket"),
         ("s3://empty/AWSLogs/2", "s3://empty/AWSLogs/2"),
     ] {

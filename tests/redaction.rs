@@ -1,6 +1,9 @@
 //! `redact`: what is to be hidden is nowhere, and all else is as it was.
 
+use std::collections::BTreeSet;
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use harness::aws::{Aws, REGION};
@@ -8,7 +11,10 @@ use harness::capture::Capture;
 use harness::forms::{archives, forms};
 use harness::host::{Event, Library, Plugin};
 use harness::hosts::Hosts;
+use harness::shared;
 use harness::trail::{gzip, gzip_members, log_text, write};
+#[cfg(target_os = "linux")]
+use harness::{capture::alone, memory};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -27,7 +33,7 @@ const RULES: &str =
     "secrets, /userIdentity/arn, /**/email, /requestParameters/tags/*/value, /responseElements/0";
 
 /// Records with secrets in all sorts of places, written in all sorts of ways; each has its eventID.
-const RECORDS: [&str; 6] = [
+const RECORDS: [&str; 7] = [
     // The example of AssumeRole in AWS's IAM User Guide, "Logging IAM and AWS STS API calls with AWS CloudTrail", has these members.
     r#"{"eventVersion":"1.08","eventID":"1","eventTime":"2024-03-06T08:00:00Z","eventName":"AssumeRole","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/PLANTED","accessKeyId":"AKIAPLANTED","userName":"alice"},"responseElements":{"credentials":{"accessKeyId":"ASIAPLANTED","expiration":"Mar 6, 2024","sessionToken":"PLANTED=="}}}"#,
     r#"{"eventVersion":"1.08","eventID":"2","eventTime":"2024-03-06T08:00:01Z","eventName":"CreateUser","requestParameters":{"passw\u006Frd":"PLANTED\u0022PLANTED","secretString":"{\"a\":\"PLANTED\"}","deep":[[{"clientSecret":["PLANTED"]}]]}}"#,
@@ -35,6 +41,8 @@ const RECORDS: [&str; 6] = [
     r#"{"eventVersion":"1.08","eventID":"4","eventTime":"2024-03-06T08:00:03Z","eventName":"GetObject","requestParameters":{"bucketName":"photos","key":"a/b.jpg","X-Amz-Credential":"PLANTED/20240306/us-east-1/s3/aws4_request","X-Amz-Security-Token":"PLANTED","X-Amz-Signature":"PLANTED"},"additionalEventData":{"bytesTransferredOut":48231771}}"#,
     r#"{"eventVersion":"1.08","eventID":"5","eventTime":"2024-03-06T08:00:04Z","eventName":"Odd","password":"PLANTED","password":"PLANTED","responseElements":["PLANTED","seen"],"PASSWORD":null}"#,
     r#"{"eventVersion":"1.08","eventID":"6","eventTime":"2024-03-06T08:00:05Z","eventName":"Nothing","userIdentity":{"type":"IAMUser","userName":"alice"},"secretId":"arn:aws:secretsmanager:us-east-1:111122223333:secret:x"}"#,
+    // Names of Redshift, ElastiCache, KMS, Lightsail, directories, AppSync and ECS, and what only looks alike.
+    r#"{"eventVersion":"1.08","eventID":"7","eventTime":"2024-03-06T08:00:06Z","eventName":"Named","requestParameters":{"adminUserPassword":"PLANTED","authToken":"PLANTED","xks":[{"sharedSecret":"PLANTED"}],"privateKeyBase64":"PLANTED","bindPassword":"PLANTED","apiKey":"PLANTED","containerDefinitions":[{"environment":[{"name":"DB","value":"PLANTED"}]}],"nextToken":"seen","passwordResetRequired":false,"credentials":"arn:aws:iam::111122223333:role/seen"}}"#,
 ];
 
 /// Whether something planted is in it, in whatever spelling.
@@ -119,6 +127,11 @@ fn assert_as_they_were(events: &[Event]) {
     assert_eq!(value(4, "/responseElements/1"), Some("seen".into()));
     assert_eq!(value(4, "/PASSWORD"), Some(Value::Null));
     assert_eq!(events[5].payload(), RECORDS[5].as_bytes());
+    let before: Value = serde_json::from_str(RECORDS[6]).unwrap();
+    for name in ["nextToken", "passwordResetRequired", "credentials"] {
+        let pointer = format!("/requestParameters/{name}");
+        assert_eq!(value(6, &pointer), before.pointer(&pointer).cloned());
+    }
 }
 
 #[test]
@@ -229,11 +242,92 @@ fn a_bucket_is_redacted_and_the_log_says_how_much() {
     assert!(!is_planted(seen.words().as_bytes()), "{}", seen.words());
     assert!(
         seen.log()
-            .contains("6 events from 1 log file; 16 values redacted"),
+            .contains("7 events from 1 log file; 23 values redacted"),
         "{}",
         seen.log()
     );
-    assert_eq!(seen.metrics["values_redacted"], 16);
+    assert_eq!(seen.metrics["values_redacted"], 23);
+}
+
+/// The names of members whose values differ.
+fn names_of_changed(before: &Value, after: &Value, name: &str, names: &mut BTreeSet<String>) {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            for (name, value) in before {
+                names_of_changed(value, &after[name], name, names);
+            }
+        }
+        (Value::Array(before), Value::Array(after)) => {
+            for (before, after) in before.iter().zip(after) {
+                names_of_changed(before, after, name, names);
+            }
+        }
+        _ if before != after => _ = names.insert(name.to_owned()),
+        _ => {}
+    }
+}
+
+/// Of public records, `secrets` hides what is secret, and nothing that an investigation needs. Some have asterisks already.
+#[test]
+fn what_is_hidden_of_public_records_is_secret() {
+    let Some(samples) = shared::folder("cloudtrail-samples") else {
+        return;
+    };
+    let read = |config: &str| {
+        let plugin = Library::load().unwrap().init(config).unwrap();
+        plugin.events(samples.to_str().unwrap()).unwrap()
+    };
+    let (before, after) = (read(""), read(r#"{"redact":"secrets"}"#));
+    assert_eq!(before.len(), after.len());
+    let mut names = BTreeSet::new();
+    for (before, after) in before.iter().zip(&after) {
+        names_of_changed(&before.json(), &after.json(), "", &mut names);
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "accesKeyId",
+            "accessKeyId",
+            "accesskeyid",
+            "keyMaterial",
+            "masterUserPassword",
+            "sessionToken",
+            "userData",
+        ]
+    );
+}
+
+/// One as deep as it is long: what lies too deep is hidden, and costs no more memory than another record.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_deep_record_fills_no_memory() {
+    alone("a_deep_record_fills_no_memory", || {
+        const LEVELS: usize = 9_000_000;
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("deep.json");
+        let mut file = BufWriter::new(fs::File::create(&path).unwrap());
+        file.write_all(br#"{"Records":[{"eventID":"deep","a":"#)
+            .unwrap();
+        for part in ["{\"a\":", "{\"password\":\"PLANTED\"", "}"] {
+            let times = if part.len() > 5 { 1 } else { LEVELS };
+            for _ in 0..times {
+                file.write_all(part.as_bytes()).unwrap();
+            }
+        }
+        file.write_all(br#"},"eventName":"seen"}]}"#).unwrap();
+        file.into_inner().unwrap();
+        let plugin = plugin();
+        let events = plugin.events(path.to_str().unwrap()).unwrap();
+        assert_eq!(events.len(), 1);
+        assert!(events[0].payload().ends_with(br#""eventName":"seen"}"#));
+        assert!(!is_planted(events[0].payload()));
+        assert_eq!(plugin.metrics().unwrap()["values_redacted"], 1);
+        // The record, several times over: as it is read, handed over, kept and searched here.
+        let peak = memory("VmHWM:");
+        assert!(peak < 300, "{peak} MiB");
+        println!("{peak} MiB at most");
+    });
 }
 
 #[test]

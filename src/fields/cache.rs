@@ -10,23 +10,23 @@ const UUID: usize = 38;
 #[derive(Default)]
 pub(crate) struct Cache {
     index: Index,
-    /// The last event: its number, address and length. These come again, with the next file or a
-    /// host's other buffers.
+    /// The last event: its number, address and length. A later event may have the same three, in the
+    /// next file or where a host reuses a buffer.
     event: (u64, usize, usize),
-    /// The last event's ID and where it is, if it tells events apart.
+    /// The last event's ID and its place, if it is an ID that tells events apart.
     id: Option<([u8; UUID], usize)>,
-    /// The last event's bytes, once a host has asked for more of it than its ID can vouch for.
+    /// The last event's bytes, once a host has asked for a field twice, so that the ID alone is not proof enough.
     bytes: Vec<u8>,
-    /// What was given since all bytes were compared.
+    /// The fields that were given since all bytes were last compared.
     given: Given,
 }
 
 impl Cache {
     /// The event's record, with what is known of it if it is the one of the last call.
     ///
-    /// To compare all bytes takes longer than to extract a field. A host asks for each field of an
-    /// event once, so while it goes on to others the ID will do. If it asks again, that may be for
-    /// another event in the same place, and all bytes count.
+    /// Comparing all bytes takes longer than extracting a field. A host asks for each field of an
+    /// event once, so as long as it asks for other fields, comparing the ID is enough. If it asks for
+    /// a field again, it may be for another event in the same place, and all bytes are compared.
     pub fn record<'a>(&'a mut self, number: u64, payload: &'a [u8], asked: Asked) -> Record<'a> {
         let event = (number, payload.as_ptr().addr(), payload.len());
         let again = self.event == event;
@@ -63,7 +63,7 @@ impl Cache {
     }
 }
 
-/// Compares two IDs without the call that `==` makes.
+/// Compares two IDs without calling `memcmp`, as `==` does.
 #[inline]
 fn is_same_id(one: &[u8; UUID], other: &[u8; UUID]) -> bool {
     let parts = |id: &[u8; UUID]| {

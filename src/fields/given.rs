@@ -2,20 +2,20 @@
 
 use super::FIELDS;
 
-/// Fields as bits, and in the bits behind them what was asked for with an argument.
+/// A bit for each field. The remaining bits stand for fields that were asked for with an argument.
 #[derive(Default)]
 pub(super) struct Given([u64; 4]);
 
-/// What a call asks for: a bit, or none if it is more than one field.
+/// The bit of the field that a call asks for. `None` if it asks for several fields.
 pub(crate) type Asked = Option<u8>;
 
-/// What one request asks for: a field, and its argument as a number, where it has one.
+/// The bit for a field, with its argument as a number if it has one.
 #[inline]
 pub(crate) fn asked(field: usize, argument: Option<usize>) -> Asked {
-    // Of a field ID too large, which is an error, any bit will do.
+    // A field ID that is too large is reported as an error elsewhere, so any bit will do here.
     let bit = match argument {
         None => field,
-        // Those that share a bit count as one field that is asked for again.
+        // Arguments that share a bit are treated as one field that is asked for again.
         Some(argument) => FIELDS.len() + argument % (Given::BITS - FIELDS.len()),
     };
     Some(bit as u8)
@@ -36,7 +36,7 @@ impl Given {
         is_new
     }
 
-    /// Forgets all others; of several fields any may have been among them.
+    /// Forgets all fields but this one. If several fields were given, any field may have been among them.
     #[inline]
     pub fn start(&mut self, asked: Asked) {
         self.0 = match asked {

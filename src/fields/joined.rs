@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::{COMPUTED, Text, text_at};
 use crate::record::{Member, Record, Value};
 
-/// What is called with each of several things.
+/// A function that is called with each of several things.
 type Each<'e, T> = &'e mut dyn FnMut(T);
 
 /// A path to values: from a known member by these names, and through every element of arrays.
@@ -25,7 +25,7 @@ pub(super) const fn below(member: Member, names: &'static [&'static str]) -> Pat
 }
 
 impl Path {
-    /// Its names, as in a JSON path.
+    /// The path, with dots between the names.
     pub fn name(&self) -> String {
         let names = self.1.iter().map(|&name| name.to_owned());
         std::iter::once(self.0.path())
@@ -51,7 +51,7 @@ impl Path {
 pub(super) fn each_below<'a>(value: Value<'a>, names: &[&str], each: Each<Value<'a>>) {
     if value.is_array() {
         for element in value.elements() {
-            // Not deeper: there are no arrays of arrays.
+            // One level is enough, for CloudTrail writes no arrays of arrays.
             if !element.is_array() {
                 each_below(element, names, each);
             }
@@ -78,7 +78,7 @@ pub(crate) fn joined<'a>(values: &mut dyn FnMut(Each<Value<'a>>)) -> Option<Text
 pub(super) fn joined_texts<'a>(texts: &mut dyn FnMut(Each<Option<Text<'a>>>)) -> Option<Text<'a>> {
     let mut first: Option<Text<'a>> = None;
     let mut all = Vec::new();
-    // Made where it is needed, since most events have one value or none.
+    // Created only when needed, since most events have one value or none.
     let mut seen: Option<HashSet<Cow<'a, [u8]>>> = None;
     texts(&mut |text| {
         let Some((text, range)) = text else {
@@ -145,4 +145,64 @@ pub(super) fn aggregate_count(record: &mut Record<'_>) -> Option<u64> {
     statistics
         .filter_map(|statistic| statistic.member("value")?.number())
         .reduce(u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, text};
+    use super::*;
+
+    const NAMES: Path = below(Member::RequestParameters, &["items", "name"]);
+
+    fn names(record: &str) -> Option<String> {
+        text(record, |record| NAMES.joined(record))
+    }
+
+    #[test]
+    fn each_value_comes_once_in_its_order() {
+        for (items, expected) in [
+            ("[]", None),
+            ("null", None),
+            (r#"[{"name":null}]"#, None),
+            (r#"[{"name":"a"}]"#, Some("a")),
+            // CloudTrail writes XML's elements as an array only where there are several.
+            (r#"{"name":"a"}"#, Some("a")),
+            (
+                r#"[{"name":"b"},{"name":"a"},{"x":1},{"name":"b"},{"name":7},{"name":"a"}]"#,
+                Some("b,a,7"),
+            ),
+            (r#"[{"name":["a","b"]},{"name":"c"}]"#, Some("a,b,c")),
+            // Arrays of arrays, which no service writes.
+            (r#"[[{"name":"a"}]]"#, None),
+        ] {
+            let record = format!(r#"{{"requestParameters":{{"items":{items}}}}}"#);
+            assert_eq!(names(&record).as_deref(), expected, "{record}");
+        }
+        assert_eq!(names("{}"), None);
+        assert_eq!(NAMES.name(), "requestParameters.items.name");
+    }
+
+    #[test]
+    fn a_single_value_has_its_own_place() {
+        let range = |record: &str| answer(record, |record| Some(NAMES.joined(record)?.1));
+        let record = r#"{"requestParameters":{"items":[{"name":"a"},{"name":"a"}]}}"#;
+        let place = range(record).expect("a value");
+        assert_eq!(&record[place], "\"a\"");
+        let record = r#"{"requestParameters":{"items":[{"name":"a"},{"name":"b"}]}}"#;
+        assert_eq!(range(record), Some(COMPUTED));
+    }
+
+    #[test]
+    fn resources_and_counts() {
+        let record = r#"{"resources":[{"ARN":"a","type":"t","accountId":"1"},{"arn":"b","type":"t","accountId":"1"}],
+            "summary":{"primaryDimension":{"statistics":[{"name":"n","value":2},{"name":"m","value":3},{"name":"o"}]}}}"#;
+        assert_eq!(text(record, resource_arns).as_deref(), Some("a,b"));
+        assert_eq!(text(record, resource_types).as_deref(), Some("t"));
+        assert_eq!(text(record, resource_accounts).as_deref(), Some("1"));
+        assert_eq!(text(record, aggregate_names).as_deref(), Some("n,m,o"));
+        assert_eq!(answer(record, aggregate_count), Some(5));
+        let large = r#"{"summary":{"primaryDimension":{"statistics":[{"value":18446744073709551615},{"value":3}]}}}"#;
+        assert_eq!(answer(large, aggregate_count), Some(u64::MAX));
+        assert_eq!(answer("{}", aggregate_count), None);
+    }
 }

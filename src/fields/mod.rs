@@ -59,7 +59,7 @@ pub(crate) enum Source {
     List(for<'a> fn(&mut Record<'a>, Option<u64>) -> Vec<Text<'a>>),
 }
 
-/// A text and where in the record it comes from: [`COMPUTED`] if there is no one place.
+/// A text and its place in the record, or [`COMPUTED`] if it does not come from a single place.
 pub(crate) type Text<'a> = (Cow<'a, [u8]>, Range<usize>);
 
 pub(crate) const COMPUTED: Range<usize> = 0..0;
@@ -110,4 +110,25 @@ pub(crate) fn text_of<'a>(record: &mut Record<'a>, member: Member) -> Option<Tex
 /// A value's text and place.
 pub(crate) fn text_at(value: Value<'_>) -> Option<Text<'_>> {
     Some((value.text()?, value.range()))
+}
+
+/// Helpers for the unit tests of the modules beside this one.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Index;
+
+    pub fn answer<T>(record: &str, ask: impl FnOnce(&mut Record<'_>) -> T) -> T {
+        let mut index = Index::default();
+        ask(&mut Record::new(record.as_bytes(), &mut index))
+    }
+
+    pub fn text(
+        record: &str,
+        ask: impl for<'a> FnOnce(&mut Record<'a>) -> Option<Text<'a>>,
+    ) -> Option<String> {
+        let mut index = Index::default();
+        let (text, _) = ask(&mut Record::new(record.as_bytes(), &mut index))?;
+        Some(String::from_utf8(text.into_owned()).expect("UTF-8"))
+    }
 }

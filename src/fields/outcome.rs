@@ -17,8 +17,8 @@ pub(super) fn console(record: &mut Record<'_>) -> bool {
 }
 
 /// Whether a user agent's name is a console's: `console.amazonaws.com`, `[S3Console/0.4, …]`, `RDS Console, …`,
-/// but not the `aws-cli/2.17 … md/command#ec2.get-console-screenshot`. That of a browser is found on pages of
-/// AWS and elsewhere, and easily made up.
+/// but not `aws-cli/2.17 … md/command#ec2.get-console-screenshot`. A browser's user agent does not count: browsers
+/// are used for other things too, and programs can pretend to be one.
 fn is_console(agent: &[u8]) -> bool {
     let name = agent.split(|byte| b"/,".contains(byte)).next();
     name.is_some_and(|name| memchr::memmem::find(name, b"onsole").is_some())
@@ -40,11 +40,40 @@ pub(super) fn mfa_used<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
 
 /// `ct.failed`
 pub(super) fn failed(record: &mut Record<'_>) -> bool {
-    record.text(Member::ErrorCode).is_some()
-        || record.text(Member::ErrorMessage).is_some()
+    let code = record.text(Member::ErrorCode);
+    let has_error = match code.as_deref() {
+        Some(code) if !is_nothing(code) => !is_success(code),
+        _ => record
+            .text(Member::ErrorMessage)
+            .is_some_and(|message| is_error(&message)),
+    };
+    has_error
         || [Member::ResponseElements, Member::ServiceEventDetails]
             .into_iter()
             .any(|member| is_failure(record, member).is_some())
+}
+
+/// Does an error code or message tell of an error? Amazon Managed Grafana writes the code 200 beside a success.
+pub(super) fn is_error(text: &[u8]) -> bool {
+    !is_nothing(text) && !is_success(text)
+}
+
+/// What is written where there is no error.
+fn is_nothing(text: &[u8]) -> bool {
+    is_one_of(text, &["", "none", "null"])
+}
+
+/// 0, the 200 to 299 of HTTP, and their names.
+fn is_success(text: &[u8]) -> bool {
+    let is_http = matches!(text.trim_ascii(), [b'2', b'0'..=b'9', b'0'..=b'9']);
+    is_http || is_one_of(text, &["0", "ok", "success", "succeeded", "successful"])
+}
+
+fn is_one_of(text: &[u8], words: &[&str]) -> bool {
+    let text = text.trim_ascii();
+    words
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Whether an event that tells its outcome under its own name, as those of signing in do, tells of failure.
@@ -56,4 +85,96 @@ fn is_failure(record: &mut Record<'_>, member: Member) -> Option<()> {
     let name = record.text(Member::EventName)?;
     let outcome = record.get(member)?.member(str::from_utf8(&name).ok()?)?;
     (*outcome.text()? == *b"Failure").then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, text};
+    use super::*;
+
+    #[test]
+    fn people_at_a_console_are_told_by_session_type_or_agent() {
+        for (record, expected) in [
+            ("{}", false),
+            (r#"{"sessionCredentialFromConsole":"true"}"#, true),
+            (r#"{"sessionCredentialFromConsole":true}"#, true),
+            (r#"{"sessionCredentialFromConsole":"false"}"#, false),
+            (r#"{"eventType":"AwsConsoleSignIn"}"#, true),
+            (r#"{"eventType":"AwsConsoleAction"}"#, true),
+            (r#"{"eventType":"AwsApiCall"}"#, false),
+            (r#"{"userAgent":"console.amazonaws.com"}"#, true),
+            (r#"{"userAgent":"[S3Console/0.4, aws-internal/3]"}"#, true),
+            (r#"{"userAgent":"RDS Console, Coral/Netty4"}"#, true),
+            (
+                r#"{"userAgent":"aws-cli/2.17 md/command#ec2.get-console-screenshot"}"#,
+                false,
+            ),
+        ] {
+            assert_eq!(answer(record, console), expected, "{record}");
+        }
+    }
+
+    #[test]
+    fn mfa_is_that_of_the_sign_in_or_of_the_session() {
+        let session =
+            r#""userIdentity":{"sessionContext":{"attributes":{"mfaAuthenticated":"false"}}}"#;
+        for (sign_in, expected) in [
+            ("", Some("false")),
+            (r#","additionalEventData":{"MFAUsed":"Yes"}"#, Some("true")),
+            (r#","additionalEventData":{"MFAUsed":"YES"}"#, Some("true")),
+            (r#","additionalEventData":{"MFAUsed":"No"}"#, Some("false")),
+            (r#","additionalEventData":{"MFAUsed":"Perhaps"}"#, None),
+        ] {
+            let record = format!("{{{session}{sign_in}}}");
+            assert_eq!(text(&record, mfa_used).as_deref(), expected, "{record}");
+        }
+        assert_eq!(text("{}", mfa_used), None);
+    }
+
+    #[test]
+    fn errors_and_failures_are_failures_and_codes_of_success_are_none() {
+        for (record, expected) in [
+            ("{}", false),
+            (r#"{"errorCode":null,"errorMessage":null}"#, false),
+            (r#"{"errorCode":"AccessDenied"}"#, true),
+            (r#"{"errorMessage":"Failed authentication"}"#, true),
+            (r#"{"errorCode":"403"}"#, true),
+            (r#"{"errorCode":"500","errorMessage":"OK"}"#, true),
+            (r#"{"errorCode":"2000"}"#, true),
+            (r#"{"errorCode":"Client.DryRunOperation"}"#, true),
+            // Of Amazon Managed Grafana.
+            (r#"{"errorCode":"200"}"#, false),
+            (r#"{"errorCode":200}"#, false),
+            (r#"{"errorCode":"201","errorMessage":"Created"}"#, false),
+            (r#"{"errorCode":"204"}"#, false),
+            (r#"{"errorCode":"0"}"#, false),
+            (r#"{"errorCode":"Success"}"#, false),
+            (r#"{"errorCode":"OK","errorMessage":""}"#, false),
+            // Empty in public records of S3.
+            (r#"{"errorCode":""}"#, false),
+            (r#"{"errorCode":"None","errorMessage":"None"}"#, false),
+            (r#"{"errorCode":"","errorMessage":" "}"#, false),
+            (r#"{"errorCode":"","errorMessage":"Access Denied"}"#, true),
+            (r#"{"errorMessage":"Success"}"#, false),
+            // What a sign-in or a service tells under the event's own name.
+            (
+                r#"{"eventType":"AwsConsoleSignIn","eventName":"ConsoleLogin","responseElements":{"ConsoleLogin":"Failure"}}"#,
+                true,
+            ),
+            (
+                r#"{"eventType":"AwsConsoleSignIn","eventName":"ConsoleLogin","responseElements":{"ConsoleLogin":"Success"}}"#,
+                false,
+            ),
+            (
+                r#"{"eventType":"AwsServiceEvent","eventName":"X","serviceEventDetails":{"X":"Failure"},"errorCode":"200"}"#,
+                true,
+            ),
+            (
+                r#"{"eventType":"AwsApiCall","eventName":"X","responseElements":{"X":"Failure"}}"#,
+                false,
+            ),
+        ] {
+            assert_eq!(answer(record, failed), expected, "{record}");
+        }
+    }
 }

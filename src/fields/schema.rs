@@ -1,4 +1,4 @@
-//! The table of fields as hosts and readers of the README get it.
+//! The table of fields, as JSON for hosts and as Markdown for the README.
 
 use std::ffi::{CStr, CString};
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! What single services' requests are about.
+//! Fields about the requests to single services.
 
 use std::borrow::Cow;
 
@@ -79,7 +79,7 @@ pub(super) fn instance_name<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
 /// `ec2.instancetype`
 pub(super) fn instance_type<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     let kind = record.get(Member::RequestInstanceType)?;
-    // As an attribute of an instance, it is an object.
+    // Where an attribute of an instance is modified, it is an object.
     text_at(kind.member("value").unwrap_or(kind))
 }
 
@@ -146,7 +146,7 @@ pub(super) fn write_public_access_block(record: &mut Record<'_>, info: &mut Vec<
         "IgnorePublicAcls",
         "RestrictPublicBuckets",
     ] {
-        // S3 takes a missing flag for false.
+        // For S3 a missing flag means false.
         let value = block
             .member(flag)
             .and_then(Value::text)
@@ -196,8 +196,8 @@ fn made<'a>(text: Vec<u8>) -> Option<Text<'a>> {
     Some((text.into(), COMPUTED))
 }
 
-/// Calls `each` with the permissions of security groups in a request: as lists, as they were once and as they are
-/// modified.
+/// Calls `each` with the permissions of security groups in a request. There are three forms: lists, the single permission
+/// of old requests, and those of requests that modify rules.
 fn each_permission<'a>(record: &mut Record<'a>, each: &mut dyn FnMut(Value<'a>)) {
     if let Some(permissions) = record.get(Member::RequestIpPermissions) {
         each_below(permissions, &["items"], each);
@@ -338,4 +338,182 @@ pub(super) fn trail<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     ]
     .into_iter()
     .find_map(|member| text_of(record, member))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, text};
+    use super::*;
+
+    #[test]
+    fn images_come_from_the_response_or_else_the_request() {
+        let request = r#""requestParameters":{"launchSpecification":{"imageId":"l"},"DescribeFastLaunchImagesRequest":{"ImageId":{"content":"f"}}}"#;
+        let items = r#""responseElements":{"instancesSet":{"items":[{"imageId":"a"},{"x":1},{"imageId":null},{"imageId":"b"}]}}"#;
+        let images = |json: &str, index| {
+            answer(json, |record| {
+                let texts = images(record, index).into_iter();
+                let texts = texts.map(|(text, _)| String::from_utf8(text.into_owned()));
+                texts.collect::<Result<Vec<_>, _>>().expect("UTF-8")
+            })
+        };
+        let response = format!("{{{request},{items}}}");
+        assert_eq!(images(&response, None), ["a", "b"]);
+        assert_eq!(images(&response, Some(0)), ["a"]);
+        assert_eq!(images(&response, Some(3)), ["b"]);
+        for missing in [1, 2, 4, u64::MAX] {
+            assert_eq!(images(&response, Some(missing)), [""; 0], "{missing}");
+        }
+        let request = format!("{{{request}}}");
+        assert_eq!(images(&request, None), ["f"]);
+        assert_eq!(images(&request, Some(0)), ["f"]);
+        assert_eq!(images(&request, Some(1)), [""; 0]);
+        assert_eq!(text(&request, image).as_deref(), Some("f"));
+    }
+
+    #[test]
+    fn resources_are_joined_by_commas() {
+        for (resources, expected) in [
+            (r#"[{"a":1}]"#, Some(r#"{"a":1}"#)),
+            (r#"[ {"a": 1} , {"b":[2]}]"#, Some(r#"{"a": 1},{"b":[2]}"#)),
+            ("[]", None),
+            ("null", None),
+            (r#"{"a":1}"#, Some(r#"{"a":1}"#)),
+        ] {
+            let record = format!(r#"{{"resources":{resources}}}"#);
+            assert_eq!(
+                text(&record, super::resources).as_deref(),
+                expected,
+                "{record}"
+            );
+        }
+    }
+
+    #[test]
+    fn instances_are_named_by_their_last_tag() {
+        let items = r#"{"resourceType":"volume","tags":[{"key":"Name","value":"v"}]},
+            {"resourceType":"instance","tags":[{"key":"Name","value":"a"},{"key":"Other","value":"o"}]},
+            {"resourceType":"instance","tags":[{"key":"Other","value":"o"}]}"#;
+        let record = |items: &str| {
+            format!(r#"{{"requestParameters":{{"tagSpecificationSet":{{"items":[{items}]}}}}}}"#)
+        };
+        assert_eq!(text(&record(items), instance_name).as_deref(), Some("a"));
+        assert_eq!(
+            text(&record(&items.replace("\"a\"", "\"\"")), instance_name),
+            None
+        );
+        assert_eq!(text(&record(""), instance_name), None);
+    }
+
+    #[test]
+    fn objects_of_s3_have_a_bucket_and_a_key() {
+        let record = r#"{"eventName":"GetObject","requestParameters":{"bucketName":"b","key":"k/x"},
+            "additionalEventData":{"bytesTransferredIn":18446744073709551615,"bytesTransferredOut":2}}"#;
+        assert_eq!(text(record, s3_uri).as_deref(), Some("s3://b/k/x"));
+        assert_eq!(answer(record, s3_bytes), Some(u64::MAX));
+        let counts =
+            |record: &str| [count_get, count_put, count_other].map(|count| answer(record, count));
+        assert_eq!(counts(record), [Some(1), None, None]);
+        assert_eq!(
+            counts(r#"{"eventName":"PutObject"}"#),
+            [None, Some(1), None]
+        );
+        assert_eq!(counts("{}"), [None, None, Some(1)]);
+        let bucket = r#"{"requestParameters":{"bucketName":"b"}}"#;
+        assert_eq!(text(bucket, s3_uri), None);
+        assert_eq!(answer(bucket, s3_bytes), None);
+    }
+
+    #[test]
+    fn rules_of_security_groups_in_all_their_forms() {
+        for (request, ports_of_it, rules) in [
+            (
+                r#"{"ipPermissions":{"items":[{"ipProtocol":"tcp","fromPort":22,"toPort":22,"ipRanges":{"items":[{"cidrIp":"0.0.0.0/0"},{"cidrIp":"10.0.0.0/8"}]}}]}}"#,
+                Some("22"),
+                Some("tcp 22 0.0.0.0/0,tcp 22 10.0.0.0/8"),
+            ),
+            (
+                r#"{"ipPermissions":{"items":[{"ipProtocol":"-1","groups":{"items":[{"groupId":"sg-1"}]}}]}}"#,
+                Some("all"),
+                Some("all sg-1"),
+            ),
+            (
+                r#"{"ModifySecurityGroupRulesRequest":{"SecurityGroupRule":{"SecurityGroupRule":{"IpProtocol":"udp","FromPort":8000,"ToPort":8080,"CidrIpv6":"::/0"}}}}"#,
+                Some("8000-8080"),
+                Some("udp 8000-8080 ::/0"),
+            ),
+            (
+                r#"{"cidrIp":"0.0.0.0/0","ipProtocol":"tcp","fromPort":-1,"toPort":443}"#,
+                Some("443"),
+                Some("tcp 443 0.0.0.0/0"),
+            ),
+            (r#"{"portRange":{"from":1,"to":2}}"#, Some("1-2"), None),
+            ("{}", None, None),
+        ] {
+            let record = format!(r#"{{"requestParameters":{request}}}"#);
+            assert_eq!(text(&record, ports).as_deref(), ports_of_it, "{record}");
+            let found = text(&record, security_group_rules);
+            assert_eq!(found.as_deref(), rules, "{record}");
+        }
+    }
+
+    #[test]
+    fn tags_in_all_their_forms() {
+        for (request, expected) in [
+            (
+                r#"{"tagSpecificationSet":{"items":[{"tags":[{"key":"a","value":"b"}]}]}}"#,
+                "a=b",
+            ),
+            (r#"{"tagSet":{"items":[{"key":"a","value":"b"}]}}"#, "a=b"),
+            (
+                r#"{"Tagging":{"TagSet":{"Tag":{"Key":"a","Value":"b"}}}}"#,
+                "a=b",
+            ),
+            (
+                r#"{"tags":[{"tagKey":"a","tagValue":"b"},{"key":"c"}]}"#,
+                "a=b,c=",
+            ),
+            (r#"{"tags":{"a":"b","c":"d"}}"#, "a=b,c=d"),
+        ] {
+            let record = format!(r#"{{"requestParameters":{request}}}"#);
+            assert_eq!(text(&record, tags).as_deref(), Some(expected), "{record}");
+        }
+        assert_eq!(text("{}", tags), None);
+    }
+
+    #[test]
+    fn single_services_have_what_their_requests_are_about() {
+        let grant = r#"{"requestParameters":{"AccessControlPolicy":{"AccessControlList":{"Grant":[
+            {"Grantee":{"URI":"u"},"Permission":"READ"},{"Grantee":{"ID":"i"},"Permission":"WRITE"},{"Permission":"X"}]}}}}"#;
+        assert_eq!(text(grant, grants).as_deref(), Some("READ u,WRITE i"));
+        for (source, name, parameters) in [
+            ("ssm.amazonaws.com", "GetParameters", Some("a,b")),
+            ("ssm.amazonaws.com", "SendCommand", None),
+            ("rds.amazonaws.com", "GetParameters", None),
+        ] {
+            let record = format!(
+                r#"{{"eventSource":"{source}","eventName":"{name}","requestParameters":{{"names":["a","b"]}}}}"#
+            );
+            assert_eq!(
+                text(&record, ssm_parameters).as_deref(),
+                parameters,
+                "{record}"
+            );
+        }
+        for (source, request, expected) in [
+            ("cloudtrail.amazonaws.com", r#"{"name":"a"}"#, Some("a")),
+            (
+                "cloudtrail.amazonaws.com",
+                r#"{"trailName":"a"}"#,
+                Some("a"),
+            ),
+            ("ec2.amazonaws.com", r#"{"name":"a"}"#, None),
+        ] {
+            let record = format!(r#"{{"eventSource":"{source}","requestParameters":{request}}}"#);
+            assert_eq!(text(&record, trail).as_deref(), expected, "{record}");
+        }
+        for kind in ["\"t3.micro\"", "{\"value\":\"t3.micro\"}"] {
+            let record = format!(r#"{{"requestParameters":{{"instanceType":{kind}}}}}"#);
+            assert_eq!(text(&record, instance_type).as_deref(), Some("t3.micro"));
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{COMPUTED, Text, identity, services, text_of};
+use super::{COMPUTED, Text, identity, outcome, services, text_of};
 use crate::record::{Member, Record};
 
 /// `ct.shortsrc`
@@ -70,7 +70,8 @@ fn write_info(record: &mut Record<'_>, info: &mut Vec<u8>) {
         info.extend_from_slice(&address);
         info.push(b' ');
     }
-    if record.text(Member::ErrorCode).is_some() {
+    let code = record.text(Member::ErrorCode);
+    if code.is_some_and(|code| outcome::is_error(&code)) {
         info.push(b'!');
     }
     let changes = record.text(Member::ReadOnly).as_deref() == Some(b"false");
@@ -102,4 +103,82 @@ fn write_object(record: &mut Record<'_>, info: &mut Vec<u8>) {
         .or_else(|| first(b" Bucket=", record.text(Member::RequestBucketName)))
         .or_else(|| first(b" Key=", record.text(Member::RequestKey)))
         .or_else(|| first(b" Host=", record.text(Member::RequestHost)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, text};
+    use super::*;
+
+    #[test]
+    fn summaries_leave_out_what_is_missing() {
+        for (record, expected) in [
+            ("{}", "←"),
+            (r#"{"eventName":"n"}"#, "← n"),
+            (r#"{"sourceIPAddress":"i","eventName":"n"}"#, "i ← n"),
+            (
+                r#"{"userIdentity":{"type":"Root"},"sourceIPAddress":"i","eventName":"n","readOnly":false}"#,
+                "Root via i → n",
+            ),
+            (
+                r#"{"userIdentity":{"userName":"i"},"sourceIPAddress":"i","errorCode":"E","eventName":"n"}"#,
+                "i !← n",
+            ),
+            (
+                r#"{"eventName":"n","additionalEventData":{"bytesTransferredIn":1,"bytesTransferredOut":2.0},"requestParameters":{"bucketName":"b","key":"k","Host":"h"}}"#,
+                "← n Size=3 URI=s3://b/k",
+            ),
+            (
+                r#"{"eventName":"n","requestParameters":{"bucketName":"b","Host":"h"}}"#,
+                "← n Bucket=b",
+            ),
+            (
+                r#"{"eventName":"n","requestParameters":{"key":"k","Host":"h"}}"#,
+                "← n Key=k",
+            ),
+            (
+                r#"{"eventName":"n","requestParameters":{"Host":"h"}}"#,
+                "← n Host=h",
+            ),
+            (
+                r#"{"eventName":"PutBucketPublicAccessBlock","requestParameters":{"bucketName":"b"}}"#,
+                "← PutBucketPublicAccessBlock",
+            ),
+            (
+                r#"{"eventName":"PutBucketPublicAccessBlock","requestParameters":{"PublicAccessBlockConfiguration":{"BlockPublicAcls":true,"IgnorePublicAcls":false}}}"#,
+                "← PutBucketPublicAccessBlock BlockPublicAcls=true BlockPublicPolicy=false IgnorePublicAcls=false RestrictPublicBuckets=false ",
+            ),
+        ] {
+            assert_eq!(text(record, info).as_deref(), Some(expected), "{record}");
+        }
+    }
+
+    #[test]
+    fn a_code_of_success_is_not_marked() {
+        for code in ["\"200\"", "200", "\"Success\"", "\"\"", "null"] {
+            let record = format!(r#"{{"eventName":"n","errorCode":{code}}}"#);
+            assert_eq!(text(&record, info).as_deref(), Some("← n"), "{record}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_named_without_its_domain() {
+        for (source, expected) in [
+            ("s3.amazonaws.com", "s3"),
+            (r"s\u0033.amazonaws.com", "s3"),
+            ("example.com", "example.com"),
+        ] {
+            let record = format!(r#"{{"eventSource":"{source}"}}"#);
+            assert_eq!(text(&record, short_source).as_deref(), Some(expected));
+        }
+        assert_eq!(text("{}", short_source), None);
+    }
+
+    #[test]
+    fn an_event_in_one_line_begins_with_region_user_service_and_name() {
+        let line = |record| String::from_utf8(answer(record, event)).expect("UTF-8");
+        let record = r#"{"awsRegion":"r","userIdentity":{"userName":"u"},"eventSource":"s3.amazonaws.com","eventName":"n"}"#;
+        assert_eq!(line(record), "r u s3 n u ← n");
+        assert_eq!(line("{}"), "←");
+    }
 }

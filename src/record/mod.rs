@@ -1,9 +1,9 @@
 //! One event, seen lazily.
 //!
-//! One SIMD pass notes where the record's brackets, colons and commas are, strings aside. Objects
-//! are walked along these notes when a first member of theirs is asked for, and what is not asked
-//! for is skipped, however deep it is nested. Nothing is checked that is not needed: a malformed
-//! record has fewer members, not an error.
+//! One SIMD pass notes where the record's brackets, colons and commas are, except those in strings.
+//! An object is walked along these notes when one of its members is asked for the first time. What
+//! nobody asks for is skipped, however deep it is nested. Nothing is checked that is not needed: a
+//! malformed record has fewer members, but is not an error.
 
 mod names;
 mod scan;
@@ -18,7 +18,7 @@ use scan::{Block, Scanned, Token};
 use strings::printable;
 pub(crate) use strings::{text, unescape};
 
-/// What the source needs to know of a record.
+/// What decoding needs to know about a record.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Head {
     /// `eventTime`, or else the start of an aggregated event's window, in nanoseconds since the epoch.
@@ -63,7 +63,7 @@ pub(crate) fn nanoseconds(time: &[u8]) -> Option<i64> {
     time.as_nanosecond().try_into().ok()
 }
 
-/// What is known of a record so far. It is made to be used again for the next one.
+/// What is known of a record so far. It is reused for the next record, which saves allocations.
 #[derive(Default)]
 pub(crate) struct Index {
     blocks: Vec<Block>,
@@ -96,7 +96,7 @@ pub(crate) struct Record<'a> {
 impl<'a> Record<'a> {
     /// Looks at a record; never fails.
     pub fn new(bytes: &'a [u8], index: &'a mut Index) -> Self {
-        // Tokens have 32 bits, as the length of an event.
+        // Tokens have 32 bits, like the length of an event.
         let bytes = if u32::try_from(bytes.len()).is_ok() {
             bytes
         } else {
@@ -161,7 +161,7 @@ impl<'a> Record<'a> {
             };
             if let Some(member) = find(name).or_else(escaped) {
                 let token = &mut self.members.tokens[member];
-                // The first of equal names counts.
+                // Of members with the same name, the first one counts.
                 if token.end == 0 {
                     *token = value;
                 }
@@ -176,7 +176,7 @@ impl<'a> Record<'a> {
             return pointer.is_empty().then(|| self.whole()).flatten();
         };
         let mut names = names.split(|&byte| byte == b'/');
-        // Known members first: these are looked up, whatever their place.
+        // Known members come first: they are looked up directly, wherever they are in the record.
         let (mut object, mut value) = (Some(Object::Record), None);
         for name in names.by_ref() {
             let name = pointer_name(name)?;
@@ -210,7 +210,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A name in a JSON pointer as it is meant, if it is written as it has to be.
+/// The name that a part of a JSON pointer stands for. Returns `None` if the part is not valid.
 pub(crate) fn pointer_name(name: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !name.contains(&b'~') {
         return Some(name.into());
@@ -336,7 +336,7 @@ impl<'a> Value<'a> {
             });
     }
 
-    /// An array's elements; none if it is no array.
+    /// An array's elements; none if the value is not an array.
     pub fn elements(self) -> impl Iterator<Item = Self> {
         self.scanned
             .elements(self.token.start as usize)
@@ -344,7 +344,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A name as it is meant, if it is written otherwise.
+/// The name without its escapes, if it has any.
 fn unescaped(name: &[u8]) -> Option<Cow<'_, [u8]>> {
     name.contains(&b'\\').then(|| unescape(name))
 }

@@ -298,7 +298,7 @@ members! {
 impl Object {
     /// A bit of its own.
     pub fn bit(self) -> u32 {
-        1 << self as u16
+        1 << self as u32
     }
 }
 
@@ -332,7 +332,7 @@ impl Member {
     }
 }
 
-/// Compares two names without the call that `==` makes.
+/// Compares two names without calling `memcmp`, as `==` does.
 #[inline(always)]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     fn ends<const N: usize>(name: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
@@ -367,8 +367,15 @@ struct Names {
     places: [u8; PLACES],
 }
 
-/// So many for less than 255 names, that a seed without collisions is soon found.
+/// Enough places for fewer than 255 names that a seed without collisions is found quickly.
 const PLACES: usize = 8192;
+
+// The numbers that are narrowed here fit: a member's position is a byte, whose last value means "none"; an object is one of
+// 32 bits; and a place is the upper bits of a hash.
+const _: () = assert!(Member::ALL.len() < u8::MAX as usize);
+const _: () = assert!(Object::EACH.len() <= u32::BITS as usize);
+const _: () = assert!(PLACES.is_power_of_two());
+
 static NAMES: Names = Names::new();
 
 impl Names {

@@ -14,7 +14,7 @@ pub(super) struct Token {
     pub end: u32,
 }
 
-/// Where 64 bytes of the record have which structural character, strings aside.
+/// Where the structural characters are in 64 bytes of the record, except those in strings.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Block {
     /// Colons and closing brackets.
@@ -22,7 +22,7 @@ pub(super) struct Block {
     /// Commas and closing brackets.
     after_value: u64,
     bracket: u64,
-    /// What has to be unescaped or checked: backslashes, NUL, and what isn't ASCII, in strings too.
+    /// What has to be unescaped or checked, in strings too: backslashes, NUL, and bytes that are not ASCII.
     special: u64,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn scan(record: &[u8], blocks: &mut Vec<Block>) -> bool {
     dispatch!(Level::new(), simd => scan_with(simd, record, blocks))
 }
 
-// Inlined, as is all that it calls, into the code that `dispatch` makes for each kind of CPU.
+// This and all that it calls is inlined into the code that `dispatch` makes for each kind of CPU.
 #[inline(always)]
 fn scan_with<S: Simd>(simd: S, record: &[u8], blocks: &mut Vec<Block>) -> bool {
     blocks.clear();
@@ -71,7 +71,8 @@ impl Scan {
             comma,
             ..
         } = self.strings.masks(bytes);
-        // NUL wraps around to join what isn't ASCII. Added, for LLVM takes an OR of these two apart bit by bit.
+        // Subtracting 1 makes NUL wrap around, so that one comparison finds it together with bytes that are not ASCII. The
+        // two masks are added because LLVM compiles an OR of them bit by bit.
         let special = backslash + (bytes - 1).simd_ge(0x7f).to_bitmask();
         self.special |= special;
         Block {
@@ -95,7 +96,7 @@ pub(super) struct Scanned<'a> {
 impl<'a> Scanned<'a> {
     /// Calls `each` with the names, as they stand between their quotes, and values of the object at
     /// `start`, if it is one, until it breaks.
-    // No iterator, since what it hands over goes through memory.
+    // This is not an iterator, because an iterator's items would go through memory.
     #[inline(always)]
     pub fn members(self, start: usize, mut each: impl FnMut(&'a [u8], Token) -> ControlFlow<()>) {
         let (mut at, mut before) = (start, b'{');
@@ -177,8 +178,8 @@ impl<'a> Scanned<'a> {
     #[inline(always)]
     fn next(self, from: usize, bits: impl Fn(&Block) -> u64) -> Option<usize> {
         let at = from / 64;
-        // First the 64 bytes from here on, which hold most names and values, no matter where a
-        // block ends: that no CPU can foretell.
+        // First the 64 bytes from here on, across the end of a block. They hold most names and values, and a branch on
+        // where a block ends could not be predicted.
         let (two, one) = (self.blocks.get(at + 1)?, &self.blocks[at]);
         let near = (bits(one) >> (from % 64)) | (bits(two) << 1 << (63 - from % 64));
         if near != 0 {
@@ -215,7 +216,7 @@ impl<'a> Scanned<'a> {
         None
     }
 
-    /// The first place from `from` on that is no space: outside of strings, JSON has nothing else below it.
+    /// The first place from `from` on that is not a space. Outside of strings, JSON has no other bytes below the space.
     #[inline(always)]
     pub fn skip_space(self, mut from: usize) -> usize {
         while self.bytes.get(from).is_some_and(|&byte| byte <= b' ') {
@@ -224,7 +225,7 @@ impl<'a> Scanned<'a> {
         from
     }
 
-    /// Behind the last place before `to` that is no space.
+    /// The place behind the last byte before `to` that is not a space.
     #[inline(always)]
     fn skip_space_back(self, mut to: usize) -> usize {
         while to

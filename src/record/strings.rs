@@ -1,4 +1,4 @@
-//! What JSON strings say, as C strings can.
+//! The texts of JSON strings, made fit for C strings.
 
 use std::borrow::Cow;
 

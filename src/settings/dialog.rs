@@ -28,15 +28,16 @@ pub struct Config {
     /// reads all.
     #[schemars(title = "Time interval")]
     pub s3_interval: String,
-    /// Which time the interval means: that of the log files' delivery, or event: exactly the events that happened in
-    /// it, for which log files delivered up to an hour after it are read as well.
+    /// Which time the interval means: delivery, when the log files were delivered; or event, when the events happened. For
+    /// event, log files that were delivered up to an hour later are read as well.
     #[schemars(title = "Interval of", extend("enum" = ["delivery", "event"]))]
     pub s3_interval_of: String,
     /// Read only these accounts of an organization or shared bucket: account IDs separated by commas. Empty reads all.
     #[schemars(title = "Account IDs")]
     pub s3_account_list: String,
-    /// Go on after what is there: read log files as CloudTrail delivers them, without a queue, or what is new in the
-    /// event history. The bucket is listed, or the history looked up, again and again for that. (Default: false)
+    /// Do not end after the last event: wait for the log files that CloudTrail delivers next, without a queue, or for new
+    /// events in the event history. To find them, the bucket is listed, or the history looked up, again and again.
+    /// (Default: false)
     #[schemars(title = "Follow the bucket or history")]
     pub s3_follow: bool,
     /// How often a bucket that is followed is listed, or the event history looked up, in seconds. (Default: 30)
@@ -51,11 +52,11 @@ pub struct Config {
     pub include_insights: bool,
     /// Check log files against CloudTrail's signed digest files while they are read: off; warn, which names what is
     /// modified, missing or unproven; strict, which shows events of proven log files only and ends at the first sign
-    /// of tampering. Of buckets and folders that are read once.
+    /// of tampering. Works for buckets and folders that are read once.
     #[schemars(title = "Validate log files", extend("enum" = ["off", "warn", "strict"]))]
     pub validate: String,
-    /// A file with the public keys of the digest files, as aws cloudtrail list-public-keys prints them; several
-    /// regions' may follow each other in it. Empty: CloudTrail is asked.
+    /// A file with the public keys of the digest files, as aws cloudtrail list-public-keys prints them. It may hold the
+    /// output for several regions, one after the other. If empty, CloudTrail is asked for the keys.
     #[schemars(title = "Public keys for validation")]
     pub validate_keys: String,
     /// The bucket of your trail, where another one is read that is a copy of it: digest files that were written for any
@@ -69,16 +70,16 @@ pub struct Config {
     /// queue and come again in the next capture. (Default: true)
     #[schemars(title = "Delete SQS messages")]
     pub sqs_delete: bool,
-    /// The account that owns the SQS queue, where it is another one than yours and only the queue's name is given.
+    /// The account that owns the SQS queue, if it is not your account and only the queue's name is given.
     #[schemars(title = "SQS queue owner account")]
     pub sqs_owner_account: String,
-    /// Replace values by asterisks before anything sees them, so that captures can be shared: JSON pointers separated
-    /// by commas, such as /userIdentity/arn, where * is any name and ** any depth (/**/email), and the word secrets for
-    /// access keys, tokens and passwords. Empty: nothing.
+    /// Replace values by asterisks before anything sees them, so that captures can be shared. Give JSON pointers separated
+    /// by commas, such as /userIdentity/arn, where * is any name and ** any depth (/**/email). The word secrets stands for
+    /// credentials: access keys, tokens, passwords and the like. Empty replaces nothing.
     #[schemars(title = "Redact")]
     pub redact: String,
-    /// No effect: which service a queue's messages come from is seen by itself. Kept for settings of the official
-    /// plugin. (Default: false)
+    /// No effect: the plugin sees by itself which service the messages of a queue come from. Kept for settings of the
+    /// official plugin. (Default: false)
     #[schemars(title = "SQS messages come from S3 (no effect)")]
     #[serde(rename = "useS3SNS")]
     pub use_s3_sns: bool,
@@ -92,33 +93,34 @@ pub struct Config {
 #[schemars(transform = one_line)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Aws {
-    /// The profile of your AWS configuration to use. Empty: what the AWS CLI would use (environment, default profile, role of the machine).
+    /// The profile of your AWS configuration to use. If empty, what the AWS CLI would use (environment, default profile, role of the machine).
     #[schemars(title = "Profile")]
     pub profile: String,
-    /// The region of the bucket or queue. Empty: as configured for the AWS CLI; a bucket's is also found by itself.
+    /// The region of the bucket or queue. If empty, the region that is configured for the AWS CLI; the region of a bucket is
+    /// also found automatically.
     #[schemars(title = "Region")]
     pub region: String,
-    /// The AWS configuration file. Empty: ~/.aws/config.
+    /// The AWS configuration file. If empty, ~/.aws/config.
     #[schemars(title = "Configuration file")]
     pub config: String,
-    /// The AWS credentials file. Empty: ~/.aws/credentials.
+    /// The AWS credentials file. If empty, ~/.aws/credentials.
     #[schemars(title = "Credentials file")]
     pub credentials: String,
-    /// A role to assume with these credentials, such as arn:aws:iam::123456789012:role/audit. Empty: none.
+    /// A role to assume with these credentials, such as arn:aws:iam::123456789012:role/audit. If empty, no role is assumed.
     #[schemars(title = "Role to assume (ARN)")]
     pub role_arn: String,
     /// The external ID that the role asks for, if any.
     #[schemars(title = "External ID")]
     pub external_id: String,
-    /// The URL of an S3-compatible store, such as https://minio.example.com:9000; SQS and CloudTrail are asked there as well. Empty: AWS.
+    /// The URL of an S3-compatible store, such as https://minio.example.com:9000; requests to SQS and CloudTrail go there as well. If empty, AWS.
     #[schemars(title = "Endpoint URL")]
     pub endpoint: String,
-    /// Pay for requests to a bucket whose owner wants that of its readers. (Default: false)
+    /// Pay for the requests to a bucket whose owner requires that readers pay. (Default: false)
     #[schemars(title = "Requester pays")]
     pub request_payer: bool,
 }
 
-/// Dialogs show descriptions as they are, without wrapping what is wrapped here.
+/// Joins the lines of descriptions, for dialogs show line breaks as they are.
 fn one_line(schema: &mut Schema) {
     let properties = schema
         .get_mut("properties")
@@ -157,8 +159,8 @@ impl Default for Config {
     }
 }
 
-/// The settings as hosts hand them over at init, or what is wrong with them, which the plugin object reports: the Falco
-/// SDK would say it twice. Empty text and `null` stand for the defaults.
+/// The settings as hosts hand them over at init, or what is wrong with them. The plugin object reports that, because the
+/// Falco SDK would say it twice. Empty text and `null` stand for the defaults.
 #[derive(Debug)]
 pub struct Init(pub(crate) std::result::Result<Settings, String>);
 
@@ -172,11 +174,11 @@ impl<'de> Deserialize<'de> for Init {
             Err(error) => return Err(error),
         };
         let settings = crate::process::guard("reading the configuration", || {
-            // A list would do for serde.
-            ensure!(json.is_object(), "the configuration is no JSON object");
+            // serde would accept a list for a struct.
+            ensure!(json.is_object(), "the configuration is not a JSON object");
             ensure!(
                 json.get("aws").is_none_or(|aws| aws.is_object()),
-                "aws: is no JSON object"
+                "aws: is not a JSON object"
             );
             let config: Config = serde_path_to_error::deserialize(json)
                 .map_err(|error| anyhow::anyhow!("{}: {}", error.path(), error.inner()))?;

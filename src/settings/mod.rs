@@ -1,4 +1,4 @@
-//! What users set, parsed once into types. [`dialog`] is how they write it, [`location`] what they open.
+//! The settings, parsed once into types. [`dialog`] is how users write them, [`location`] is what they open.
 
 pub(crate) mod dialog;
 pub(crate) mod location;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
 use jiff::Timestamp;
+use url::Url;
 
 use crate::decode::redact::Redaction;
 use crate::trail::{Accounts, Interval, RelativeInterval, Selection, is_account};
@@ -23,12 +24,12 @@ pub struct Settings {
     pub(crate) interval_of: IntervalOf,
     pub(crate) accounts: Accounts,
     pub(crate) follow: bool,
-    /// Between two listings of what is followed.
+    /// The time between two listings of what is followed.
     pub(crate) poll_interval: Duration,
     pub(crate) history_order: HistoryOrder,
     pub(crate) include_insights: bool,
     pub(crate) validation: Validation,
-    /// A file of public keys; without one CloudTrail is asked.
+    /// A file of public keys. Without one, CloudTrail is asked for them.
     pub(crate) validate_keys: Option<String>,
     /// The bucket whose digests count, where it is not the one that is read.
     pub(crate) validate_bucket: Option<String>,
@@ -41,7 +42,7 @@ pub struct Settings {
     pub(crate) has_obsolete: bool,
 }
 
-/// How to reach AWS; what is not set is as for the AWS CLI.
+/// How to reach AWS. Whatever is not set is as for the AWS CLI.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Aws {
     pub profile: Option<String>,
@@ -53,7 +54,7 @@ pub(crate) struct Aws {
     /// The ARN of a role to assume.
     pub role_arn: Option<String>,
     pub external_id: Option<String>,
-    /// The URL of what is asked in the place of AWS.
+    /// The URL of the server that is used in place of AWS.
     pub endpoint: Option<String>,
     pub request_payer: bool,
 }
@@ -80,9 +81,9 @@ pub(crate) enum HistoryOrder {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Validation {
     Off,
-    /// What is not proven is named.
+    /// Log files that are not proven are named.
     Warn,
-    /// What is not proven is not handed over.
+    /// The events of log files that are not proven are not handed over.
     Strict,
 }
 
@@ -101,7 +102,7 @@ impl Settings {
     /// The settings as hosts pass them to init: JSON, or nothing for the defaults.
     ///
     /// # Errors
-    /// What is no JSON, or has a value of the wrong type or form; the text names its key.
+    /// Where the text is not valid JSON or a value has the wrong type or form. The error names its key.
     pub fn parse(json: &str) -> Result<Self> {
         serde_json::from_str::<dialog::Init>(json)?
             .0
@@ -154,7 +155,7 @@ impl TryFrom<Config> for Settings {
 
     fn try_from(config: Config) -> Result<Self> {
         let interval: RelativeInterval = config.s3_interval.parse().context("s3Interval")?;
-        // What makes no sense is said now, not at the next open.
+        // An interval that makes no sense is reported now and not when a capture is opened.
         interval.from(Timestamp::now()).with_context(|| {
             format!(
                 "s3Interval: {:?} is not a valid interval",
@@ -175,7 +176,7 @@ impl TryFrom<Config> for Settings {
         if let Some(owner) = &owner {
             ensure!(
                 is_account(owner),
-                "sqsOwnerAccount: {owner:?} is no AWS account ID of 12 digits"
+                "sqsOwnerAccount: {owner:?} is not a valid AWS account ID, which has 12 digits"
             );
         }
         let trail_bucket = given(&config.validate_bucket);
@@ -227,9 +228,11 @@ impl TryFrom<dialog::Aws> for Aws {
     fn try_from(aws: dialog::Aws) -> Result<Self> {
         let endpoint = given(&aws.endpoint);
         if let Some(endpoint) = &endpoint {
+            let is_web =
+                Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
             ensure!(
-                endpoint.starts_with("http://") || endpoint.starts_with("https://"),
-                "aws.endpoint: {:?} is no URL: it begins with https:// or http://",
+                is_web,
+                "aws.endpoint: {:?} is not a valid URL, which begins with https:// or http://",
                 presentable(endpoint)
             );
         }
@@ -237,7 +240,7 @@ impl TryFrom<dialog::Aws> for Aws {
         match &role_arn {
             Some(role) => ensure!(
                 role.starts_with("arn:") && role.contains(":role/"),
-                "aws.roleArn: {role:?} is no ARN of a role, such as arn:aws:iam::123456789012:role/audit"
+                "aws.roleArn: {role:?} is not a valid ARN of a role, such as arn:aws:iam::123456789012:role/audit"
             ),
             None => ensure!(
                 external_id.is_none(),
@@ -257,7 +260,7 @@ impl TryFrom<dialog::Aws> for Aws {
     }
 }
 
-/// What a text setting says, if anything.
+/// The text of a setting, without spaces around it. `None` if it is empty.
 fn given(text: &str) -> Option<String> {
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
@@ -328,27 +331,31 @@ mod tests {
                 r#"{"aws":{"region":1}}"#,
                 "aws.region: invalid type: integer `1`, expected a string",
             ),
-            (r#"{"aws":7}"#, "aws: is no JSON object"),
-            (r#"{"aws":[]}"#, "aws: is no JSON object"),
+            (r#"{"aws":7}"#, "aws: is not a JSON object"),
+            (r#"{"aws":[]}"#, "aws: is not a JSON object"),
             (
                 r#"{"s3Interval":"soon"}"#,
-                "s3Interval: \"soon\" is no interval",
+                "s3Interval: \"soon\" is not a valid interval",
             ),
             (
                 r#"{"s3AccountList":"12"}"#,
-                "s3AccountList: \"12\" is no AWS account ID",
+                "s3AccountList: \"12\" is not a valid AWS account ID",
             ),
             (
                 r#"{"sqsOwnerAccount":"12"}"#,
-                "sqsOwnerAccount: \"12\" is no AWS account ID",
+                "sqsOwnerAccount: \"12\" is not a valid AWS account ID",
             ),
             (
                 r#"{"aws":{"endpoint":"minio:9000"}}"#,
-                "aws.endpoint: \"minio:9000\" is no URL",
+                "aws.endpoint: \"minio:9000\" is not a valid URL",
+            ),
+            (
+                r#"{"aws":{"endpoint":"https://"}}"#,
+                "aws.endpoint: \"https://\" is not a valid URL",
             ),
             (
                 r#"{"aws":{"roleArn":"audit"}}"#,
-                "aws.roleArn: \"audit\" is no ARN",
+                "aws.roleArn: \"audit\" is not a valid ARN",
             ),
             (r#"{"aws":{"externalId":"7"}}"#, "aws.externalId"),
             (
@@ -364,7 +371,7 @@ mod tests {
                 "includeInsights: invalid type",
             ),
             (r#"{"aws":"#, "EOF while parsing"),
-            ("[]", "the configuration is no JSON object"),
+            ("[]", "the configuration is not a JSON object"),
         ] {
             let error = format!("{:#}", Settings::parse(json).unwrap_err());
             assert!(error.contains(expected), "{json}: {error}");

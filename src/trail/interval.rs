@@ -29,7 +29,7 @@ impl Interval {
             && self.end.is_none_or(|end| time <= end.as_nanosecond())
     }
 
-    /// What lies in both.
+    /// The time that lies in both intervals.
     pub fn and(self, other: Self) -> Self {
         let ends = [self.end, other.end].into_iter().flatten();
         Self {
@@ -46,7 +46,7 @@ impl Interval {
     }
 }
 
-/// How long after an event its log file may be delivered and still be looked into for it. CloudTrail takes about five
+/// How long after an event its log file may be delivered and still be searched for the event. CloudTrail takes about five
 /// minutes, Insights events half an hour, see
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html>.
 pub(crate) const LATENESS: SignedDuration = SignedDuration::from_hours(1);
@@ -100,7 +100,7 @@ impl FromStr for RelativeInterval {
         }
         parse(text).with_context(|| {
             format!(
-                "{text:?} is no interval: give how far back to go (5d, 36h, 2w), a time (2024-03-06T00:00:00Z), \
+                "{text:?} is not a valid interval: give how far back to go (5d, 36h, 2w), a time (2024-03-06T00:00:00Z), \
                  or two of these with a - between them (5d-2d)"
             )
         })
@@ -114,7 +114,7 @@ fn parse(text: &str) -> Result<RelativeInterval> {
             end: None,
         });
     }
-    // The dash between two ends is one of several where they are dates: take the one that leaves two ends.
+    // Dates have dashes too. The dash between the two ends is the one that has a valid end on both sides.
     let mut failed = None;
     for (dash, _) in text.match_indices('-') {
         match (parse_end(&text[..dash]), parse_end(&text[dash + 1..])) {
@@ -222,7 +222,7 @@ mod tests {
         ] {
             let error = format!("{:#}", from(text, now).unwrap_err());
             assert!(
-                error.contains(&format!("{text:?} is no interval")),
+                error.contains(&format!("{text:?} is not a valid interval")),
                 "{error}"
             );
         }

@@ -1,13 +1,13 @@
-//! What a key or path of CloudTrail's layout tells: account, region, times.
+//! What a key or path in CloudTrail's layout tells: account, region and times.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::interval::Interval;
-use super::naming::{is_account, is_kind};
+use super::naming::{is_account, is_kind, layout};
 
-/// The time in a log file's name, that of its delivery, to the minute.
+/// The time in a log file's name, which is the time of its delivery, to the minute.
 pub(crate) fn delivery_time(key: &str) -> Option<Timestamp> {
     let name = file_name(key);
     name.split(['_', '.']).find_map(parse_minute)
@@ -43,6 +43,29 @@ fn utc(time: DateTime) -> Option<Timestamp> {
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
+/// `20150817T150131Z`
+fn parse_second(text: &str) -> Option<Timestamp> {
+    let (minute, rest) = text.split_at_checked(13)?;
+    let seconds = rest.strip_suffix('Z')?;
+    let is_number = seconds.len() == 2 && seconds.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = is_number.then(|| seconds.parse().ok())??;
+    let minute = parse_minute(&format!("{minute}Z"))?;
+    minute.checked_add(SignedDuration::from_secs(seconds)).ok()
+}
+
+/// Does a name have a time in one of its parts, to the minute or to the second, as AWS's services write it?
+pub(super) fn has_time(name: &str) -> bool {
+    name.split(['_', '.'])
+        .any(|part| parse_minute(part).or_else(|| parse_second(part)).is_some())
+}
+
+/// The folders of a key or path, and the name behind them.
+pub(super) fn folders_and_name(key: &str) -> (Vec<&str>, &str) {
+    let mut folders: Vec<&str> = key.split(['/', '\\']).collect();
+    let name = folders.pop().unwrap_or_default();
+    (folders, name)
+}
+
 /// The last part of a key or path.
 pub(super) fn file_name(key: &str) -> &str {
     key.rsplit(['/', '\\']).next().unwrap_or(key)
@@ -61,7 +84,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// None of keys and paths that do not end as CloudTrail's do.
+    /// Returns `None` for keys and paths that do not end as CloudTrail's do.
     pub fn of(key: &str) -> Option<Self> {
         let cuts: Vec<usize> = key
             .rmatch_indices(['/', '\\'])
@@ -104,62 +127,55 @@ pub(crate) fn folder_account(digests: &str) -> Option<&str> {
     is_account(account).then_some(account)
 }
 
-/// The time in a digest's name, that of its end, to the second.
+/// The time in a digest's name, which is the end of the time that it covers, to the second. A trail's name, which may look
+/// like a time, stands before it.
 pub(crate) fn digest_end(key: &str) -> Option<Timestamp> {
-    let name = file_name(key);
-    let time = name.split(['_', '.']).rev().find(|part| {
-        part.len() == 16 && part.as_bytes()[8] == b'T' && part.as_bytes()[15] == b'Z'
-    })?;
-    let minute = parse_minute(&format!("{}Z", time.get(..13)?))?;
-    let seconds: i64 = time.get(13..15)?.parse().ok()?;
-    minute.checked_add(SignedDuration::from_secs(seconds)).ok()
+    let mut parts = file_name(key).split(['_', '.']).rev();
+    parts.find_map(parse_second)
 }
 
 /// Is this the name of a digest?
 pub(crate) fn is_digest(key: &str) -> bool {
     let name = file_name(key);
-    name.contains("_CloudTrail-Digest_")
+    name.split('_').nth(1) == Some(DIGESTS)
         && (name.ends_with(".json.gz") || name.ends_with(".json"))
         && digest_end(name).is_some()
 }
 
-/// The account that a log file belongs to: the folder before its kind, else the beginning of its name.
+/// The account that a log file belongs to: by the layout, else by the beginning of its name, else by a folder above one
+/// that is named like those of the layout.
 pub(crate) fn account(key: &str) -> Option<&str> {
-    let folders: Vec<&str> = key.split(['/', '\\']).collect();
-    folders
-        .windows(2)
-        .find(|pair| is_account(pair[0]) && is_kind(pair[1]) && !pair[1].contains('.'))
-        .map(|pair| pair[0])
-        .or_else(|| {
-            file_name(key)
-                .split('_')
-                .next()
-                .filter(|first| is_account(first))
-        })
+    let (folders, name) = folders_and_name(key);
+    let in_layout = layout(&folders).and_then(|service| folders.get(service.checked_sub(1)?));
+    let in_name = name.split('_').next();
+    let above_kind = folders.windows(2).rev().filter(|pair| is_kind(pair[1]));
+    in_layout
+        .copied()
+        .into_iter()
+        .chain(in_name)
+        .chain(above_kind.map(|pair| pair[0]))
+        .find(|text| is_account(text))
 }
 
 /// The days that lie below a prefix or path, where it goes down to a year, month or day of a region.
 pub(crate) fn days_of(prefix: &str) -> Interval {
-    let parts: Vec<&str> = prefix.split(['/', '\\']).collect();
-    let Some(kind) = parts
-        .iter()
-        .rposition(|part| is_kind(part) && !part.contains('.'))
-    else {
-        return Interval::default();
-    };
+    days_below(prefix).unwrap_or_default()
+}
+
+fn days_below(prefix: &str) -> Option<Interval> {
+    // Its last part may be the beginning of a name, but also a whole folder.
+    let folders: Vec<&str> = prefix.split(['/', '\\']).collect();
+    let kind = layout(&folders).filter(|&kind| is_kind(folders[kind]))?;
     let number = |at: usize, length: usize| {
-        let part = parts.get(kind + 2 + at)?;
-        (part.len() == length).then(|| part.parse::<i16>().ok())?
+        let part = folders.get(kind + 2 + at)?;
+        let is_number = part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| part.parse::<i16>().ok())?
     };
-    let Some(year) = number(0, 4) else {
-        return Interval::default();
-    };
+    let year = number(0, 4)?;
     let month = number(1, 2);
     let day = month.and_then(|_| number(2, 2));
-    let start = jiff::civil::Date::new(year, month.unwrap_or(1) as i8, day.unwrap_or(1) as i8);
-    let Ok(start) = start else {
-        return Interval::default();
-    };
+    let start =
+        jiff::civil::Date::new(year, month.unwrap_or(1) as i8, day.unwrap_or(1) as i8).ok()?;
     let end = match (month, day) {
         (_, Some(_)) => start.tomorrow(),
         (Some(_), None) => start.last_of_month().tomorrow(),
@@ -167,14 +183,15 @@ pub(crate) fn days_of(prefix: &str) -> Interval {
     };
     let time = |date: jiff::civil::Date| utc(date.at(0, 0, 0, 0));
     let end = end.ok().and_then(time);
-    Interval {
+    Some(Interval {
         start: time(start),
         end: end.and_then(|end| end.checked_sub(SignedDuration::from_secs(1)).ok()),
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::selection::Selection;
     use super::*;
 
     const KEY: &str = "p/AWSLogs/o-abcdefghij/111122223333/CloudTrail/us-east-1/2023/07/10/111122223333_CloudTrail_us-east-1_20230710T1205Z_Vp7r3boWJKtPb3wM.json.gz";
@@ -197,8 +214,62 @@ mod tests {
             account("AWSLogs/111122223333/CloudTrail/eu-west-1/444455556666_CloudTrail_x.json"),
             Some("111122223333")
         );
+        // A copy without them.
+        for (key, expected) in [
+            (
+                "444455556666/CloudTrail/us-east-1/events.json",
+                "444455556666",
+            ),
+            ("444455556666/CloudTrail/events.json", "444455556666"),
+            (
+                r"C:\trail\444455556666\CloudTrail\events.json",
+                "444455556666",
+            ),
+            ("444455556666/cloudtrail-copies/events.json", "444455556666"),
+        ] {
+            assert_eq!(account(key), Some(expected), "{key}");
+        }
+        assert_eq!(account("AWSLogs/111122223333/trail.zip"), None);
         assert_eq!(delivery_time("events.json"), None);
         assert_eq!(delivery_time("1_CloudTrail_r_20231310T1205Z_x.json"), None);
+    }
+
+    /// What is above the last `AWSLogs` is up to whoever sets up a trail.
+    #[test]
+    fn the_account_is_that_of_the_layout() {
+        let below = "AWSLogs/111122223333/CloudTrail/us-east-1/2024/03/05/111122223333_CloudTrail_us-east-1_20240305T1205Z_x.json.gz";
+        for prefix in [
+            "999999999999/CloudTrail",
+            "p/999999999999/CloudTrail",
+            "999999999999/CloudTrail/us-east-1",
+            "AWSLogs/999999999999/CloudTrail",
+            "AWSLogs/o-abcdefghij/999999999999/CloudTrail/us-east-1/2024/03/05",
+            "AWSLogs/999999999999/Config",
+            "AWSLogs/999999999999",
+        ] {
+            let key = format!("{prefix}/{below}");
+            assert_eq!(account(&key), Some("111122223333"), "{key}");
+            let selection = Selection {
+                accounts: "111122223333".parse().unwrap(),
+                ..Selection::default()
+            };
+            assert!(selection.takes_account(&key), "{key}");
+            let others = Selection {
+                accounts: "999999999999".parse().unwrap(),
+                ..Selection::default()
+            };
+            assert!(!others.takes_account(&key), "{key}");
+        }
+        // Copies: the folder that the region is in, or else what the name says.
+        for key in [
+            "999999999999/CloudTrail/111122223333/CloudTrail/us-east-1/x.json",
+            "999999999999/CloudTrail/us-east-1/111122223333/CloudTrail/us-east-1/x.json",
+            "999999999999/CloudTrail-copies/111122223333_CloudTrail_us-east-1_20240305T1205Z_x.json",
+            "999999999999/CloudTrail/111122223333_CloudTrail_us-east-1_20240305T1205Z_x.json",
+            "999999999999/CloudTrail/x/111122223333/CloudTrail/x.json",
+        ] {
+            assert_eq!(account(key), Some("111122223333"), "{key}");
+        }
     }
 
     #[test]
@@ -224,6 +295,21 @@ mod tests {
             Place::of(digest).unwrap().digests,
             "AWSLogs/1/CloudTrail-Digest/r/"
         );
+        // Whatever the prefix of the trail.
+        for prefix in [
+            "CloudTrail/r/2023/07/10",
+            "AWSLogs/1/CloudTrail-Digest/r/2023/07/10",
+            "AWSLogs/1/CloudTrail/r",
+        ] {
+            let place = Place::of(&format!("{prefix}/{KEY}")).unwrap();
+            assert_eq!(
+                place.digests,
+                format!(
+                    "{prefix}/p/AWSLogs/o-abcdefghij/111122223333/CloudTrail-Digest/us-east-1/"
+                )
+            );
+            assert!(place.path.starts_with("CloudTrail/us-east-1/2023/07/10/"));
+        }
         for key in [
             "x.json",
             "CloudTrail/us-east-1/x.json",
@@ -245,6 +331,19 @@ mod tests {
         assert_eq!(end("20150817T1501Z.json.gz"), None);
         assert_eq!(end("20151317T150131Z.json.gz"), None);
         assert_eq!(end("aaaaaaaaTé0131Z.json.gz"), None);
+        assert_eq!(end("20150817T1501+1Z.json.gz"), None);
+        // A trail may be called what its digests' times look like, or as digests are.
+        let named = "1_CloudTrail-Digest_r_20200101T000000Z_r_20150817T150131Z.json.gz";
+        assert_eq!(digest_end(named), expected);
+        assert!(is_digest(named));
+        for name in [
+            "1_CloudTrail_r_CloudTrail-Digest_20150817T150131Z.json.gz",
+            "x_1_CloudTrail-Digest_r_t_r_20150817T150131Z.json.gz",
+            "1_CloudTrail-Digest_r_t_r_20150817T150131Z.csv.gz",
+            "1_CloudTrail-Digest_r_t_r.json.gz",
+        ] {
+            assert!(!is_digest(name), "{name}");
+        }
     }
 
     #[test]
@@ -278,5 +377,25 @@ mod tests {
         ] {
             assert_eq!(days(rest), expected, "{rest}");
         }
+    }
+
+    #[test]
+    fn folders_above_the_layout_tell_no_days() {
+        for prefix in [
+            "CloudTrail/case-7/2024/AWSLogs/111122223333/",
+            "evidence/CloudTrail/case-7/2024/03/",
+            "AWSLogs/111122223333/CloudTrail/us-east-1/2024/03/AWSLogs/",
+            "AWSLogs/111122223333/CloudTrail/us-east-1/2024/AWSLogs/111122223333/CloudTrail/us-east-1/",
+            "AWSLogs/111122223333/Config/us-east-1/2024/03/",
+            "AWSLogs/111122223333/CloudTrail/us-east-1/+202/",
+        ] {
+            assert_eq!(days_of(prefix), Interval::default(), "{prefix}");
+        }
+        let days = days_of(
+            "CloudTrail/us-east-1/2020/AWSLogs/111122223333/CloudTrail/us-east-1/2024/03/05/",
+        );
+        assert_eq!(days.start, Some(time("2024-03-05T00:00:00Z")));
+        let copy = days_of("copies/CloudTrail/us-east-1/2024/03/05/");
+        assert_eq!(copy, days);
     }
 }

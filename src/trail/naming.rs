@@ -1,13 +1,27 @@
 //! What names of files and folders say of their content.
 
-use super::key::file_name;
+use super::key::{DIGESTS, file_name, folders_and_name, has_time};
+
+/// The folder below which AWS's services lay out their files. What is above it is up to whoever sets up a trail.
+const LOGS: &str = "AWSLogs";
+
+/// The folder of what CloudTrail Lake has been asked for.
+const LAKE: &str = "CloudTrail-Lake";
 
 /// Is this the name of a folder of log files below an account? Of those that begin with `CloudTrail` all but the
-/// two that are known to hold no events, so that new ones are read rather than missed.
+/// two that are known to hold no events, so that new ones are read rather than missed. Copies may have it in small
+/// letters.
 pub(crate) fn is_kind(folder: &str) -> bool {
-    folder.starts_with("CloudTrail")
-        && !folder.starts_with("CloudTrail-Digest")
-        && !folder.starts_with("CloudTrail-Lake")
+    is_of_cloudtrail(folder)
+        && ![DIGESTS, LAKE]
+            .iter()
+            .any(|other| folder.eq_ignore_ascii_case(other))
+}
+
+fn is_of_cloudtrail(folder: &str) -> bool {
+    folder
+        .get(.."CloudTrail".len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case("CloudTrail"))
 }
 
 /// Twelve digits.
@@ -43,7 +57,7 @@ pub(crate) enum Naming {
     LogFile,
     /// Something else: digests, the files of other services, and what macOS puts beside files.
     Other,
-    /// Nothing.
+    /// The name tells nothing.
     Unknown,
 }
 
@@ -68,24 +82,13 @@ pub(crate) fn is_log_file(key: &str) -> bool {
 
 /// See [`Naming`].
 pub(crate) fn naming(key: &str) -> Naming {
-    let name = file_name(key);
-    // ACCOUNT_SERVICE_REGION_…: AWS Config and others name their files alike.
-    let mut parts = name.split('_');
-    if parts.next().is_some_and(is_account)
-        && parts.next().is_some_and(|service| !is_kind(service))
-        && parts.next().is_some_and(is_region)
-        && parts.next().is_some()
-    {
-        return Naming::Other;
-    }
-    let mut folders: Vec<&str> = key.split(['/', '\\']).collect();
-    folders.pop();
-    if name.starts_with("._")
-        || folders.iter().any(|folder| {
-            folder.starts_with("CloudTrail-") && !is_kind(folder) || *folder == "__MACOSX"
-        })
-        || service(&folders).is_some_and(|service| !is_kind(service))
-    {
+    let (folders, name) = folders_and_name(key);
+    let is_other = match layout(&folders) {
+        Some(service) => !is_kind(folders[service]),
+        // Where ZIP files of macOS have what is beside files.
+        None => folders.contains(&"__MACOSX"),
+    };
+    if is_other || name.starts_with("._") || is_of_other_service(name) {
         return Naming::Other;
     }
     let lower = name.to_ascii_lowercase();
@@ -99,7 +102,7 @@ pub(crate) fn naming(key: &str) -> Naming {
     }
 }
 
-/// Is this named as an archive of log files? Those have accounts and times, and it has none.
+/// Is this the name of an archive of log files? The log files in it have accounts and times; the archive has none.
 pub(crate) fn is_archive(key: &str) -> bool {
     let name = file_name(key).to_ascii_lowercase();
     [".zip", ".tar", ".tar.gz", ".tgz"]
@@ -129,15 +132,33 @@ fn is_of_firehose(stem: &str) -> bool {
         })
 }
 
-/// The folder after `AWSLogs/[o-ORG/]ACCOUNT/`.
-fn service<'a>(folders: &[&'a str]) -> Option<&'a str> {
-    let logs = folders.iter().rposition(|folder| *folder == "AWSLogs")?;
-    let mut rest = folders[logs + 1..]
-        .iter()
-        .copied()
-        .skip_while(|folder| is_organization(folder));
-    rest.next().filter(|folder| is_account(folder))?;
-    rest.next()
+/// Is this the name of another service's file, `ACCOUNT_SERVICE_REGION_…_TIME…`? AWS Config and others name theirs as
+/// CloudTrail does.
+fn is_of_other_service(name: &str) -> bool {
+    let mut parts = name.split('_');
+    parts.next().is_some_and(is_account)
+        && parts.next().is_some_and(|service| !is_kind(service))
+        && parts.next().is_some_and(is_region)
+        && has_time(name)
+}
+
+/// The number of the folder that is named after a service, such as `CloudTrail`, by CloudTrail's layout. What is above
+/// the last `AWSLogs` has no say: a trail's prefix may have any name, that of another service's folders too.
+pub(super) fn layout(folders: &[&str]) -> Option<usize> {
+    let logs = folders.iter().rposition(|folder| *folder == LOGS);
+    let below = logs.map_or(0, |logs| logs + 1);
+    if logs.is_some() {
+        let has_organization = folders.get(below).is_some_and(|name| is_organization(name));
+        let account = below + usize::from(has_organization);
+        if folders.get(account).is_some_and(|name| is_account(name)) {
+            return Some(account + 1).filter(|service| *service < folders.len());
+        }
+    }
+    // A copy of a part of a trail, or one that was moved.
+    (below..folders.len()).rev().find(|&at| {
+        let is_above = |name: &&str| is_region(name) || *name == "Query";
+        is_of_cloudtrail(folders[at]) && folders.get(at + 1).is_some_and(is_above)
+    })
 }
 
 #[cfg(test)]
@@ -234,6 +255,78 @@ mod tests {
             ("123456789012_cloudtrail_2024.json.gz", true),
         ] {
             assert_eq!(is_log_file(key), expected, "{key}");
+        }
+    }
+
+    /// Whoever sets up a trail chooses its prefix, and so what is above `AWSLogs`: nobody may hide log files by that.
+    #[test]
+    fn folders_above_the_layout_hide_no_log_file() {
+        let (_, below) = KEY.split_once('/').expect("a prefix");
+        let (_, copy) = below.split_once("o-abcdefghij/").expect("an organization");
+        for prefix in [
+            "CloudTrail-Digest",
+            "CloudTrail-Digest/us-east-1",
+            "CloudTrail-Digest/us-east-1/2023/07/10",
+            "CloudTrail-Digest-copies",
+            "CloudTrail-Lake",
+            "CloudTrail-Lake/Query/2023",
+            "111122223333/CloudTrail-Digest/us-east-1",
+            "AWSLogs/111122223333/CloudTrail-Digest/us-east-1/2023/07/10",
+            "AWSLogs/111122223333/Config",
+            "AWSLogs/o-abcdefghij/111122223333/Config/us-east-1",
+            "AWSLogs/111122223333/AWSLogs",
+            "__MACOSX",
+            "._copies",
+            "111122223333_Config_us-east-1_20230710T120500Z",
+            r"CloudTrail-Digest\us-east-1",
+        ] {
+            assert!(is_log_file(&format!("{prefix}/{below}")), "{prefix}");
+        }
+        // In copies of a part of a trail, the last folder that is of the layout.
+        for prefix in [
+            "CloudTrail-Digest",
+            "CloudTrail-Digest/us-east-1",
+            "CloudTrail-Lake/Query",
+            "__MACOSX",
+        ] {
+            assert!(is_log_file(&format!("{prefix}/{copy}")), "{prefix}");
+        }
+        // Nor do they make log files of what is none.
+        for key in [
+            "AWSLogs/111122223333/CloudTrail/AWSLogs/111122223333/Config/us-east-1/x.json.gz",
+            "CloudTrail/us-east-1/AWSLogs/111122223333/CloudTrail-Digest/us-east-1/x.json.gz",
+            "CloudTrail/us-east-1/CloudTrail-Digest/us-east-1/2023/07/10/x.json.gz",
+        ] {
+            assert!(!is_log_file(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn names_of_other_services_are_known_by_all_their_parts() {
+        for (name, expected) in [
+            (
+                "111122223333_Config_us-east-1_ConfigHistory_20230710T120500Z.json.gz",
+                false,
+            ),
+            (
+                "111122223333_elasticloadbalancing_us-east-1_app.x_20230710T1205Z_1.json",
+                false,
+            ),
+            ("111122223333_events_us-east-1_march.json", true),
+            (
+                "111122223333_cloudtrail_us-east-1_20230710T1205Z_x.json.gz",
+                true,
+            ),
+            (
+                "111122223333_CloudTrail_us-east-1_20230710T1205Z_x.json.gz",
+                true,
+            ),
+            (
+                "111122223333_CloudTrail-New_us-east-1_20230710T1205Z_x.json.gz",
+                true,
+            ),
+        ] {
+            assert_eq!(is_log_file(name), expected, "{name}");
         }
     }
 }

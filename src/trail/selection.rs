@@ -15,21 +15,23 @@ use super::naming::{is_account, is_archive};
 pub(crate) struct Selection {
     /// Of deliveries.
     pub interval: Interval,
-    /// As the user has given it: of deliveries or events.
+    /// The interval as the user has given it, of deliveries or of events.
     pub asked: Interval,
-    /// Of events: those outside are left out.
+    /// The interval of events. Events outside of it are left out.
     pub events: Interval,
     pub accounts: Accounts,
 }
 
 impl Selection {
-    /// Does a list of accounts take this log file? An archive of which nothing is known may hold some that it takes.
+    /// Does the list of accounts take this log file? An archive whose account is not known is taken, for it may hold log
+    /// files of the accounts in the list.
     pub fn takes_account(&self, key: &str) -> bool {
         let account = account(key);
         self.accounts.contain(account) || account.is_none() && is_archive(key)
     }
 
-    /// Does a log file delivered then, if that is known, belong to the interval? For an archive only its name tells.
+    /// Does a log file that was delivered at this time, if it is known, belong to the interval? For an archive, only the time
+    /// in its name counts.
     pub fn takes_time(&self, key: &str, delivered: Option<Timestamp>) -> bool {
         let time = match is_archive(key) {
             true => delivery_time(key),
@@ -56,20 +58,20 @@ impl FromStr for Accounts {
         {
             ensure!(
                 is_account(account),
-                "{account:?} is no AWS account ID: give account IDs of 12 digits, separated by commas, such as 123456789012,210987654321"
+                "{account:?} is not a valid AWS account ID: give account IDs of 12 digits, separated by commas, such as 123456789012,210987654321"
             );
             accounts.insert(account.to_owned());
         }
         ensure!(
             !accounts.is_empty() || list.trim().is_empty(),
-            "{list:?} names no account"
+            "{list:?} contains no account ID"
         );
         Ok(Self(accounts))
     }
 }
 
 impl Accounts {
-    /// Is there no list?
+    /// Are all accounts read, because there is no list?
     pub fn are_all(&self) -> bool {
         self.0.is_empty()
     }

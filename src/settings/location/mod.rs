@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use percent_encoding::percent_decode_str;
+use url::Url;
 
 use crate::process::platform::user_path;
 use crate::trail::is_region;
@@ -31,7 +32,7 @@ pub(crate) enum Location {
 pub(crate) struct HistoryLocation {
     /// The regions that are named, each once.
     pub regions: Vec<String>,
-    /// All other regions as well.
+    /// Whether all other regions are read as well.
     pub all: bool,
 }
 
@@ -104,16 +105,16 @@ impl Location {
         match scheme.to_ascii_lowercase().as_str() {
             "s3" => s3(rest, shown),
             "file" => file(rest, shown),
-            "http" | "https" => web(scheme, rest, shown, endpoint),
+            "http" | "https" => web(params, shown, endpoint),
             "sqs" => sqs(rest, shown),
             "cloudtrail" => history(rest, shown),
-            _ => bail!("{shown}: {scheme}:// is not known here; {FORMS}"),
+            _ => bail!("{shown}: {scheme}:// is not supported; {FORMS}"),
         }
     }
 }
 
 fn is_scheme(text: &str) -> bool {
-    // Longer than a drive letter.
+    // A single letter is a drive.
     text.len() > 1
         && text
             .bytes()
@@ -162,8 +163,9 @@ fn sqs(text: &str, params: &str) -> Result<Location> {
         return arn(text, params);
     }
     let name = text.trim_end_matches('/');
-    if let Some((host, path)) = name.split_once('/')
-        && let Some(location) = queue_url("https", host, path)
+    if name.contains('/')
+        && let Ok(url) = Url::parse(&format!("https://{name}"))
+        && let Some(location) = queue_url(&url)
     {
         return Ok(location);
     }
@@ -242,7 +244,7 @@ fn file(rest: &str, params: &str) -> Result<Location> {
 fn decode(text: &str) -> Result<String> {
     Ok(percent_decode_str(text)
         .decode_utf8()
-        .with_context(|| format!("{text:?} is no percent-encoded UTF-8"))?
+        .with_context(|| format!("{text:?} is not percent-encoded UTF-8"))?
         .into_owned())
 }
 
@@ -368,6 +370,23 @@ mod tests {
             ),
             ("https://s3.amazonaws.com/bucket", bucket("bucket", "", "")),
             (
+                "HTTPS://Bucket1.S3.amazonaws.com:443/AWSLogs/a+b//c%2Fd",
+                bucket("bucket1", "AWSLogs/a+b//c/d", ""),
+            ),
+            // Keys in s3:// are as they are.
+            (
+                "s3://bucket/a%20b/../c//d?e#f g",
+                bucket("bucket", "a%20b/../c//d?e#f g", ""),
+            ),
+            (
+                "https://MinIO.example.com:9000/bucket/AWSLogs/a%20b/",
+                bucket("bucket", "AWSLogs/a b/", ""),
+            ),
+            (
+                "https://s3.console.aws.amazon.com/s3/buckets/bucket?prefix=a+b%2B%C3%A9/",
+                bucket("bucket", "a b+\u{e9}/", ""),
+            ),
+            (
                 "https://bucket.s3.cn-north-1.amazonaws.com.cn/x",
                 bucket("bucket", "x", "cn-north-1"),
             ),
@@ -477,7 +496,7 @@ mod tests {
             ),
             ("s3://b", "\"b\" can't be a bucket's name"),
             ("s3://my bucket/x", "\"my bucket\" can't be a bucket's name"),
-            ("ftp://host/x", "ftp://host/x: ftp:// is not known here"),
+            ("ftp://host/x", "ftp://host/x: ftp:// is not supported"),
             ("sqs://", "sqs://: the queue's name is missing"),
             ("sqs://my queue", "\"my queue\" can't be a queue's name"),
             (
@@ -489,6 +508,18 @@ mod tests {
                 "https://example.com/logs: not a URL of S3",
             ),
             ("https://ec2.amazonaws.com/x", "not a URL of S3"),
+            ("https://", "https://: is not a valid URL"),
+            ("https://[::1/bucket", "is not a valid URL"),
+            ("https://127.0.0.1/bucket", "not a URL of S3"),
+            (
+                "https://me:secret@bucket.s3.amazonaws.com/x",
+                "https://…@bucket.s3.amazonaws.com/x: not a URL of S3",
+            ),
+            (
+                "https://bucket.s3.amazonaws.com/%ff",
+                "is not percent-encoded UTF-8",
+            ),
+            ("https://s3.amazonaws.com/", "the bucket's name is missing"),
             (
                 "https://us-east-1.console.aws.amazon.com/ec2/home",
                 "not a URL of S3",
@@ -510,6 +541,34 @@ mod tests {
         ] {
             let error = format!("{:#}", Location::parse(params, None).unwrap_err());
             assert!(error.contains(expected), "{params}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_may_have_a_path() {
+        for endpoint in [
+            "https://store.example.com/storage/v1/s3",
+            "https://store.example.com:443/storage/v1/s3/",
+        ] {
+            let parse = |path: &str| {
+                let url = format!("https://store.example.com/storage/v1/{path}");
+                Location::parse(&url, Some(endpoint))
+            };
+            assert_eq!(
+                parse("s3/bucket/AWSLogs/").unwrap(),
+                bucket("bucket", "AWSLogs/", "")
+            );
+            assert_eq!(
+                parse("s3/123456789012/my-trail").unwrap(),
+                queue(
+                    "https://store.example.com/storage/v1/s3/123456789012/my-trail",
+                    "123456789012",
+                    ""
+                )
+            );
+            for other in ["s3bucket/x", "other/bucket", "s3"] {
+                assert!(parse(other).is_err(), "{other}");
+            }
         }
     }
 }

@@ -1,18 +1,19 @@
-//! The https:// URLs that people copy.
+//! The https:// URLs that people copy: of S3, of queues, of the console, of the configured endpoint.
 
 use anyhow::{Context, Result, bail, ensure};
+use url::{Host, Url};
 
 use super::{FORMS, Location, QueueLocation, bucket_location, decode, history, is_queue, s3};
 use crate::trail::is_account;
 
 /// `ACCOUNT/NAME` at a host of SQS, of whatever age: `sqs.REGION.amazonaws.com`, `sqs-fips.REGION.…`,
 /// `REGION.queue.amazonaws.com`, `ID.sqs.REGION.vpce.amazonaws.com`, `sqs.REGION.api.aws`.
-pub(super) fn queue_url(scheme: &str, host: &str, path: &str) -> Option<Location> {
-    let lower = host.to_ascii_lowercase();
-    let labels: Vec<&str> = lower
+pub(super) fn queue_url(url: &Url) -> Option<Location> {
+    let host = url.host_str()?;
+    let labels: Vec<&str> = host
         .strip_suffix(".amazonaws.com.cn")
-        .or_else(|| lower.strip_suffix(".amazonaws.com"))
-        .or_else(|| lower.strip_suffix(".api.aws"))?
+        .or_else(|| host.strip_suffix(".amazonaws.com"))
+        .or_else(|| host.strip_suffix(".api.aws"))?
         .split('.')
         .collect();
     let region = match &labels[..] {
@@ -21,11 +22,12 @@ pub(super) fn queue_url(scheme: &str, host: &str, path: &str) -> Option<Location
         [.., "sqs", region, "vpce"] => region,
         _ => return None,
     };
-    own_queue_url(&format!("{scheme}://{host}"), path, Some(region))
+    let server = url.origin().ascii_serialization();
+    queue_at(&server, url.path().strip_prefix('/')?, Some(region))
 }
 
-/// `ACCOUNT/NAME` at a server of the user's.
-fn own_queue_url(server: &str, path: &str, region: Option<&str>) -> Option<Location> {
+/// `ACCOUNT/NAME` at a server.
+fn queue_at(server: &str, path: &str, region: Option<&str>) -> Option<Location> {
     let (account, name) = path.trim_end_matches('/').split_once('/')?;
     (is_account(account) && is_queue(name)).then(|| {
         Location::Queue(QueueLocation {
@@ -37,77 +39,80 @@ fn own_queue_url(server: &str, path: &str, region: Option<&str>) -> Option<Locat
     })
 }
 
-/// The https:// URLs that people copy: of the S3 API, of queues, of the console, of the configured endpoint.
-pub(super) fn web(
-    scheme: &str,
-    rest: &str,
-    params: &str,
-    endpoint: Option<&str>,
-) -> Result<Location> {
-    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
-    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (host, path) = address.split_once('/').unwrap_or((address, ""));
-    let path = decode(path)?;
-    let query = |name: &str| {
-        query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| decode(&value.replace('+', " ")))
-            .transpose()
-    };
-    let own = format!("{scheme}://{host}");
-    if endpoint.is_some_and(|endpoint| endpoint.trim_end_matches('/').eq_ignore_ascii_case(&own)) {
-        return own_queue_url(&own, &path, None).map_or_else(|| s3(&path, params), Ok);
+/// Reads such a URL. A URL has no place for `.` and `..` in a key: browsers and other clients resolve them, as is done
+/// here. `s3://` takes keys as they are.
+pub(super) fn web(text: &str, params: &str, endpoint: Option<&str>) -> Result<Location> {
+    let url = Url::parse(text).with_context(|| format!("{params}: is not a valid URL; {FORMS}"))?;
+    if let Some((server, path)) = endpoint.and_then(|endpoint| below_endpoint(&url, endpoint)) {
+        return queue_at(&server, path, None).map_or_else(|| s3(&decode(path)?, params), Ok);
     }
-    if let Some(location) = queue_url(scheme, host, &path) {
-        return Ok(location);
-    }
-    let host = host.to_ascii_lowercase();
-    let host = host.split(':').next().unwrap_or_default();
+    let has_user = !url.username().is_empty() || url.password().is_some();
     let not_s3 = || {
         format!(
             "{params}: not a URL of S3, SQS or their consoles; for another store set aws.endpoint; {FORMS}"
         )
     };
-    if host.contains("console.") {
-        // /sqs/v3/home?region=REGION#/queues/URL
-        if let Some(url) = fragment.strip_prefix("/queues/") {
-            let url = decode(url.split('/').next().unwrap_or_default())?;
-            let address = url.strip_prefix("https://").unwrap_or_default();
-            let (host, path) = address.split_once('/').unwrap_or_default();
-            return queue_url("https", host, path).with_context(not_s3);
-        }
-        // REGION.console.aws.amazon.com/cloudtrailv2/home?region=REGION#/events
-        if path.starts_with("cloudtrail") {
-            let region = host.split('.').next().unwrap_or_default();
-            return history(query("region")?.as_deref().unwrap_or(region), params);
-        }
-        // s3.console.aws.amazon.com/s3/buckets/BUCKET?prefix=KEY, also /s3/object/BUCKET
-        let mut parts = path.split('/').skip_while(|part| *part != "s3").skip(1);
-        let (Some("buckets" | "object" | "upload" | "get"), Some(bucket)) =
-            (parts.next(), parts.next())
-        else {
-            bail!(not_s3());
-        };
-        return bucket_location(
-            bucket,
-            &query("prefix")?.unwrap_or_default(),
-            query("region")?.as_deref(),
-            params,
-        );
+    let Some(Host::Domain(host)) = url.host().filter(|_| !has_user) else {
+        bail!(not_s3());
+    };
+    if let Some(location) = queue_url(&url) {
+        return Ok(location);
     }
+    let location = match host.contains("console.") {
+        true => console(&url, host, params)?,
+        false => bucket(&url, host, params)?,
+    };
+    location.with_context(not_s3)
+}
+
+/// The endpoint, without a slash behind it, and what follows it in a URL of its own.
+fn below_endpoint<'a>(url: &'a Url, endpoint: &str) -> Option<(String, &'a str)> {
+    let endpoint = Url::parse(endpoint).ok()?;
+    let root = endpoint.path().trim_end_matches('/');
+    let path = url.path().strip_prefix(root)?.strip_prefix('/')?;
+    let server = endpoint.origin().ascii_serialization() + root;
+    (endpoint.origin() == url.origin()).then_some((server, path))
+}
+
+/// A page of AWS's console. None where it is of something else than what events are read from.
+fn console(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
+    let query = |name: &str| {
+        let mut pairs = url.query_pairs();
+        pairs.find_map(|(key, value)| (key == name).then_some(value))
+    };
+    // /sqs/v3/home?region=REGION#/queues/URL
+    let fragment = url.fragment().unwrap_or_default();
+    if let Some(queue) = fragment.strip_prefix("/queues/") {
+        let queue = decode(queue.split('/').next().unwrap_or_default())?;
+        return Ok(Url::parse(&queue).ok().as_ref().and_then(queue_url));
+    }
+    // REGION.console.aws.amazon.com/cloudtrailv2/home?region=REGION#/events
+    let path = decode(url.path())?;
+    if path.starts_with("/cloudtrail") {
+        let region = host.split('.').next().unwrap_or_default();
+        return history(query("region").as_deref().unwrap_or(region), params).map(Some);
+    }
+    // s3.console.aws.amazon.com/s3/buckets/BUCKET?prefix=KEY, also /s3/object/BUCKET
+    let mut parts = path.split('/').skip_while(|part| *part != "s3").skip(1);
+    let (Some("buckets" | "object" | "upload" | "get"), Some(bucket)) =
+        (parts.next(), parts.next())
+    else {
+        return Ok(None);
+    };
+    let prefix = query("prefix").unwrap_or_default();
+    bucket_location(bucket, &prefix, query("region").as_deref(), params).map(Some)
+}
+
+/// `[BUCKET.](s3|s3-REGION|s3.REGION|s3.dualstack.REGION|s3-fips…).amazonaws.com`. None of another host.
+fn bucket(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
     let domain = host
         .strip_suffix(".amazonaws.com.cn")
-        .or_else(|| host.strip_suffix(".amazonaws.com"))
-        .with_context(not_s3)?;
-    // [BUCKET.](s3|s3-REGION|s3.REGION|s3.dualstack.REGION|s3-fips…)
-    let labels: Vec<&str> = domain.split('.').collect();
-    let s3_label = labels
-        .iter()
-        .rposition(|label| *label == "s3" || label.starts_with("s3-") || *label == "s3-accesspoint")
-        .with_context(not_s3)?;
-    let bucket = labels[..s3_label].join(".");
+        .or_else(|| host.strip_suffix(".amazonaws.com"));
+    let labels: Vec<&str> = domain.unwrap_or_default().split('.').collect();
+    let is_s3 = |label: &&str| *label == "s3" || label.starts_with("s3-");
+    let Some(s3_label) = labels.iter().rposition(is_s3) else {
+        return Ok(None);
+    };
     let region = labels[s3_label + 1..]
         .iter()
         .copied()
@@ -117,10 +122,12 @@ pub(super) fn web(
                 .strip_prefix("s3-")
                 .filter(|region| !matches!(*region, "fips" | "accesspoint" | "external-1"))
         });
-    if bucket.is_empty() {
-        let (bucket, prefix) = path.split_once('/').unwrap_or((&path, ""));
-        ensure!(!bucket.is_empty(), "{params}: the bucket's name is missing");
-        return bucket_location(bucket, prefix, region, params);
+    let path = decode(url.path().strip_prefix('/').unwrap_or_default())?;
+    let bucket = labels[..s3_label].join(".");
+    if !bucket.is_empty() {
+        return bucket_location(&bucket, &path, region, params).map(Some);
     }
-    bucket_location(&bucket, &path, region, params)
+    let (bucket, prefix) = path.split_once('/').unwrap_or((&path, ""));
+    ensure!(!bucket.is_empty(), "{params}: the bucket's name is missing");
+    bucket_location(bucket, prefix, region, params).map(Some)
 }

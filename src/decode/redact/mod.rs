@@ -4,70 +4,25 @@
 //! and every other value its place. The walk takes any JSON whose brackets, quotes, colons and commas are in order; a
 //! record of which that can't be said is not handed over, for a secret might hide in it.
 
+mod marked;
+mod secrets;
+
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::json::{string_end, value_end};
 use crate::record::{pointer_name, unescape};
+use secrets::is_secret;
 
-/// What the word `secrets` stands for: values of these names, wherever in an event, upper and lower case alike. They
-/// are those that AWS's references of CloudTrail, IAM, STS, S3 (presigned requests), RDS, Redshift, Cognito, ECR, EC2
-/// and IAM Identity Center name as credentials, whether or not the service leaves them out of its events itself.
-const SECRETS: &[&str] = &[
-    "accessKeyId",
-    "accesKeyId",
-    "accessToken",
-    "authorizationCode",
-    "authorizationToken",
-    "AWSAccessKeyId",
-    "clientSecret",
-    "credentialSecret",
-    "dbPassword",
-    "deviceCode",
-    "idToken",
-    "keyMaterial",
-    "masterPassword",
-    "masterUserPassword",
-    "newPassword",
-    "oldPassword",
-    "passcode",
-    "password",
-    "plaintext",
-    "presharedKey",
-    "previousPassword",
-    "privateKey",
-    "proposedPassword",
-    "refreshToken",
-    "SAMLAssertion",
-    "secret",
-    "secretAccessKey",
-    "secretBinary",
-    "secretHash",
-    "secretKey",
-    "secretString",
-    "securityToken",
-    "serviceSpecificCredentialPassword",
-    "servicePassword",
-    "sessionToken",
-    "signature",
-    "signInToken",
-    "tdeCredentialPassword",
-    "temporaryPassword",
-    "tokenCode",
-    "tokenValue",
-    "userData",
-    "userPassword",
-    "webIdentityToken",
-    "X-Amz-Credential",
-    "X-Amz-Security-Token",
-    "X-Amz-Signature",
-];
+/// How deep objects and lists are looked into. What lies deeper, which no service writes, is replaced as a whole, so that
+/// memory stays bounded whatever a record holds.
+const DEPTH: usize = 1000;
 
 /// Which values to replace.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Redaction {
-    /// The values of [`SECRETS`].
+    /// The values whose names say that they are secrets.
     secrets: bool,
     pointers: Vec<Vec<Segment>>,
 }
@@ -123,32 +78,27 @@ impl Redaction {
         *self == Self::default()
     }
 
-    /// Replaces the values in a record, and gives their number; none where the record is not sound.
+    /// Replaces the values in a record, and gives their number. None where the record is not sound: then it may be
+    /// replaced in part.
     pub fn apply(&self, record: &mut [u8]) -> Option<u64> {
-        let mut found = Vec::new();
-        let pointers = 0..self.pointers.len();
-        let start = |pointer| Match {
-            pointer,
-            segment: 0,
-        };
-        Walk {
-            bytes: record,
-            at: 0,
-            redaction: self,
-            matches: pointers.map(start).collect(),
-        }
-        .record(&mut found)?;
-        for range in &found {
-            match &mut record[range.clone()] {
-                [digit] => *digit = b'0',
-                [open, text @ .., close] => {
-                    (*open, *close) = (b'"', b'"');
-                    text.fill(b'*');
-                }
-                [] => {}
-            }
-        }
-        Some(found.len() as u64)
+        let mut walk = Walk::new(self, record);
+        walk.record()?;
+        Some(walk.replaced)
+    }
+
+    /// How many bytes [`Redaction::apply`] holds at most for this record.
+    #[cfg(any(test, fuzzing))]
+    pub fn held(&self, record: &mut [u8]) -> usize {
+        let mut walk = Walk::new(self, record);
+        _ = walk.record();
+        walk.levels.capacity() * size_of::<Level>() + walk.matches.capacity() * size_of::<Match>()
+    }
+
+    /// The bound of [`Redaction::held`]: twice what is needed, as vectors grow.
+    #[cfg(any(test, fuzzing))]
+    pub fn most_held(&self) -> usize {
+        let segments: usize = self.pointers.iter().map(Vec::len).sum();
+        2 * (DEPTH + 1) * (size_of::<Level>() + segments * size_of::<Match>())
     }
 }
 
@@ -176,74 +126,134 @@ struct Level {
 }
 
 struct Walk<'a> {
-    bytes: &'a [u8],
+    bytes: &'a mut [u8],
     at: usize,
     redaction: &'a Redaction,
+    /// Those that the place at hand lies in, from the record itself on.
+    levels: Vec<Level>,
     /// Those of all levels, in order.
     matches: Vec<Match>,
+    /// How many values were replaced.
+    replaced: u64,
 }
 
-impl Walk<'_> {
-    /// Notes the values to replace. None where the record is not sound.
+impl<'a> Walk<'a> {
+    fn new(redaction: &'a Redaction, record: &'a mut [u8]) -> Self {
+        let start = |pointer| Match {
+            pointer,
+            segment: 0,
+        };
+        Self {
+            bytes: record,
+            at: 0,
+            redaction,
+            levels: Vec::new(),
+            matches: (0..redaction.pointers.len()).map(start).collect(),
+            replaced: 0,
+        }
+    }
+
+    /// Goes through the record and replaces values. None where it is not sound.
     // No recursion: nesting may be deeper than a stack.
-    fn record(mut self, found: &mut Vec<Range<usize>>) -> Option<()> {
-        let bytes = self.bytes;
+    fn record(&mut self) -> Option<()> {
         self.skip_space();
-        if bytes.get(self.at) != Some(&b'{') {
+        if self.bytes.get(self.at) != Some(&b'{') {
             return None;
         }
-        let mut levels = Vec::new();
         match self.open(0) {
-            Some(level) => levels.push(level),
+            Some(level) => self.levels.push(level),
             None => self.skip_value()?,
         }
-        while let Some(level) = levels.last_mut() {
-            let start = self.matches.len();
-            let redacted = match &mut level.element {
-                None => {
-                    let name = self.string()?;
-                    let name = unescape(&bytes[name.start + 1..name.end - 1]);
-                    self.skip_space();
-                    if !self.take(b':') {
-                        return None;
-                    }
-                    self.follow(&name, level.matches..start) || self.is_secret(&name)
-                }
-                Some(number) => {
-                    let name = number.to_string();
-                    *number += 1;
-                    self.follow(name.as_bytes(), level.matches..start)
-                }
-            };
-            self.skip_space();
-            let value = self.at;
-            if !redacted && let Some(level) = self.open(start) {
-                levels.push(level);
-                continue;
-            }
-            self.skip_value()?;
-            self.matches.truncate(start);
-            // What is absent needs no hiding.
-            if redacted && &bytes[value..self.at] != b"null" {
-                found.push(value..self.at);
-            }
-            // Ends of levels, until there is something more in one.
-            loop {
-                self.skip_space();
-                let Some(level) = levels.last() else { break };
-                if self.take(b',') {
-                    break;
-                }
-                let end = if level.element.is_some() { b']' } else { b'}' };
-                if !self.take(end) {
-                    return None;
-                }
-                self.matches.truncate(level.matches);
-                levels.pop();
-            }
+        while !self.levels.is_empty() {
+            self.member()?;
         }
         self.skip_space();
-        (self.at == bytes.len()).then_some(())
+        (self.at == self.bytes.len()).then_some(())
+    }
+
+    /// Takes a member or element of the level at hand, with what follows it, or goes into it.
+    fn member(&mut self) -> Option<()> {
+        let matches = self.matches.len();
+        let mut is_redacted = self.name()?;
+        let value = self.at;
+        if !is_redacted && let Some(level) = self.open(matches) {
+            if self.levels.len() < DEPTH {
+                self.levels.push(level);
+                return Some(());
+            }
+            self.at = value;
+            is_redacted = true;
+        }
+        self.skip_value()?;
+        self.matches.truncate(matches);
+        // What is absent needs no hiding.
+        if is_redacted && &self.bytes[value..self.at] != b"null" {
+            self.replace(value..self.at);
+        }
+        self.close()
+    }
+
+    /// Takes the name of the member at hand, up to its value. True where the value is to be replaced.
+    fn name(&mut self) -> Option<bool> {
+        let matches = self.levels.last()?.matches..self.matches.len();
+        if let Some(number) = &mut self.levels.last_mut()?.element {
+            *number += 1;
+            let name = (*number - 1).to_string();
+            self.skip_space();
+            let pointers = &self.redaction.pointers;
+            return Some(follow(
+                pointers,
+                &mut self.matches,
+                name.as_bytes(),
+                matches,
+            ));
+        }
+        let name = self.string()?;
+        self.skip_space();
+        if !self.take(b':') {
+            return None;
+        }
+        self.skip_space();
+        let name = unescape(&self.bytes[name.start + 1..name.end - 1]);
+        let pointers = &self.redaction.pointers;
+        let is_pointed = follow(pointers, &mut self.matches, &name, matches);
+        let value = self.bytes.get(self.at..).unwrap_or_default();
+        Some(is_pointed || self.redaction.secrets && is_secret(&name, value))
+    }
+
+    /// Takes the ends of levels, until there is something more in one.
+    fn close(&mut self) -> Option<()> {
+        loop {
+            self.skip_space();
+            let Some(level) = self.levels.last() else {
+                return Some(());
+            };
+            let (end, matches) = match level.element {
+                Some(_) => (b']', level.matches),
+                None => (b'}', level.matches),
+            };
+            if self.take(b',') {
+                return Some(());
+            }
+            if !self.take(end) {
+                return None;
+            }
+            self.matches.truncate(matches);
+            self.levels.pop();
+        }
+    }
+
+    /// Writes a string of the value's length in its place.
+    fn replace(&mut self, value: Range<usize>) {
+        match &mut self.bytes[value] {
+            [digit] => *digit = b'0',
+            [open, text @ .., close] => {
+                (*open, *close) = (b'"', b'"');
+                text.fill(b'*');
+            }
+            [] => {}
+        }
+        self.replaced += 1;
     }
 
     /// Goes into an object or array that holds something, whose matches begin at `matches`.
@@ -261,51 +271,6 @@ impl Walk<'_> {
             return None;
         }
         Some(Level { element, matches })
-    }
-
-    /// Adds the matches that go on with this name, `from` those of the level. True where a pointer ends here.
-    fn follow(&mut self, name: &[u8], from: Range<usize>) -> bool {
-        let start = self.matches.len();
-        for at in from {
-            let Match { pointer, segment } = self.matches[at];
-            let segments = &self.redaction.pointers[pointer];
-            let mut next = segment;
-            if segments[segment] == Segment::Deep {
-                self.add(start, Match { pointer, segment });
-                next += 1;
-            }
-            let matches = match segments.get(next) {
-                Some(Segment::Name(wanted)) => wanted == name,
-                _ => true,
-            };
-            if !matches {
-                continue;
-            }
-            if next + 1 == segments.len() {
-                return true;
-            }
-            self.add(
-                start,
-                Match {
-                    pointer,
-                    segment: next + 1,
-                },
-            );
-        }
-        false
-    }
-
-    fn add(&mut self, start: usize, new: Match) {
-        if !self.matches[start..].contains(&new) {
-            self.matches.push(new);
-        }
-    }
-
-    fn is_secret(&self, name: &[u8]) -> bool {
-        self.redaction.secrets
-            && SECRETS
-                .iter()
-                .any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()))
     }
 
     /// Takes a string, quotes included.
@@ -339,6 +304,44 @@ impl Walk<'_> {
         while self.bytes.get(self.at).is_some_and(|&byte| byte <= b' ') {
             self.at += 1;
         }
+    }
+}
+
+/// Adds the matches that go on with this name, `from` those of the level. True where a pointer ends here.
+fn follow(
+    pointers: &[Vec<Segment>],
+    matches: &mut Vec<Match>,
+    name: &[u8],
+    from: Range<usize>,
+) -> bool {
+    let start = matches.len();
+    for at in from {
+        let Match { pointer, segment } = matches[at];
+        let segments = &pointers[pointer];
+        let mut next = segment;
+        if segments[segment] == Segment::Deep {
+            add(matches, start, Match { pointer, segment });
+            next += 1;
+        }
+        let is_match = match segments.get(next) {
+            Some(Segment::Name(wanted)) => wanted == name,
+            _ => true,
+        };
+        if !is_match {
+            continue;
+        }
+        if next + 1 == segments.len() {
+            return true;
+        }
+        let segment = next + 1;
+        add(matches, start, Match { pointer, segment });
+    }
+    false
+}
+
+fn add(matches: &mut Vec<Match>, start: usize, new: Match) {
+    if !matches[start..].contains(&new) {
+        matches.push(new);
     }
 }
 
@@ -415,7 +418,18 @@ mod tests {
             (
                 "secrets",
                 r#"{"a":[{"SessionToken":"x","token":"y"}],"secretId":"z"}"#,
-                r#"{"a":[{"SessionToken":"*","token":"y"}],"secretId":"z"}"#,
+                r#"{"a":[{"SessionToken":"*","token":"*"}],"secretId":"z"}"#,
+            ),
+            (
+                "secrets",
+                r#"{"adminUserPassword":"x","nextToken":"y","clientSecret":null,"hasPassword":true}"#,
+                r#"{"adminUserPassword":"*","nextToken":"y","clientSecret":null,"hasPassword":true}"#,
+            ),
+            // A pointer hides what it points to, whatever it is.
+            (
+                "secrets,/nextToken",
+                r#"{"nextToken":"y","environment":[{"name":"x"}]}"#,
+                r#"{"nextToken":"*","environment":"************"}"#,
             ),
             (
                 " secrets , /b ",
@@ -457,17 +471,43 @@ mod tests {
         }
     }
 
+    fn nested(levels: usize, inner: &str) -> String {
+        let (open, close) = ("{\"a\":[".repeat(levels / 2), "]}".repeat(levels / 2));
+        format!("{open}{inner}{close}")
+    }
+
     #[test]
     fn nesting_may_be_deep() {
-        let deep = |inner: &str| {
-            let (open, close) = ("{\"a\":[".repeat(100_000), "]}".repeat(100_000));
-            format!("{open}{inner}{close}")
-        };
+        let deep = |inner: &str| nested(DEPTH - 2, inner);
         let wanted = deep(r#"{"password":"*"}"#);
         let record = deep(r#"{"password":"x"}"#);
         for rules in ["secrets", "/**/password", "/**/a/**/a/*/password"] {
             assert!(redacted(rules, &record) == Some(wanted.clone()), "{rules}");
         }
+    }
+
+    /// Whatever is in a record, what is held for it stays within bounds.
+    #[test]
+    fn what_lies_too_deep_is_replaced_as_a_whole() {
+        let inner = nested(200_000, r#"{"password":"PLANTED"}"#);
+        let wanted = nested(DEPTH, &format!("\"{}\"", "*".repeat(inner.len() - 2)));
+        let mut record = nested(DEPTH, &inner).into_bytes();
+        for rules in ["secrets", "/**/password", "/**/a/**/a/*/password,/b"] {
+            let redaction = Redaction::parse(rules).expect("sound rules");
+            assert!(
+                redaction.held(&mut record.clone()) <= redaction.most_held(),
+                "{rules}"
+            );
+            assert_eq!(redaction.apply(&mut record.clone()), Some(1), "{rules}");
+        }
+        let redaction = Redaction::parse("secrets").expect("sound rules");
+        redaction.apply(&mut record);
+        assert!(record == wanted.into_bytes());
+        // As much in a row is held one by one.
+        let mut wide = format!("{{\"a\":[{}0]}}", "1,".repeat(200_000)).into_bytes();
+        let redaction = Redaction::parse("/a/*").expect("sound rules");
+        assert!(redaction.held(&mut wide.clone()) <= redaction.most_held());
+        assert_eq!(redaction.apply(&mut wide), Some(200_001));
     }
 
     #[test]
