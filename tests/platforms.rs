@@ -12,7 +12,7 @@ use harness::{
     capture::{Capture, Seen, Stage},
     platform::Platform,
     shared,
-    trail::{self, Maker, gzip, write},
+    trail::{self, Maker, gzip, sorted, write},
 };
 use serde_json::{Value, json};
 
@@ -25,8 +25,8 @@ fn child() {
 
 macro_rules! on_each_platform {
     ($($test:ident)*) => {
-        mod windows { $(#[test] fn $test() { super::on("windows-x86_64", stringify!($test), super::$test) })* }
-        mod arm64 { $(#[test] fn $test() { super::on("linux-aarch64", stringify!($test), super::$test) })* }
+        mod windows { $(#[test] fn $test() { super::on("windows-x86_64", super::$test) })* }
+        mod arm64 { $(#[test] fn $test() { super::on("linux-aarch64", super::$test) })* }
     };
 }
 
@@ -46,8 +46,8 @@ on_each_platform! {
     errors_of_aws
 }
 
-fn on(name: &str, test: &str, body: fn(&Platform)) {
-    if let Some(platform) = Platform::find(name, test) {
+fn on(name: &str, body: fn(&Platform)) {
+    if let Some(platform) = Platform::find(name) {
         body(&platform);
     }
 }
@@ -186,10 +186,6 @@ fn a_queue(platform: &Platform) {
         .enough(ids.len())
         .run();
     assert_eq!(seen.error, None, "{}", seen.log());
-    let sorted = |mut ids: Vec<String>| {
-        ids.sort();
-        ids
-    };
     assert_eq!(sorted(seen.ids()), sorted(ids));
 }
 

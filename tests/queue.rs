@@ -13,7 +13,7 @@ use harness::host::{Event, Instance, Library, Plugin, Status, ids};
 use harness::moto::Moto;
 use harness::proxy::Proxy;
 use harness::sqs::Counts;
-use harness::trail::{self, LogFile, Maker, gzip};
+use harness::trail::{self, LogFile, Maker, gzip, sorted};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -145,11 +145,6 @@ fn files(seed: u64, files: usize, records: usize) -> Vec<LogFile> {
     (0..files)
         .map(|_| maker.file(ACCOUNT, "us-east-1", "20240305T1205Z", records))
         .collect()
-}
-
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
-    ids.sort_unstable();
-    ids
 }
 
 #[test]
@@ -797,7 +792,7 @@ fn of_moto(moto: &Moto, queue: &str) -> Capture {
 
 #[test]
 fn news_comes_in_every_shape() {
-    let Some(moto) = Moto::get("news_comes_in_every_shape") else {
+    let Some(moto) = Moto::get() else {
         return;
     };
     let files = files(30, 8, 3);
@@ -859,7 +854,7 @@ fn news_comes_in_every_shape() {
 #[test]
 fn moto_an_object_that_is_gone_is_left_and_its_removal_is_no_news() {
     let name = "gone";
-    let Some(moto) = Moto::get(name) else { return };
+    let Some(moto) = Moto::get() else { return };
     moto.bucket(name);
     moto.queue(name, 300);
     moto.notify_queue(name, name);
@@ -890,7 +885,7 @@ fn moto_an_object_that_is_gone_is_left_and_its_removal_is_no_news() {
 #[test]
 fn moto_two_hosts_one_of_them_killed() {
     let name = "killed";
-    let Some(moto) = Moto::get(name) else { return };
+    let Some(moto) = Moto::get() else { return };
     moto.bucket(name);
     moto.queue(name, 3);
     moto.notify_queue(name, name);

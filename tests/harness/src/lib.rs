@@ -13,6 +13,7 @@
 //! - [`digest`] signs them, as CloudTrail does.
 //! - [`sample`] is the trail that `scripts/run` shows.
 //! - [`shared`] reads the samples beside the repository.
+//! - [`needs`] skips tests where what they need is missing.
 
 #![deny(missing_docs)]
 
@@ -26,6 +27,7 @@ pub mod history;
 pub mod hosts;
 mod list;
 pub mod moto;
+pub mod needs;
 pub mod platform;
 pub mod proxy;
 pub mod sample;

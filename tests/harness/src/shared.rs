@@ -1,5 +1,5 @@
-//! The samples beside the repository, `../shared`. Where they are missing, tests that need them
-//! say so and pass.
+//! The samples beside the repository, `../shared`. Where they are missing tests skip with a line that says so, save
+//! with `CLOUDTRAIL_SHARED_REQUIRED` set, as `.ci/run` does.
 
 use std::{
     collections::BTreeMap,
@@ -12,18 +12,16 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A folder of `../shared`.
+use crate::needs::needed;
+
+/// A folder of `../shared`; nothing where it is missing and not required.
 pub fn folder(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared")
-        .join(name);
-    match path.canonicalize() {
-        Ok(path) => Some(path),
-        Err(_) => {
-            eprintln!("skipped: {} is missing", path.display());
-            None
-        }
-    }
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    needed(
+        &shared.join(name),
+        "the samples lie beside the repository",
+        "CLOUDTRAIL_SHARED_REQUIRED",
+    )
 }
 
 /// What the official plugin gives for an event, see `golden/README.md`.
