@@ -5,7 +5,7 @@ use harness::{
     capture::{Capture, Seen},
     forms::{Files, archives, zip},
     host::{Library, ids},
-    trail::{self, LogFile, Maker, gzip, write},
+    trail::{self, LogFile, Maker, gzip, sorted, write},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -51,11 +51,6 @@ fn by_delivery(files: &[LogFile]) -> Vec<String> {
         .into_iter()
         .flat_map(|file| trail::ids(std::slice::from_ref(file)))
         .collect()
-}
-
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
-    ids.sort();
-    ids
 }
 
 fn of_file(name: &str, bytes: &[u8], config: Value) -> Seen {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use harness::aws::{ACCESS_KEY, ACCOUNT, Aws, Fault, Op, REGION, Request, SECRET_KEY};
 use harness::capture::Capture;
 use harness::host::{Instance, Library, Plugin, Status, ids};
-use harness::trail::{self, LogFile, Maker, format_time, parse_time};
+use harness::trail::{self, LogFile, Maker, format_time, parse_time, sorted};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -116,11 +116,6 @@ impl World {
         let all = instance.read_all(LIMIT);
         all.error.expect("an error")
     }
-}
-
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
-    ids.sort_unstable();
-    ids
 }
 
 /// Where a region's log files are.

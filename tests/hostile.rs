@@ -14,9 +14,9 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use harness::{
     capture::alone,
-    host::{Event, Fields, Library, Status},
+    host::{Event, Fields, Library, Status, ids},
     memory,
-    trail::{self, LogFile, Maker, gzip, log_text, write},
+    trail::{self, LogFile, Maker, gzip, log_text, sorted, write},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -77,10 +77,6 @@ fn good(folder: &Path) -> LogFile {
     let file = Maker::new(1).file("123456789012", "us-east-1", "20240305T1205Z", 3);
     file.write(folder);
     file
-}
-
-fn ids(events: &[Event]) -> Vec<String> {
-    events.iter().map(Event::id).collect()
 }
 
 /// Writes a gzip member of the text so many times over, a MB or so at a time.
@@ -407,10 +403,6 @@ fn odd_things_in_a_folder_are_named_or_passed_over() {
     files.push(inside);
     let seen = read(folder.path(), |_| true);
     assert_eq!(seen.error, None);
-    let sorted = |mut ids: Vec<String>| {
-        ids.sort();
-        ids
-    };
     assert_eq!(sorted(ids(&seen.events)), sorted(trail::ids(&files)));
     for lost in ["gone.json.gz", "self.json", "loop"] {
         assert!(seen.log.contains(lost), "{lost}: {}", seen.log);

@@ -257,6 +257,13 @@ impl Aws {
         &self.state.history
     }
 
+    /// Says when an object was stored, which is now otherwise.
+    pub fn stored(&self, bucket: &str, key: &str, time: jiff::Timestamp) {
+        let path = self.bucket(bucket).join(key);
+        let file = fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(time.into()).unwrap();
+    }
+
     /// Makes a role that may be assumed.
     pub fn role(&self, arn: &str, external_id: Option<&str>) {
         let external_id = external_id.map(str::to_owned);
