@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use harness::{
     capture::Capture,
-    host::{Event, Library, ids},
+    host::{Event, Plugin, ids},
     trail::{self, LogFile, Maker, gzip, log_text, sorted, write},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -36,7 +36,7 @@ fn text(path: &Path) -> &str {
 
 /// Reads with this configuration.
 fn read(path: &Path, config: Value) -> Vec<Event> {
-    let plugin = Library::load().unwrap().init(&config.to_string()).unwrap();
+    let plugin = Plugin::load(&config.to_string());
     plugin.events(text(path)).unwrap()
 }
 
@@ -91,7 +91,7 @@ fn a_path_may_be_a_file_url_have_spaces_or_begin_at_home() {
         format!("file://{plain}/my%20trail%20%C3%BC"),
         format!("file://localhost{plain}/my%20trail%20%C3%BC/"),
     ] {
-        let plugin = Library::load().unwrap().init("").unwrap();
+        let plugin = Plugin::load("");
         assert_eq!(
             sorted(ids(&plugin.events(&params).unwrap())),
             wanted,

@@ -14,7 +14,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use harness::{
     capture::alone,
-    host::{Event, Fields, Library, Status, ids},
+    host::{Event, Fields, Library, Plugin, Status, ids},
     memory,
     trail::{self, LogFile, Maker, gzip, log_text, sorted, write},
 };
@@ -35,7 +35,7 @@ struct Seen {
 
 /// Reads a folder. Events are kept where they are `kept`.
 fn read(path: &Path, kept: impl Fn(&Event) -> bool) -> Seen {
-    let plugin = Library::load().unwrap().init("").unwrap();
+    let plugin = Plugin::load("");
     let mut instance = plugin.open(path.to_str().unwrap()).unwrap();
     let mut events = vec![];
     let start = std::time::Instant::now();
@@ -49,8 +49,7 @@ fn read(path: &Path, kept: impl Fn(&Event) -> bool) -> Seen {
         }
     };
     drop(instance);
-    let log = plugin.logs().into_iter().map(|line| line.message);
-    let log = log.collect::<Vec<_>>().join("\n");
+    let log = plugin.log();
     let metrics = plugin.metrics().unwrap();
     assert_eq!(
         metrics["records_found"],
@@ -409,7 +408,7 @@ fn odd_things_in_a_folder_are_named_or_passed_over() {
     }
     assert!(seen.log.contains("passed over 2 files"), "{}", seen.log);
     // By itself, it is no log file.
-    let plugin = Library::load().unwrap().init("").unwrap();
+    let plugin = Plugin::load("");
     let error = plugin
         .open(at("pipe.json").to_str().unwrap())
         .err()
@@ -426,7 +425,7 @@ fn a_file_that_vanishes_is_named() {
     let folder = TempDir::new().unwrap();
     let files = Maker::new(1).trail(&["123456789012"], &["us-east-1"], "20240305T1205Z", 40, 400);
     let paths: Vec<_> = files.iter().map(|file| file.write(folder.path())).collect();
-    let plugin = Library::load().unwrap().init("").unwrap();
+    let plugin = Plugin::load("");
     let mut instance = plugin.open(folder.path().to_str().unwrap()).unwrap();
     // What is read ahead is bounded, and far less than this.
     let last = files.len() - 1;
@@ -440,8 +439,7 @@ fn a_file_that_vanishes_is_named() {
     let all = instance.read_all(LIMIT);
     drop(instance);
     assert_eq!(all.error, None);
-    let log = plugin.logs().into_iter().map(|line| line.message);
-    let log = log.collect::<Vec<_>>().join("\n");
+    let log = plugin.log();
     assert_eq!(ids(&all.events), trail::ids(&files[..last - 2]), "{log}");
     for file in &files[last - 2..] {
         assert!(log.contains(&file.name()), "{log}");

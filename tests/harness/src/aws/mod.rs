@@ -27,7 +27,7 @@ mod world;
 use std::{
     fs,
     io::Write,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::Ordering},
     time::Instant,
@@ -35,7 +35,7 @@ use std::{
 
 use s3s::service::S3Service;
 use tempfile::TempDir;
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio_rustls::TlsAcceptor;
 
 pub use fault::Fault;
 pub use request::{Op, Request};
@@ -43,6 +43,7 @@ pub use world::Credentials;
 
 use crate::{
     history::Histories,
+    server::Server,
     sqs::Queues,
     tls::Authority,
     trail::{LogFile, Maker},
@@ -62,12 +63,13 @@ pub const ACCOUNT: &str = "123456789012";
 /// The server. It ends when dropped.
 pub struct Aws {
     state: Arc<State>,
-    http: SocketAddr,
-    https: SocketAddr,
+    server: Server<2>,
     folder: Folder,
-    // Dropped last: it ends all connections.
-    runtime: Option<Runtime>,
 }
+
+/// The ports of the server.
+const HTTP: usize = 0;
+const HTTPS: usize = 1;
 
 enum Folder {
     Own(TempDir),
@@ -85,7 +87,7 @@ impl Folder {
 
 struct State {
     start: Instant,
-    authority: Arc<Authority>,
+    acceptor: TlsAcceptor,
     ca_file: tempfile::NamedTempFile,
     s3: S3Service,
     world: Arc<World>,
@@ -93,15 +95,6 @@ struct State {
     log: Mutex<Vec<Request>>,
     queues: Queues,
     history: Histories,
-}
-
-/// A runtime for servers.
-pub(crate) fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
 }
 
 impl Aws {
@@ -134,13 +127,7 @@ impl Aws {
 
     fn start_in(folder: Folder, ports: [u16; 2]) -> Self {
         let world = Arc::new(World::default());
-        world.add_key(Credentials {
-            access_key: ACCESS_KEY.into(),
-            secret_key: SECRET_KEY.into(),
-            token: None,
-            partition: "aws".into(),
-            expired: false,
-        });
+        world.add_key(Credentials::long_lived());
         let authority = Authority::new();
         let ca_file = tempfile::NamedTempFile::new().unwrap();
         fs::write(ca_file.path(), authority.pem()).unwrap();
@@ -153,44 +140,37 @@ impl Aws {
             log: Mutex::default(),
             queues: Queues::default(),
             history: Histories::default(),
-            authority,
+            acceptor: authority.acceptor(),
         });
-        let runtime = runtime();
-        let [http, https] = [(ports[0], false), (ports[1], true)].map(|(port, secure)| {
-            let listener = runtime
-                .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
-                .unwrap();
-            let address = listener.local_addr().unwrap();
-            runtime.spawn(server::accept(state.clone(), listener, secure));
-            address
+        let served = state.clone();
+        let server = Server::start(ports, move |port, tcp| {
+            server::serve(served.clone(), tcp, port == HTTPS)
         });
         Self {
             state,
-            http,
-            https,
+            server,
             folder,
-            runtime: Some(runtime),
         }
     }
 
     /// `http://127.0.0.1:PORT`
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.http)
+        format!("http://{}", self.http_address())
     }
 
     /// `https://127.0.0.1:PORT`, trusted by those who trust [`Aws::ca_file`].
     pub fn secure_endpoint(&self) -> String {
-        format!("https://{}", self.https)
+        format!("https://{}", self.https_address())
     }
 
     /// Where HTTP is served.
     pub fn http_address(&self) -> SocketAddr {
-        self.http
+        self.server.addresses[HTTP]
     }
 
     /// Where HTTPS is served.
     pub fn https_address(&self) -> SocketAddr {
-        self.https
+        self.server.addresses[HTTPS]
     }
 
     /// The certificate of the authority, for `AWS_CA_BUNDLE`.
@@ -333,13 +313,5 @@ impl Aws {
             .into_iter()
             .filter(|request| request.op == op)
             .collect()
-    }
-}
-
-impl Drop for Aws {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }

@@ -18,7 +18,7 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 
 use super::{Op, Request, State, container, imds, s3, sso, sts};
@@ -26,27 +26,21 @@ use crate::{history, sqs};
 
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-pub async fn accept(state: Arc<State>, listener: TcpListener, secure: bool) {
-    let acceptor = state.authority.acceptor();
-    while let Ok((tcp, _)) = listener.accept().await {
-        let _ = tcp.set_nodelay(true);
-        let reset = Arc::new(AtomicBool::new(false));
-        let connection = Connection {
-            tcp,
-            reset: reset.clone(),
-        };
-        let (state, acceptor) = (state.clone(), acceptor.clone());
-        tokio::spawn(async move {
-            if !secure {
-                serve(state, connection, reset, secure).await;
-            } else if let Ok(connection) = acceptor.accept(connection).await {
-                serve(state, connection, reset, secure).await;
-            }
-        });
+/// Serves a connection.
+pub async fn serve(state: Arc<State>, tcp: TcpStream, secure: bool) {
+    let reset = Arc::new(AtomicBool::new(false));
+    let connection = Connection {
+        tcp,
+        reset: reset.clone(),
+    };
+    if !secure {
+        serve_http(state, connection, reset, secure).await;
+    } else if let Ok(connection) = state.acceptor.accept(connection).await {
+        serve_http(state, connection, reset, secure).await;
     }
 }
 
-async fn serve<C>(state: Arc<State>, connection: C, reset: Arc<AtomicBool>, secure: bool)
+async fn serve_http<C>(state: Arc<State>, connection: C, reset: Arc<AtomicBool>, secure: bool)
 where
     C: AsyncRead + AsyncWrite + Unpin + 'static,
 {

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, atomic::AtomicI32},
 };
 
-use super::{REGION, Request};
+use super::{ACCESS_KEY, REGION, Request, SECRET_KEY};
 
 /// Credentials that this AWS knows.
 #[derive(Debug, Clone)]
@@ -20,6 +20,31 @@ pub struct Credentials {
     pub partition: String,
     /// Whether they were good once.
     pub expired: bool,
+}
+
+impl Credentials {
+    /// The key that is always there.
+    pub fn long_lived() -> Self {
+        Self {
+            access_key: ACCESS_KEY.into(),
+            secret_key: SECRET_KEY.into(),
+            token: None,
+            partition: "aws".into(),
+            expired: false,
+        }
+    }
+
+    /// The section of a profile in a file of credentials.
+    pub fn section(&self, profile: &str) -> String {
+        let token = self.token.as_ref();
+        let token = token.map_or(String::new(), |token| {
+            format!("aws_session_token = {token}\n")
+        });
+        format!(
+            "[{profile}]\naws_access_key_id = {}\naws_secret_access_key = {}\n{token}",
+            self.access_key, self.secret_key
+        )
+    }
 }
 
 /// What AWS knows.
