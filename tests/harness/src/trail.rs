@@ -160,10 +160,10 @@ pub fn sorted(mut ids: Vec<String>) -> Vec<String> {
     ids
 }
 
-/// Log files in the order in which they are to be read: by the time in their names, and then by key.
+/// Log files in the order in which they are to be read: by the time in their names, and then by name.
 pub fn in_order(files: &[LogFile]) -> Vec<LogFile> {
     let mut files = files.to_vec();
-    files.sort_by_cached_key(|file| (file.time.clone(), file.key("")));
+    files.sort_by_cached_key(|file| (file.time.clone(), file.name()));
     files
 }
 
