@@ -19,11 +19,6 @@ fn child() {
     harness::capture::child();
 }
 
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
-    ids.sort();
-    ids
-}
-
 fn make() -> Vec<LogFile> {
     Maker::new(1).trail(&ACCOUNTS, &REGIONS, "20240305T2355Z", 2, 2)
 }
@@ -35,15 +30,11 @@ fn put(aws: &Aws, bucket: &str, files: &[LogFile], key: impl Fn(&LogFile) -> Str
     }
 }
 
-/// Every event of the URL once.
+/// Every event of the URL once, in order.
 fn assert_reads(aws: &Aws, url: &str, config: serde_json::Value, wanted: &[LogFile]) {
     let events = Capture::new(url).aws(aws).config(config.clone()).events();
     let ids = harness::host::ids(&events);
-    assert_eq!(
-        sorted(ids),
-        sorted(trail::ids(wanted)),
-        "{url} with {config}"
-    );
+    assert_eq!(ids, trail::ids(wanted), "{url} with {config}");
 }
 
 /// Where a log file lies.
@@ -159,7 +150,8 @@ fn intervals_may_count_back_from_now() {
         (" 5d - 2d ", &files[2..4]),
         ("36h", &files[..2]),
     ] {
-        assert_reads(&aws, "s3://logs/", json!({"s3Interval": interval}), wanted);
+        let wanted = trail::in_order(wanted);
+        assert_reads(&aws, "s3://logs/", json!({"s3Interval": interval}), &wanted);
     }
 }
 
@@ -171,26 +163,9 @@ fn events_come_in_order_of_delivery_over_accounts_and_regions() {
     // Several pages for each listing.
     aws.page(5);
     let events = Capture::new("s3://logs").aws(&aws).events();
-    let delivered = |id: &String| {
-        files
-            .iter()
-            .find(|file| file.records.iter().any(|record| record.id == *id))
-            .unwrap()
-            .time
-            .clone()
-    };
     let ids = harness::host::ids(&events);
-    assert_eq!(sorted(ids.clone()), sorted(trail::ids(&files)));
-    assert!(
-        ids.is_sorted_by_key(delivered),
-        "not in the order of delivery"
-    );
-    let records = trail::records(&files);
-    for event in events {
-        let record = records
-            .iter()
-            .find(|record| record.id == event.id())
-            .unwrap();
+    assert_eq!(ids, trail::ids(&trail::in_order(&files)));
+    for (event, record) in events.iter().zip(trail::records(&files)) {
         assert_eq!(
             (event.payload(), event.ts()),
             (record.json.as_bytes(), record.ts())
@@ -199,29 +174,29 @@ fn events_come_in_order_of_delivery_over_accounts_and_regions() {
 }
 
 #[test]
-fn keys_that_follow_no_layout_are_read_in_their_order() {
+fn keys_that_follow_no_layout_are_read_in_the_order_in_which_they_were_stored() {
     let aws = Aws::start();
     let mut maker = Maker::new(5);
     let files: Vec<LogFile> = (0..4)
         .map(|_| maker.file(ACCOUNTS[0], REGIONS[0], "20240305T1205Z", 2))
         .collect();
+    let mut stored = Timestamp::now();
     for (name, file) in [
+        "z.json.gz",
+        "b&c=d/2.json",
         "a b+c/1.json",
         "a b+c/é%20.json.gz",
-        "b&c=d/2.json",
-        "z.json.gz",
     ]
     .iter()
     .zip(&files)
     {
         aws.put("logs", name, &file.gz());
+        stored += SignedDuration::from_secs(1);
+        aws.stored("logs", name, stored);
     }
     let events = Capture::new("s3://logs").aws(&aws).events();
-    assert_eq!(
-        sorted(harness::host::ids(&events)),
-        sorted(trail::ids(&files))
-    );
-    assert_reads(&aws, "s3://logs/a b+c/", json!({}), &files[..2]);
+    assert_eq!(harness::host::ids(&events), trail::ids(&files));
+    assert_reads(&aws, "s3://logs/a b+c/", json!({}), &files[2..]);
 }
 
 #[test]
@@ -241,7 +216,7 @@ fn what_holds_no_events_is_passed_over_unread_and_counted() {
             aws.put("logs", &key, &body);
         }
     }
-    let wanted = [files, more.to_vec()].concat();
+    let wanted = trail::in_order(&[files, more.to_vec()].concat());
     for url in [
         "s3://logs",
         "s3://logs/AWSLogs/",
@@ -255,7 +230,7 @@ fn what_holds_no_events_is_passed_over_unread_and_counted() {
             .filter(|file| format!("s3://logs/{}", file.key("")).starts_with(url))
             .cloned()
             .collect();
-        assert_eq!(sorted(seen.ids()), sorted(trail::ids(&wanted)), "{url}");
+        assert_eq!(seen.ids(), trail::ids(&wanted), "{url}");
         assert_eq!(seen.stderr, "", "{url}");
         assert!(seen.log().contains("passed over"), "{url}: {}", seen.log());
     }
@@ -375,7 +350,7 @@ fn urls_that_people_copy_name_their_bucket_prefix_and_region() {
     ] {
         let seen = Capture::new(&url).by_name(&aws, &proxy).keys().run();
         assert_eq!(seen.error, None, "{url}");
-        assert_eq!(sorted(seen.ids()), sorted(trail::ids(wanted)), "{url}");
+        assert_eq!(seen.ids(), trail::ids(wanted), "{url}");
     }
     assert!(
         proxy
@@ -449,8 +424,8 @@ fn the_region_of_a_bucket_is_found_and_followed() {
             let seen = capture.run();
             assert_eq!(seen.error, None, "{bucket}, region set: {set}");
             assert_eq!(
-                sorted(seen.ids()),
-                sorted(trail::ids(&files)),
+                seen.ids(),
+                trail::ids(&files),
                 "{bucket}, region set: {set}"
             );
         }
@@ -530,7 +505,7 @@ fn passing_trouble_loses_nothing() {
             (None, ""),
             "{fault:?}"
         );
-        assert_eq!(sorted(seen.ids()), sorted(trail::ids(&files)), "{fault:?}");
+        assert_eq!(seen.ids(), trail::ids(&files), "{fault:?}");
     }
 }
 
@@ -549,11 +524,7 @@ fn silence_costs_time_only() {
             (None, ""),
             "{op:?} {fault:?}"
         );
-        assert_eq!(
-            sorted(seen.ids()),
-            sorted(trail::ids(&files)),
-            "{op:?} {fault:?}"
-        );
+        assert_eq!(seen.ids(), trail::ids(&files), "{op:?} {fault:?}");
     };
     // Twenty seconds each.
     std::thread::scope(|scope| {

@@ -1,7 +1,7 @@
 //! The configuration: what users may write, and what the capture dialog makes of its schema.
 
 use harness::{
-    host::{Library, ids},
+    host::{Library, Plugin, ids, numbers},
     trail::{self, Maker},
 };
 use serde_json::{Map, Value, json};
@@ -24,10 +24,8 @@ fn the_plugin_says_who_it_is() {
     assert_eq!(library.version().unwrap(), env!("CARGO_PKG_VERSION"));
     // The official rules ask for at least 0.10.0 of the same major version.
     let version = library.version().unwrap();
-    assert!(
-        version.starts_with("0.") && version.as_str() >= "0.20.0",
-        "{version}"
-    );
+    let [major, minor, _] = numbers(&version).unwrap();
+    assert!(major == 0 && minor >= 10, "{version}");
     assert_eq!(
         library.extract_event_sources().unwrap(),
         r#"["aws_cloudtrail"]"#
@@ -328,7 +326,7 @@ fn the_defaults_are_the_official_ones() {
             None => config[path] = default,
         }
     }
-    Library::load().unwrap().init(&config.to_string()).unwrap();
+    Plugin::load(&config.to_string());
 }
 
 #[test]

@@ -69,23 +69,6 @@ fn temporary(key: &str) -> bool {
     key.starts_with("ASIA")
 }
 
-/// A section of a credentials file.
-fn section(name: &str, credentials: &Credentials) -> String {
-    let Credentials {
-        access_key,
-        secret_key,
-        token,
-        ..
-    } = credentials;
-    let token = token
-        .as_ref()
-        .map(|token| format!("aws_session_token = {token}\n"))
-        .unwrap_or_default();
-    format!(
-        "[{name}]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n{token}"
-    )
-}
-
 #[test]
 fn the_environment() {
     let (aws, ids) = aws();
@@ -116,7 +99,7 @@ fn a_profile_of_the_usual_files() {
     let keys = aws.issue();
     let with_files = || {
         capture(&aws)
-            .file(".aws/credentials", &section("audit", &keys))
+            .file(".aws/credentials", &keys.section("audit"))
             .file(
                 ".aws/config",
                 "[profile audit]\nregion = us-east-1\n[default]\nregion = eu-west-1\n",
@@ -155,7 +138,7 @@ fn the_default_profile() {
     let keys = aws.issue();
     let config = "[default]\nregion = us-east-1\n";
     let capture = capture(&aws)
-        .file(".aws/credentials", &section("default", &keys))
+        .file(".aws/credentials", &keys.section("default"))
         .file(".aws/config", config);
     assert_read(&aws, capture, &ids, temporary);
 }
@@ -165,7 +148,7 @@ fn files_of_ones_own() {
     let (aws, ids) = aws();
     let keys = aws.issue();
     let capture = capture(&aws)
-        .file("my/keys", &section("audit", &keys))
+        .file("my/keys", &keys.section("audit"))
         .file("my/settings", "[profile audit]\nregion = us-east-1\n")
         .file(
             ".aws/credentials",
@@ -211,7 +194,7 @@ fn a_role_with_the_credentials_of_a_profile() {
     aws.role(ROLE, None);
     let keys = aws.issue();
     let capture = capture(&aws)
-        .file(".aws/credentials", &section("base", &keys))
+        .file(".aws/credentials", &keys.section("base"))
         .config(json!({"aws": {"profile": "base", "region": REGION, "roleArn": ROLE}}));
     assert_read(&aws, capture, &ids, |key| {
         temporary(key) && key != keys.access_key
@@ -231,7 +214,7 @@ fn a_role_of_a_profile() {
         "[profile audit]\nregion = us-east-1\nrole_arn = {ROLE}\nexternal_id = x\nsource_profile = base\n"
     );
     let capture = capture(&aws)
-        .file(".aws/credentials", &section("base", &keys))
+        .file(".aws/credentials", &keys.section("base"))
         .file(".aws/config", &profile)
         .config(json!({"aws": {"profile": "audit"}}));
     assert_read(&aws, capture, &ids, |key| {

@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 use harness::{
     capture::Capture,
     digest::{Chain, Signer},
-    host::{Event, Library, ids},
-    trail::{self, LogFile, Maker, gzip, log_text, write},
+    host::{Event, Plugin, ids},
+    trail::{self, LogFile, Maker, gzip, log_text, sorted, write},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -37,14 +37,8 @@ fn text(path: &Path) -> &str {
 
 /// Reads with this configuration.
 fn read(path: &Path, config: Value) -> Vec<Event> {
-    let plugin = Library::load().unwrap().init(&config.to_string()).unwrap();
+    let plugin = Plugin::load(&config.to_string());
     plugin.events(text(path)).unwrap()
-}
-
-/// Reads in a process of its own and gives all IDs, sorted, and the log.
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
-    ids.sort();
-    ids
 }
 
 #[test]
@@ -52,34 +46,12 @@ fn a_trail_comes_whole_in_order_of_delivery() {
     let folder = TempDir::new().unwrap();
     let files = trail_in(folder.path());
     let events = read(folder.path(), json!({}));
-    assert_eq!(sorted(ids(&events)), sorted(trail::ids(&files)));
-    for (event, wanted) in events
-        .iter()
-        .zip(trail::records(&by_delivery(&events, &files)))
-    {
+    let files = trail::in_order(&files);
+    assert_eq!(ids(&events), trail::ids(&files));
+    for (event, wanted) in events.iter().zip(trail::records(&files)) {
         assert_eq!(event.payload(), wanted.json.as_bytes());
         assert_eq!(event.ts(), wanted.ts());
     }
-}
-
-/// The files in the order in which their first events came, which must be that of their delivery.
-fn by_delivery(events: &[Event], files: &[LogFile]) -> Vec<LogFile> {
-    let mut seen: Vec<LogFile> = vec![];
-    for id in ids(events) {
-        let file = files
-            .iter()
-            .find(|file| file.records.iter().any(|record| record.id == id))
-            .unwrap();
-        if seen.iter().all(|seen| seen.key("") != file.key("")) {
-            seen.push(file.clone());
-        }
-    }
-    assert!(
-        seen.is_sorted_by_key(|file| file.time.clone()),
-        "{:?}",
-        seen.iter().map(LogFile::name).collect::<Vec<_>>()
-    );
-    seen
 }
 
 #[test]
@@ -120,7 +92,7 @@ fn a_path_may_be_a_file_url_have_spaces_or_begin_at_home() {
         format!("file://{plain}/my%20trail%20%C3%BC"),
         format!("file://localhost{plain}/my%20trail%20%C3%BC/"),
     ] {
-        let plugin = Library::load().unwrap().init("").unwrap();
+        let plugin = Plugin::load("");
         assert_eq!(
             sorted(ids(&plugin.events(&params).unwrap())),
             wanted,

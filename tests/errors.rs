@@ -5,7 +5,7 @@ use std::path::Path;
 use harness::{
     aws::{Aws, Fault, Op},
     capture::{Capture, Seen, Stage},
-    host::{Library, ids},
+    host::{Plugin, ids},
     trail::{self, LogFile, Maker, gzip, log_text, write},
 };
 use serde_json::json;
@@ -20,7 +20,7 @@ fn child() {
 
 /// The words in which opening fails.
 fn open_error(params: &str) -> String {
-    let plugin = Library::load().unwrap().init("").unwrap();
+    let plugin = Plugin::load("");
     match plugin.open(params) {
         Err(error) => format!("{error:#}"),
         Ok(_) => panic!("opened {params}"),
@@ -433,7 +433,7 @@ fn a_failed_open_leaves_the_plugin_usable() {
     let folder = TempDir::new().unwrap();
     let file = make(1);
     file.write(folder.path());
-    let plugin = Library::load().unwrap().init("").unwrap();
+    let plugin = Plugin::load("");
     for _ in 0..3 {
         assert!(plugin.open("s3://").is_err());
         assert!(plugin.open("/no/such/folder").is_err());

@@ -17,15 +17,14 @@ use std::{
 use bytes::Bytes;
 use fastrand::Rng;
 use harness::{
-    aws::{ACCESS_KEY, REGION, SECRET_KEY},
     capture::alone,
     fast_s3::Objects,
     faulty::{Asked, Faulty, Trouble},
-    host::{Event, Library, Plugin, Status},
+    home::Home,
+    host::{Event, Plugin, Status},
     trail::{LogFile, Maker, gzip, log_text},
 };
 use serde_json::json;
-use tempfile::TempDir;
 
 /// Said to those who ask in another region.
 const ELSEWHERE: Option<(&str, &str)> = Some(("x-amz-bucket-region", "eu-north-1"));
@@ -244,23 +243,6 @@ fn hash(text: &str) -> u64 {
     })
 }
 
-fn plugin(endpoint: &str, home: &TempDir) -> Plugin {
-    let credentials = home.path().join("credentials");
-    let keys =
-        format!("[default]\naws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\n");
-    std::fs::write(&credentials, keys).unwrap();
-    let aws = json!({"endpoint": endpoint, "region": REGION, "profile": "default", "credentials": credentials});
-    Library::load()
-        .unwrap()
-        .init(&json!({ "aws": aws }).to_string())
-        .unwrap()
-}
-
-fn log(plugin: &Plugin) -> String {
-    let lines = plugin.logs().into_iter().map(|line| line.message);
-    lines.collect::<Vec<_>>().join("\n")
-}
-
 fn books_add_up(metrics: &BTreeMap<String, u64>, events: usize) -> Result<(), String> {
     let sum = |names: &[&str]| names.iter().map(|name| metrics[*name]).sum::<u64>();
     let handed = [
@@ -314,14 +296,14 @@ fn of_bucket(seed: u64) {
         let index = by_key.get(&asked.key);
         index.map_or(Trouble::None, |index| with_object(&planned[*index], asked))
     });
-    let home = TempDir::new().unwrap();
-    let plugin = plugin(&server.endpoint(), &home);
+    let home = Home::make();
+    let plugin = Plugin::load(&home.config(&server.endpoint(), json!({})));
     let mut instance = plugin
         .open("s3://logs/AWSLogs/")
         .unwrap_or_else(|error| panic!("seed {seed}: {error:#}"));
     let all = instance.read_all(LIMIT);
     drop(instance);
-    let log = log(&plugin);
+    let log = plugin.log();
     assert_eq!(all.error, None, "seed {seed}: {log}");
 
     let places = places(stored.iter());
@@ -407,12 +389,12 @@ fn without(trouble: &Trouble, words: &str) {
             false => Trouble::None,
         }
     });
-    let home = TempDir::new().unwrap();
-    let plugin = plugin(&server.endpoint(), &home);
+    let home = Home::make();
+    let plugin = Plugin::load(&home.config(&server.endpoint(), json!({})));
     let mut instance = plugin.open("s3://logs/AWSLogs/").unwrap();
     let all = instance.read_all(LIMIT);
     drop(instance);
-    let log = log(&plugin);
+    let log = plugin.log();
     assert_eq!(all.error, None, "{trouble:?}: {log}");
     let seen: BTreeSet<String> = all.events.iter().map(Event::id).collect();
     assert!(seen == wanted && all.events.len() == seen.len(), "{log}");
@@ -503,8 +485,8 @@ fn with_an_end(seed: u64) {
             .and_then(|stored| stored.lasting.clone())
             .unwrap_or(Trouble::None)
     });
-    let home = TempDir::new().unwrap();
-    let plugin = plugin(&server.endpoint(), &home);
+    let home = Home::make();
+    let plugin = Plugin::load(&home.config(&server.endpoint(), json!({})));
     let mut instance = plugin
         .open("s3://logs/AWSLogs/")
         .unwrap_or_else(|error| panic!("seed {seed}: {error:#}"));
@@ -633,8 +615,8 @@ fn of_queue(seed: u64) {
     }
     queues.fail_entries("DeleteMessageBatch", random.usize(..20));
     queues.fail_entries("ChangeMessageVisibilityBatch", random.usize(..20));
-    let home = TempDir::new().unwrap();
-    let plugin = plugin(&server.endpoint(), &home);
+    let home = Home::make();
+    let plugin = Plugin::load(&home.config(&server.endpoint(), json!({})));
     let mut instance = plugin
         .open("sqs://trail")
         .unwrap_or_else(|error| panic!("seed {seed}: {error:#}"));
@@ -647,7 +629,7 @@ fn of_queue(seed: u64) {
     let settled = || {
         let deletions = deletions.lock().unwrap();
         good.is_subset(&deletions) && queues.counts("trail").deleted == deletions.len() as u64 && {
-            let log = log(&plugin);
+            let log = plugin.log();
             let mut lost = stored.iter().filter(|stored| stored.loss != Loss::Nothing);
             lost.all(|stored| log.contains(&stored.key))
         }
@@ -662,7 +644,7 @@ fn of_queue(seed: u64) {
                 .unwrap()
                 .extend(batch.events.iter().filter_map(id)),
             Status::Timeout => {}
-            other => panic!("seed {seed}: {other:?}, {}", log(&plugin)),
+            other => panic!("seed {seed}: {other:?}, {}", plugin.log()),
         }
         if settled() {
             break;
@@ -672,11 +654,11 @@ fn of_queue(seed: u64) {
             "seed {seed}: {:?} {:#?} {}",
             queues.counts("trail"),
             plugin.metrics(),
-            log(&plugin)
+            plugin.log()
         );
     }
     drop(instance);
-    let log = log(&plugin);
+    let log = plugin.log();
     assert_eq!(*early.lock().unwrap(), [] as [String; 0], "seed {seed}");
     let seen = consumed.lock().unwrap();
     for stored in stored.iter() {

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use harness::aws::{ACCESS_KEY, ACCOUNT, Aws, Fault, Op, REGION, Request, SECRET_KEY};
+use harness::aws::{ACCOUNT, Aws, Fault, Op, REGION, Request};
 use harness::capture::Capture;
-use harness::host::{Instance, Library, Plugin, Status, ids};
-use harness::trail::{self, LogFile, Maker, format_time, parse_time};
+use harness::home::Home;
+use harness::host::{Instance, Plugin, Status, ids};
+use harness::trail::{self, LogFile, Maker, format_time, parse_time, sorted};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,43 +31,24 @@ struct World {
     aws: Aws,
     plugin: Plugin,
     maker: RefCell<Maker>,
-    home: TempDir,
+    home: Home,
 }
 
 impl World {
     fn new(more: Value) -> Self {
         let aws = Aws::start();
         aws.put_in(REGION, "logs");
-        let home = TempDir::new().unwrap();
-        let credentials = home.path().join("credentials");
-        let mut config = json!({
-            "aws": {"endpoint": aws.endpoint(), "region": REGION, "profile": "default", "credentials": credentials},
-            "s3Follow": true,
-            "s3PollInterval": 1,
-        });
-        let config = {
-            let object = config.as_object_mut().unwrap();
-            object.extend(more.as_object().unwrap().clone());
-            config.to_string()
-        };
-        let world = Self {
+        let home = Home::make();
+        let mut config = json!({"s3Follow": true, "s3PollInterval": 1});
+        let object = config.as_object_mut().unwrap();
+        object.extend(more.as_object().unwrap().clone());
+        let plugin = Plugin::load(&home.config(&aws.endpoint(), config));
+        Self {
             aws,
-            plugin: Library::load().unwrap().init(&config).unwrap(),
+            plugin,
             maker: RefCell::new(Maker::new(5)),
             home,
-        };
-        world.log_in(ACCESS_KEY, SECRET_KEY, "");
-        world
-    }
-
-    fn log_in(&self, key: &str, secret: &str, token: &str) {
-        let token = match token {
-            "" => String::new(),
-            token => format!("aws_session_token={token}\n"),
-        };
-        let text =
-            format!("[default]\naws_access_key_id={key}\naws_secret_access_key={secret}\n{token}");
-        std::fs::write(self.home.path().join("credentials"), text).unwrap();
+        }
     }
 
     fn open(&self, url: &str) -> Instance<'_> {
@@ -85,8 +67,7 @@ impl World {
     }
 
     fn log(&self) -> String {
-        let lines = self.plugin.logs().into_iter().map(|line| line.message);
-        lines.collect::<Vec<_>>().join("\n")
+        self.plugin.log()
     }
 
     fn lists(&self) -> Vec<Request> {
@@ -116,11 +97,6 @@ impl World {
         let all = instance.read_all(LIMIT);
         all.error.expect("an error")
     }
-}
-
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
-    ids.sort_unstable();
-    ids
 }
 
 /// Where a region's log files are.
@@ -530,21 +506,15 @@ fn what_will_not_pass_ends_it() {
 fn credentials_that_expire_are_found_anew_or_named() {
     let world = World::new(json!({}));
     world.deliver("20240305T1200Z");
-    let keys = [world.aws.issue(), world.aws.issue()].map(|key| {
-        let token = key.token.clone().unwrap();
-        (key.access_key, key.secret_key, token)
-    });
-    let log_in = |world: &World, (key, secret, token): &(String, String, String)| {
-        world.log_in(key, secret, token);
-    };
-    log_in(&world, &keys[0]);
+    let keys = [world.aws.issue(), world.aws.issue()];
+    world.home.log_in(&keys[0]);
     let mut instance = world.open("s3://logs");
     world.read(&mut instance, 2, "");
-    log_in(&world, &keys[1]);
-    world.aws.expire(&keys[0].0);
+    world.home.log_in(&keys[1]);
+    world.aws.expire(&keys[0].access_key);
     let wanted = world.deliver("20240305T1205Z");
     assert_eq!(world.read(&mut instance, 2, ""), wanted);
-    world.aws.expire(&keys[1].0);
+    world.aws.expire(&keys[1].access_key);
     let error = world.error(&mut instance);
     assert!(error.contains("the credentials have expired"), "{error}");
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use harness::{
-    host::{Event, Extracted, Fields, Library},
+    host::{Event, Extracted, Fields, Library, Plugin},
     shared::{self, Golden},
 };
 use serde_json::{Value, json, value::RawValue};
@@ -325,7 +325,7 @@ fn records(folder: &Path) -> Vec<String> {
 
 fn read(set: &str) -> Option<Vec<Event>> {
     let folder = shared::folder("cloudtrail-samples")?.join(set);
-    let plugin = Library::load().unwrap().init("").unwrap();
+    let plugin = Plugin::load("");
     Some(plugin.events(folder.to_str().unwrap()).unwrap())
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use harness::aws::Aws;
 use harness::hosts::{Hosts, built};
+use harness::needs::skip;
 use harness::sample;
 
 /// A display, and the programs on it.
@@ -162,7 +163,7 @@ impl Drop for Screen {
 #[test]
 fn stratoshark_shows_a_trail() {
     if env::var_os("CLOUDTRAIL_GUI").is_none() {
-        eprintln!("stratoshark_shows_a_trail skipped: scripts/test --gui runs it");
+        skip("scripts/test --gui runs it");
         return;
     }
     let Some(hosts) = Hosts::new("gui") else {

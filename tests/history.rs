@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use harness::aws::{ACCOUNT, Aws, Credentials, Fault, Op, REGION, Request};
 use harness::capture::{Capture, Seen, Stage};
-use harness::host::{Event, Library, Plugin, ids};
+use harness::home::Home;
+use harness::host::{Event, Plugin, ids};
 use harness::hosts::Hosts;
 use harness::trail::{Maker, Record};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -336,23 +336,19 @@ fn tokens_that_expire() {
 struct World {
     aws: Aws,
     plugin: Plugin,
-    home: TempDir,
+    home: Home,
     maker: RefCell<Maker>,
 }
 
 impl World {
     fn new(more: Value) -> Self {
         let aws = Aws::start();
-        let home = TempDir::new().unwrap();
-        let credentials = home.path().join("credentials");
-        let mut config = json!({
-            "aws": {"endpoint": aws.endpoint(), "region": REGION, "profile": "default", "credentials": credentials},
-            "includeInsights": false,
-        });
+        let home = Home::make();
+        let mut config = json!({"includeInsights": false});
         let object = config.as_object_mut().unwrap();
         object.extend(more.as_object().unwrap().clone());
-        // It is read at open only.
-        let plugin = Library::load().unwrap().init(&config.to_string()).unwrap();
+        // The file is read at open only.
+        let plugin = Plugin::load(&home.config(&aws.endpoint(), config));
         let maker = RefCell::new(Maker::new(99));
         Self {
             aws,
@@ -364,13 +360,7 @@ impl World {
 
     fn log_in(&self) -> Credentials {
         let issued = self.aws.issue();
-        let text = format!(
-            "[default]\naws_access_key_id={}\naws_secret_access_key={}\naws_session_token={}\n",
-            issued.access_key,
-            issued.secret_key,
-            issued.token.as_deref().unwrap()
-        );
-        std::fs::write(self.home.path().join("credentials"), text).unwrap();
+        self.home.log_in(&issued);
         issued
     }
 
@@ -562,11 +552,8 @@ fn a_followed_interval_that_is_over_ends() {
     let read = instance.read_all(LIMIT);
     assert_eq!((read.error, ids(&read.events)), (None, vec![inside]));
     drop(instance);
-    let logs = world.plugin.logs();
-    assert!(
-        logs.iter()
-            .any(|line| line.message.contains("s3AccountList has no effect"))
-    );
+    let log = world.plugin.log();
+    assert!(log.contains("s3AccountList has no effect"), "{log}");
 }
 
 #[test]

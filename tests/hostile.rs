@@ -14,9 +14,9 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use harness::{
     capture::alone,
-    host::{Event, Fields, Library, Status},
+    host::{Event, Fields, Library, Plugin, Status, ids},
     memory,
-    trail::{self, LogFile, Maker, gzip, log_text, write},
+    trail::{self, LogFile, Maker, gzip, log_text, sorted, write},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -35,7 +35,7 @@ struct Seen {
 
 /// Reads a folder. Events are kept where they are `kept`.
 fn read(path: &Path, kept: impl Fn(&Event) -> bool) -> Seen {
-    let plugin = Library::load().unwrap().init("").unwrap();
+    let plugin = Plugin::load("");
     let mut instance = plugin.open(path.to_str().unwrap()).unwrap();
     let mut events = vec![];
     let start = std::time::Instant::now();
@@ -49,8 +49,7 @@ fn read(path: &Path, kept: impl Fn(&Event) -> bool) -> Seen {
         }
     };
     drop(instance);
-    let log = plugin.logs().into_iter().map(|line| line.message);
-    let log = log.collect::<Vec<_>>().join("\n");
+    let log = plugin.log();
     let metrics = plugin.metrics().unwrap();
     assert_eq!(
         metrics["records_found"],
@@ -77,10 +76,6 @@ fn good(folder: &Path) -> LogFile {
     let file = Maker::new(1).file("123456789012", "us-east-1", "20240305T1205Z", 3);
     file.write(folder);
     file
-}
-
-fn ids(events: &[Event]) -> Vec<String> {
-    events.iter().map(Event::id).collect()
 }
 
 /// Writes a gzip member of the text so many times over, a MB or so at a time.
@@ -407,17 +402,13 @@ fn odd_things_in_a_folder_are_named_or_passed_over() {
     files.push(inside);
     let seen = read(folder.path(), |_| true);
     assert_eq!(seen.error, None);
-    let sorted = |mut ids: Vec<String>| {
-        ids.sort();
-        ids
-    };
     assert_eq!(sorted(ids(&seen.events)), sorted(trail::ids(&files)));
     for lost in ["gone.json.gz", "self.json", "loop"] {
         assert!(seen.log.contains(lost), "{lost}: {}", seen.log);
     }
     assert!(seen.log.contains("passed over 2 files"), "{}", seen.log);
     // By itself, it is no log file.
-    let plugin = Library::load().unwrap().init("").unwrap();
+    let plugin = Plugin::load("");
     let error = plugin
         .open(at("pipe.json").to_str().unwrap())
         .err()
@@ -434,7 +425,7 @@ fn a_file_that_vanishes_is_named() {
     let folder = TempDir::new().unwrap();
     let files = Maker::new(1).trail(&["123456789012"], &["us-east-1"], "20240305T1205Z", 40, 400);
     let paths: Vec<_> = files.iter().map(|file| file.write(folder.path())).collect();
-    let plugin = Library::load().unwrap().init("").unwrap();
+    let plugin = Plugin::load("");
     let mut instance = plugin.open(folder.path().to_str().unwrap()).unwrap();
     // What is read ahead is bounded, and far less than this.
     let last = files.len() - 1;
@@ -448,8 +439,7 @@ fn a_file_that_vanishes_is_named() {
     let all = instance.read_all(LIMIT);
     drop(instance);
     assert_eq!(all.error, None);
-    let log = plugin.logs().into_iter().map(|line| line.message);
-    let log = log.collect::<Vec<_>>().join("\n");
+    let log = plugin.log();
     assert_eq!(ids(&all.events), trail::ids(&files[..last - 2]), "{log}");
     for file in &files[last - 2..] {
         assert!(log.contains(&file.name()), "{log}");

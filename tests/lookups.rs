@@ -12,13 +12,13 @@ use std::{
 };
 
 use harness::{
-    aws::{ACCESS_KEY, Aws, REGION, SECRET_KEY},
+    aws::{Aws, REGION},
     capture::alone,
-    host::{Library, Status},
-    trail::{Maker, write},
+    home::Home,
+    host::{Library, Plugin, Status},
+    trail::Maker,
 };
 use serde_json::json;
-use tempfile::TempDir;
 
 static HANGING: AtomicUsize = AtomicUsize::new(0);
 static OVER: AtomicUsize = AtomicUsize::new(0);
@@ -50,11 +50,8 @@ fn lookups_that_hang_outlive_the_library_and_do_no_harm() {
         || {
             let aws = Aws::start();
             aws.queues().create("trail", Duration::from_secs(300));
-            let keys = format!(
-                "[default]\naws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\n"
-            );
-            let folder = TempDir::new().unwrap();
-            let keys = write(&folder.path().join("keys"), keys.as_bytes());
+            let home = Home::make();
+            let keys = home.credentials();
             let config = json!({"aws": {"credentials": keys, "region": REGION}}).to_string();
             // SQS answers, and S3 is looked for by its own name.
             // SAFETY: no other thread looks at the environment now.
@@ -97,13 +94,10 @@ fn lookups_that_hang_outlive_the_library_and_do_no_harm() {
 #[test]
 fn lookups_that_hang_are_errors_in_the_end() {
     alone("lookups_that_hang_are_errors_in_the_end", || {
-        let folder = TempDir::new().unwrap();
-        let keys = format!(
-            "[default]\naws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\n"
-        );
-        let keys = write(&folder.path().join("keys"), keys.as_bytes());
+        let home = Home::make();
+        let keys = home.credentials();
         let config = json!({"aws": {"credentials": keys, "region": REGION}}).to_string();
-        let plugin = Library::load().unwrap().init(&config).unwrap();
+        let plugin = Plugin::load(&config);
         let start = Instant::now();
         let error = plugin.open("sqs://trail").err().unwrap().to_string();
         println!("{:?}: {error}", start.elapsed());

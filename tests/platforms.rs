@@ -12,7 +12,7 @@ use harness::{
     capture::{Capture, Seen, Stage},
     platform::Platform,
     shared,
-    trail::{self, Maker, gzip, write},
+    trail::{self, Maker, gzip, sorted, write},
 };
 use serde_json::{Value, json};
 
@@ -25,8 +25,8 @@ fn child() {
 
 macro_rules! on_each_platform {
     ($($test:ident)*) => {
-        mod windows { $(#[test] fn $test() { super::on("windows-x86_64", stringify!($test), super::$test) })* }
-        mod arm64 { $(#[test] fn $test() { super::on("linux-aarch64", stringify!($test), super::$test) })* }
+        mod windows { $(#[test] fn $test() { super::on("windows-x86_64", super::$test) })* }
+        mod arm64 { $(#[test] fn $test() { super::on("linux-aarch64", super::$test) })* }
     };
 }
 
@@ -46,8 +46,8 @@ on_each_platform! {
     errors_of_aws
 }
 
-fn on(name: &str, test: &str, body: fn(&Platform)) {
-    if let Some(platform) = Platform::find(name, test) {
+fn on(name: &str, body: fn(&Platform)) {
+    if let Some(platform) = Platform::find(name) {
         body(&platform);
     }
 }
@@ -186,10 +186,6 @@ fn a_queue(platform: &Platform) {
         .enough(ids.len())
         .run();
     assert_eq!(seen.error, None, "{}", seen.log());
-    let sorted = |mut ids: Vec<String>| {
-        ids.sort();
-        ids
-    };
     assert_eq!(sorted(seen.ids()), sorted(ids));
 }
 
@@ -265,15 +261,6 @@ fn the_library_stays_loaded_over_captures_with_work_in_flight(platform: &Platfor
     assert_eq!(seen.stays_loaded, Some(true));
 }
 
-/// A section of a credentials file.
-fn section(name: &str, keys: &Credentials) -> String {
-    let token = keys.token.as_deref().unwrap_or_default();
-    format!(
-        "[{name}]\naws_access_key_id = {}\naws_secret_access_key = {}\naws_session_token = {token}\n",
-        keys.access_key, keys.secret_key
-    )
-}
-
 /// Reads with temporary credentials, which only what `with` adds tells.
 fn assert_logs_in(platform: &Platform, with: impl Fn(Capture, &Credentials) -> Capture) {
     let (aws, files) = Aws::with_trail(1);
@@ -294,7 +281,7 @@ fn the_usual_files_of_credentials(platform: &Platform) {
     for profile in ["default", "audit"] {
         assert_logs_in(platform, |capture, keys| {
             let capture = capture
-                .file(".aws/credentials", &section(profile, keys))
+                .file(".aws/credentials", &keys.section(profile))
                 .file(".aws/config", regions);
             match profile {
                 "default" => capture,
@@ -311,7 +298,7 @@ fn the_credentials_file_of_the_dialog(platform: &Platform) {
     }
     for form in forms {
         assert_logs_in(platform, |capture, keys| {
-            let capture = capture.file("my keys", &section("default", keys));
+            let capture = capture.file("my keys", &keys.section("default"));
             let path = match form {
                 "" => platform.path(&capture.home().join("my keys")),
                 home => format!("{home}my keys"),

@@ -15,8 +15,10 @@ use std::{
 use harness::{
     aws::{ACCESS_KEY, Aws, Fault, Op, REGION, SECRET_KEY},
     capture::{Capture, alone},
+    home::Home,
     host::{Event, LIMIT, Library, Plugin, Status, ids, late_logs, plugin_path},
     trail::{self, LogFile, Maker, write},
+    until,
 };
 use object::{
     Endianness,
@@ -120,23 +122,19 @@ fn wait_for_end_of_threads(before: &BTreeSet<String>) {
 }
 
 /// What tells the plugin of this AWS, without the environment.
-fn config(aws: &Aws, folder: &TempDir) -> String {
-    let keys = format!(
-        "[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
-    );
-    let path = write(&folder.path().join("keys"), keys.as_bytes());
-    json!({"aws": {"endpoint": aws.endpoint(), "credentials": path, "region": REGION}, "s3DownloadConcurrency": 4}).to_string()
+fn config(aws: &Aws, home: &Home) -> String {
+    home.config(&aws.endpoint(), json!({"s3DownloadConcurrency": 4}))
 }
 
 #[test]
 fn init_is_offline_and_starts_no_thread() {
     alone("init_is_offline_and_starts_no_thread", || {
         let (aws, _) = Aws::with_trail(1);
-        let folder = TempDir::new().unwrap();
+        let home = Home::make();
         let before = threads();
         let library = Library::load().unwrap();
         let _ = (library.schema().unwrap(), library.fields());
-        let plugins: Vec<_> = ["", "{}", &config(&aws, &folder)]
+        let plugins: Vec<_> = ["", "{}", &config(&aws, &home)]
             .iter()
             .map(|config| library.init(config).unwrap())
             .collect();
@@ -169,9 +167,9 @@ fn close_ends_all_threads_with_work_in_flight() {
         for op in [Op::ListObjects, Op::GetObject] {
             let (aws, _) = Aws::with_trail(12);
             stalled(&aws, op);
-            let folder = TempDir::new().unwrap();
+            let home = Home::make();
             let library = Library::load().unwrap();
-            let plugin = library.init(&config(&aws, &folder)).unwrap();
+            let plugin = library.init(&config(&aws, &home)).unwrap();
             let before = threads();
             let mut instance = plugin
                 .open("s3://logs/AWSLogs/123456789012/CloudTrail/us-east-1/")
@@ -231,11 +229,11 @@ impl Work {
     /// Opens a capture, waits until this is under way, and closes it: how long that took.
     fn close(self) -> Duration {
         let (aws, files) = Aws::with_trail(12);
-        let folder = TempDir::new().unwrap();
-        let mut config: serde_json::Value = serde_json::from_str(&config(&aws, &folder)).unwrap();
+        let home = Home::make();
+        let mut config: serde_json::Value = serde_json::from_str(&config(&aws, &home)).unwrap();
         let action = |action: &str| aws.log_of(Op::Sqs).iter().any(|asked| asked.key == action);
         let mut params = "s3://logs/AWSLogs/123456789012/CloudTrail/us-east-1/";
-        let trail = folder.path().join("trail");
+        let trail = home.path().join("trail");
         match self {
             Self::Listing => stalled(&aws, Op::ListObjects),
             Self::Fetching => stalled(&aws, Op::GetObject),
@@ -268,7 +266,7 @@ impl Work {
             }
             aws.fault(|asked| asked.key == "DeleteMessageBatch", Fault::Stall);
         }
-        let plugin = Library::load().unwrap().init(&config.to_string()).unwrap();
+        let plugin = Plugin::load(&config.to_string());
         let mut instance = plugin.open(params).unwrap();
         let mut events = 0;
         let under_way = |events| match self {
@@ -340,16 +338,6 @@ fn stat(process: u32) -> Option<(String, u32)> {
 
 fn parent(process: u32) -> Option<u32> {
     Some(stat(process)?.1)
-}
-
-/// Waits for what comes soon.
-fn until(what: &str, there: impl Fn() -> bool) {
-    let tries = LIMIT.as_millis() / 5;
-    let came = (0..tries).any(|_| {
-        thread::sleep(Duration::from_millis(5));
-        there()
-    });
-    assert!(came, "there is not: {what}");
 }
 
 /// The paths below a folder.
@@ -449,16 +437,13 @@ fn sigterm_leaves_nothing_behind() {
 fn the_hosts_signals_are_left_alone() {
     alone("the_hosts_signals_are_left_alone", || {
         let (aws, files) = Aws::with_trail(2);
-        let folder = TempDir::new().unwrap();
+        let home = Home::make();
         // The thread that runs this test: the process's first one blocks signals while it starts another.
         let thread = fs::read_link("/proc/thread-self").unwrap();
         let thread = thread.file_name().unwrap().to_str().unwrap();
         let signals = || ["SigCgt:", "SigIgn:", "SigBlk:"].map(|line| status(thread, line));
         let before = signals();
-        let plugin = Library::load()
-            .unwrap()
-            .init(&config(&aws, &folder))
-            .unwrap();
+        let plugin = Plugin::load(&config(&aws, &home));
         assert_eq!(plugin.events("s3://logs").unwrap().len(), 2 * files.len());
         assert_eq!(signals(), before);
     });
@@ -491,7 +476,7 @@ fn the_hosts_handler_of_child_processes_goes_on_working() {
             let profile = write(&folder.path().join("config"), profile.as_bytes());
             let config =
                 json!({"aws": {"endpoint": aws.endpoint(), "config": profile, "region": REGION}});
-            let plugin = Library::load().unwrap().init(&config.to_string()).unwrap();
+            let plugin = Plugin::load(&config.to_string());
             assert_eq!(plugin.events("s3://logs").unwrap().len(), 2 * files.len());
             drop(plugin);
             let before = CHILDREN.load(Ordering::SeqCst);
@@ -511,7 +496,7 @@ fn a_closed_stderr_is_no_problem() {
         write(&folder.path().join("broken.json.gz"), b"broken");
         // SAFETY: the descriptor is not used after.
         unsafe { libc::close(2) };
-        let plugin = Library::load().unwrap().init("").unwrap();
+        let plugin = Plugin::load("");
         assert_eq!(
             plugin
                 .events(folder.path().to_str().unwrap())
@@ -553,9 +538,9 @@ fn captures_can_be_opened_and_closed_many_times_with_work_in_flight() {
         || {
             let (aws, _) = Aws::with_trail(6);
             aws.fault(|request| request.op == Op::GetObject, Fault::StallAfter(20));
-            let folder = TempDir::new().unwrap();
-            let config = config(&aws, &folder);
-            let trail = folder.path().join("trail");
+            let home = Home::make();
+            let config = config(&aws, &home);
+            let trail = home.path().join("trail");
             let mut maker = Maker::new(1);
             for file in maker.trail(&["123456789012"], &["us-east-1"], "20240305T1205Z", 9, 300) {
                 file.write(&trail);
@@ -592,13 +577,8 @@ fn a_host_may_leave_without_closing() {
     alone("a_host_may_leave_without_closing", || {
         let (aws, _) = Aws::with_trail(6);
         stalled(&aws, Op::GetObject);
-        let folder = TempDir::new().unwrap();
-        let plugin = Box::leak(Box::new(
-            Library::load()
-                .unwrap()
-                .init(&config(&aws, &folder))
-                .unwrap(),
-        ));
+        let home = Home::make();
+        let plugin = Box::leak(Box::new(Plugin::load(&config(&aws, &home))));
         let instance = Box::leak(Box::new(plugin.open("s3://logs").unwrap()));
         instance.next_batch();
         // The process exits with all threads at work; `alone` sees a crash.
@@ -672,17 +652,10 @@ fn log_lines_go_to_the_object_that_they_are_about_and_to_none_that_is_gone() {
                 );
             }
             let [first, second] = [library.init("").unwrap(), library.init("").unwrap()];
-            let log = |plugin: &Plugin| {
-                plugin
-                    .logs()
-                    .into_iter()
-                    .map(|line| line.message)
-                    .collect::<String>()
-            };
             for (plugin, folder) in [(&second, &folders[1]), (&first, &folders[0])] {
                 plugin.events(folder.path().to_str().unwrap()).unwrap();
             }
-            let logs = [log(&first), log(&second)];
+            let logs = [first.log(), second.log()];
             assert!(
                 logs[0].contains("broken-0") && !logs[0].contains("broken-1"),
                 "{logs:?}"
@@ -693,9 +666,9 @@ fn log_lines_go_to_the_object_that_they_are_about_and_to_none_that_is_gone() {
             );
             // The last one made is the first one gone.
             drop(second);
-            let before = log(&first);
+            let before = first.log();
             first.events(folders[0].path().to_str().unwrap()).unwrap();
-            assert!(log(&first).len() > before.len());
+            assert!(first.log().len() > before.len());
             drop(first);
             assert_eq!(late_logs(), []);
         },
@@ -753,7 +726,7 @@ fn progress_goes_up_to_the_whole() {
     for file in Maker::new(1).trail(&["123456789012"], &["us-east-1"], "20240305T1205Z", 40, 100) {
         file.write(folder.path());
     }
-    let plugin = Library::load().unwrap().init("").unwrap();
+    let plugin = Plugin::load("");
     let mut instance = plugin.open(folder.path().to_str().unwrap()).unwrap();
     let mut seen = vec![instance.progress().unwrap().0];
     loop {

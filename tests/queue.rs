@@ -6,16 +6,17 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::aws::{ACCESS_KEY, ACCOUNT, Aws, Fault, Op, REGION, Request, SECRET_KEY};
+use harness::aws::{ACCOUNT, Aws, Fault, Op, REGION, Request, SECRET_KEY};
 use harness::capture::Capture;
 use harness::forms::{archives, envelope, forms, string};
+use harness::home::Home;
 use harness::host::{Event, Instance, Library, Plugin, Status, ids};
 use harness::moto::Moto;
 use harness::proxy::Proxy;
 use harness::sqs::Counts;
-use harness::trail::{self, LogFile, Maker, gzip};
+use harness::trail::{self, LogFile, Maker, gzip, sorted};
+use harness::until;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -33,28 +34,7 @@ fn child() {
 struct World {
     aws: Aws,
     plugin: Plugin,
-    home: TempDir,
-}
-
-/// Settings that find the key in a file.
-fn settings(endpoint: &str, home: &TempDir, more: Value) -> String {
-    let credentials = home.path().join("credentials");
-    log_in(home, ACCESS_KEY, SECRET_KEY, None);
-    let mut config = json!({
-        "aws": {"endpoint": endpoint, "region": REGION, "profile": "default", "credentials": credentials},
-    });
-    config
-        .as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
-    config.to_string()
-}
-
-fn log_in(home: &TempDir, key: &str, secret: &str, token: Option<&str>) {
-    let token = token.map_or_else(String::new, |token| format!("aws_session_token={token}\n"));
-    let text =
-        format!("[default]\naws_access_key_id={key}\naws_secret_access_key={secret}\n{token}");
-    std::fs::write(home.path().join("credentials"), text).unwrap();
+    home: Home,
 }
 
 impl World {
@@ -62,9 +42,8 @@ impl World {
     fn new(visibility: Duration, config: Value) -> Self {
         let aws = Aws::start();
         aws.queues().create("trail", visibility);
-        let home = TempDir::new().unwrap();
-        let config = settings(&aws.endpoint(), &home, config);
-        let plugin = Library::load().unwrap().init(&config).unwrap();
+        let home = Home::make();
+        let plugin = Plugin::load(&home.config(&aws.endpoint(), config));
         Self { aws, plugin, home }
     }
 
@@ -87,8 +66,7 @@ impl World {
     }
 
     fn log(&self) -> String {
-        let lines = self.plugin.logs().into_iter().map(|line| line.message);
-        lines.collect::<Vec<_>>().join("\n")
+        self.plugin.log()
     }
 
     fn metric(&self, name: &str) -> u64 {
@@ -145,11 +123,6 @@ fn files(seed: u64, files: usize, records: usize) -> Vec<LogFile> {
     (0..files)
         .map(|_| maker.file(ACCOUNT, "us-east-1", "20240305T1205Z", records))
         .collect()
-}
-
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
-    ids.sort_unstable();
-    ids
 }
 
 #[test]
@@ -465,8 +438,7 @@ fn a_queue_of_another_account() {
     aws.queues().create_in(owner, "trail", LONG);
     let file = files(12, 1, 5).remove(0);
     file.put(&aws, "logs");
-    let home = TempDir::new().unwrap();
-    let library = Library::load().unwrap();
+    let home = Home::make();
     let arn = format!("arn:aws:sqs:{REGION}:{owner}:trail");
     let url = format!("{}/{owner}/trail", aws.endpoint());
     for (params, config, deleted) in [
@@ -476,9 +448,7 @@ fn a_queue_of_another_account() {
     ] {
         aws.queues()
             .send_in(owner, "trail", of_s3("logs", &file.key("")));
-        let plugin = library
-            .init(&settings(&aws.endpoint(), &home, config))
-            .unwrap();
+        let plugin = Plugin::load(&home.config(&aws.endpoint(), config));
         let mut instance = plugin.open(params).unwrap();
         let all = instance.read_while(LIMIT, |_| {
             aws.queues().counts_in(owner, "trail").deleted < deleted
@@ -486,9 +456,7 @@ fn a_queue_of_another_account() {
         assert_eq!(all.error, None);
         assert_eq!(ids(&all.events), trail::ids(std::slice::from_ref(&file)));
     }
-    let plugin = library
-        .init(&settings(&aws.endpoint(), &home, json!({})))
-        .unwrap();
+    let plugin = Plugin::load(&home.config(&aws.endpoint(), json!({})));
     let error = plugin.open("sqs://trail").err().unwrap().to_string();
     assert!(
         error.contains("no such queue") && error.contains("sqsOwnerAccount"),
@@ -685,21 +653,13 @@ fn what_goes_wrong_for_good_ends_the_capture_with_one_error() {
 fn credentials_that_expire_are_found_anew() {
     let world = World::new(LONG, json!({}));
     let first = world.aws.issue();
-    let log_in = |credentials: &harness::aws::Credentials| {
-        log_in(
-            &world.home,
-            &credentials.access_key,
-            &credentials.secret_key,
-            credentials.token.as_deref(),
-        );
-    };
-    log_in(&first);
+    world.home.log_in(&first);
     let mut instance = world.open();
     let files = files(20, 2, 5);
     world.deliver(&files[..1]);
     world.read_until_deleted(&mut instance, 1);
     let second = world.aws.issue();
-    log_in(&second);
+    world.home.log_in(&second);
     world.aws.expire(&first.access_key);
     world.deliver(&files[1..]);
     let events = world.read_until_deleted(&mut instance, 2);
@@ -710,13 +670,8 @@ fn credentials_that_expire_are_found_anew() {
     assert!(error.contains("expired"), "{error}");
 }
 
-/// Waits until a queue is empty.
 fn wait_until_empty(counts: impl Fn() -> (u64, u64)) {
-    let start = Instant::now();
-    while counts() != (0, 0) {
-        assert!(start.elapsed() < LIMIT, "{:?}", counts());
-        thread::sleep(Duration::from_millis(20));
-    }
+    until("an empty queue", || counts() == (0, 0));
 }
 
 fn both(counts: Counts) -> (u64, u64) {
@@ -744,11 +699,9 @@ fn killed_in_the_middle_a_second_run_reads_the_rest() {
             .start()
     };
     let mut first = capture();
-    let start = Instant::now();
-    while aws.queues().counts("trail").deleted == 0 {
-        assert!(start.elapsed() < LIMIT);
-        thread::sleep(Duration::from_millis(5));
-    }
+    until("a message is deleted", || {
+        aws.queues().counts("trail").deleted > 0
+    });
     first.kill();
     let first = first.wait();
     assert!(aws.queues().counts("trail").deleted < 120);
@@ -797,7 +750,7 @@ fn of_moto(moto: &Moto, queue: &str) -> Capture {
 
 #[test]
 fn news_comes_in_every_shape() {
-    let Some(moto) = Moto::get("news_comes_in_every_shape") else {
+    let Some(moto) = Moto::get() else {
         return;
     };
     let files = files(30, 8, 3);
@@ -859,7 +812,7 @@ fn news_comes_in_every_shape() {
 #[test]
 fn moto_an_object_that_is_gone_is_left_and_its_removal_is_no_news() {
     let name = "gone";
-    let Some(moto) = Moto::get(name) else { return };
+    let Some(moto) = Moto::get() else { return };
     moto.bucket(name);
     moto.queue(name, 300);
     moto.notify_queue(name, name);
@@ -868,29 +821,25 @@ fn moto_an_object_that_is_gone_is_left_and_its_removal_is_no_news() {
         moto.put(name, &file.key(""), &file.gz());
     }
     moto.remove(name, &files[0].key(""));
-    let home = TempDir::new().unwrap();
-    let library = Library::load().unwrap();
-    let plugin = library
-        .init(&settings(&moto.endpoint(), &home, json!({})))
-        .unwrap();
+    let home = Home::make();
+    let plugin = Plugin::load(&home.config(&moto.endpoint(), json!({})));
     let mut instance = plugin.open(&moto.queue_url(name)).unwrap();
     // S3's test, two objects made, one removed.
     let all = instance.read_while(LIMIT, |_| moto.counts(name) != (0, 1));
     assert_eq!(all.error, None);
     assert_eq!(ids(&all.events), trail::ids(&files[1..]));
-    let log = plugin.logs();
+    let log = plugin.log();
     assert!(
-        log.iter()
-            .any(|line| line.message.contains(&files[0].key(""))
-                && line.message.contains("it is gone")),
-        "{log:?}"
+        log.lines()
+            .any(|line| line.contains(&files[0].key("")) && line.contains("it is gone")),
+        "{log}"
     );
 }
 
 #[test]
 fn moto_two_hosts_one_of_them_killed() {
     let name = "killed";
-    let Some(moto) = Moto::get(name) else { return };
+    let Some(moto) = Moto::get() else { return };
     moto.bucket(name);
     moto.queue(name, 3);
     moto.notify_queue(name, name);
@@ -899,12 +848,10 @@ fn moto_two_hosts_one_of_them_killed() {
         moto.put(name, &file.key(""), &file.gz());
     }
     let mut one = of_moto(moto, name).start();
-    let start = Instant::now();
-    // The first messages are gone, of 61 with S3's test.
-    while moto.counts(name).0 + moto.counts(name).1 == 61 {
-        assert!(start.elapsed() < LIMIT);
-        thread::sleep(Duration::from_millis(5));
-    }
+    // Of 61, with S3's test.
+    until("the first messages are gone", || {
+        moto.counts(name).0 + moto.counts(name).1 < 61
+    });
     one.kill();
     let mut other = of_moto(moto, name).start();
     wait_until_empty(|| moto.counts(name));

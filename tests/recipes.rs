@@ -14,8 +14,8 @@ use harness::{sample, trail};
 fn recipes_give_what_they_show() {
     let (Some(hosts), Some(run), Some(python)) = (
         Hosts::new("recipes"),
-        installed("hosts/run", "scripts/hosts", "recipes"),
-        installed("python/run", "scripts/python-tools", "recipes"),
+        installed("hosts/run", "scripts/hosts"),
+        installed("python/run", "scripts/python-tools"),
     ) else {
         return;
     };

@@ -54,7 +54,7 @@ fn is_planted(bytes: &[u8]) -> bool {
 
 fn plugin() -> Plugin {
     let config = json!({ "redact": RULES }).to_string();
-    Library::load().unwrap().init(&config).unwrap()
+    Plugin::load(&config)
 }
 
 /// Everything that a host gets to know of an event.

@@ -1,34 +1,16 @@
 //! Credentials that expire during a capture.
 
-use std::path::Path;
-
 use harness::{
     aws::{Aws, Credentials, REGION},
     capture::Capture,
-    host::{Instance, Library, ids},
+    home::Home,
+    host::{Instance, Plugin, ids},
     trail::{self, LogFile, Maker},
 };
 use serde_json::json;
-use tempfile::TempDir;
-
-fn log_in(
-    file: &Path,
-    Credentials {
-        access_key,
-        secret_key,
-        token,
-        ..
-    }: &Credentials,
-) {
-    let token = token.as_deref().unwrap_or_default();
-    let text = format!(
-        "[default]\naws_access_key_id={access_key}\naws_secret_access_key={secret_key}\naws_session_token={token}\n"
-    );
-    std::fs::write(file, text).unwrap();
-}
 
 /// A capture of many files, with so few downloads at once that most are still to come after the first batch.
-fn start(test: impl FnOnce(&Aws, &Path, &[LogFile], &Credentials, Instance<'_>)) {
+fn start(test: impl FnOnce(&Aws, &Home, &[LogFile], &Credentials, Instance<'_>)) {
     let aws = Aws::start();
     let files = Maker::new(1).trail(
         &["123456789012"],
@@ -40,25 +22,19 @@ fn start(test: impl FnOnce(&Aws, &Path, &[LogFile], &Credentials, Instance<'_>))
     for file in &files {
         file.put(&aws, "logs");
     }
-    let home = TempDir::new().unwrap();
-    let credentials = home.path().join("credentials");
+    let home = Home::make();
     let first = aws.issue();
-    log_in(&credentials, &first);
-    let config = json!({
-        "s3DownloadConcurrency": 1,
-        "aws": {"endpoint": aws.endpoint(), "region": REGION, "profile": "default", "credentials": credentials},
-    });
-    let library = Library::load().unwrap();
-    let plugin = library.init(&config.to_string()).unwrap();
+    home.log_in(&first);
+    let plugin = Plugin::load(&home.config(&aws.endpoint(), json!({"s3DownloadConcurrency": 1})));
     let mut instance = plugin.open("s3://logs").unwrap();
     while instance.next_batch().events.is_empty() {}
-    test(&aws, &credentials, &files, &first, instance);
+    test(&aws, &home, &files, &first, instance);
 }
 
 #[test]
 fn a_new_log_in_is_found() {
-    start(|aws, credentials, files, first, mut instance| {
-        log_in(credentials, &aws.issue());
+    start(|aws, home, files, first, mut instance| {
+        home.log_in(&aws.issue());
         aws.expire(&first.access_key);
         let rest = instance.read_all(harness::host::LIMIT);
         assert_eq!(rest.error, None);

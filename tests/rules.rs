@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
+use harness::host::{Library, numbers};
 use harness::hosts::Hosts;
 use harness::shared;
 use saphyr::{LoadableYamlNode, Yaml};
@@ -301,6 +302,26 @@ const TACTICS: [&str; 14] = [
     "mitre_exfiltration",
     "mitre_impact",
 ];
+
+/// Falco refuses rules that ask for a newer plugin, or for one of another major version.
+#[test]
+fn the_rules_ask_for_a_version_that_the_plugin_has() {
+    let text = fs::read_to_string(falco("cloudtrail_rules.yaml")).unwrap();
+    let yaml = Yaml::load_from_str(&text).unwrap();
+    let items = yaml[0].as_sequence().unwrap();
+    let required = items
+        .iter()
+        .find_map(|item| item.as_mapping_get("required_plugin_versions"))
+        .and_then(Yaml::as_sequence)
+        .unwrap();
+    let [plugin] = &required[..] else {
+        panic!("{required:?}");
+    };
+    assert_eq!(plugin["name"].as_str(), Some("cloudtrail"));
+    let asked = numbers(plugin["version"].as_str().unwrap()).unwrap();
+    let has = numbers(&Library::load().unwrap().version().unwrap()).unwrap();
+    assert!(asked[0] == has[0] && asked <= has, "{asked:?} of {has:?}");
+}
 
 /// `T1078`, `T1078.004`
 fn is_technique(tag: &str) -> bool {

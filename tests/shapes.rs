@@ -4,14 +4,14 @@ use harness::{
     aws::Aws,
     capture::Capture,
     forms::{OTHER_ENVELOPE, envelope, forms, string},
-    host::{Event, Library, Plugin},
+    host::{Event, Plugin},
     trail::{LogFile, Maker, gzip, gzip_members, log_text, write},
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
 fn plugin() -> Plugin {
-    Library::load().unwrap().init("").unwrap()
+    Plugin::load("")
 }
 
 /// What a log file of these bytes gives.

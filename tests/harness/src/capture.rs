@@ -260,7 +260,8 @@ impl Capture {
     }
 }
 
-fn merge(into: &mut Value, from: Value) {
+/// Merges keys into a configuration.
+pub(crate) fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {

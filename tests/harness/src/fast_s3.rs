@@ -5,7 +5,6 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     fmt::Write,
-    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -22,12 +21,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::net::TcpStream;
 
-use crate::{
-    aws::{REGION, runtime},
-    sqs::Queues,
-};
+use crate::{aws::REGION, server::Server, sqs::Queues};
 
 /// Keys of a page of a listing.
 const PAGE: usize = 1000;
@@ -61,8 +57,7 @@ pub struct Counts {
 /// The server. It ends when dropped.
 pub struct FastS3 {
     state: Arc<State>,
-    address: SocketAddr,
-    runtime: Option<Runtime>,
+    server: Server<1>,
 }
 
 struct State {
@@ -81,22 +76,14 @@ impl FastS3 {
             counts: Counts::default(),
             queues: Queues::default(),
         });
-        let runtime = runtime();
-        let listener = runtime
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .unwrap();
-        let address = listener.local_addr().unwrap();
-        runtime.spawn(accept(state.clone(), listener));
-        Self {
-            state,
-            address,
-            runtime: Some(runtime),
-        }
+        let served = state.clone();
+        let server = Server::start([0], move |_, tcp| serve(served.clone(), tcp));
+        Self { state, server }
     }
 
     /// `http://127.0.0.1:PORT`
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.addresses[0])
     }
 
     /// SQS.
@@ -110,26 +97,12 @@ impl FastS3 {
     }
 }
 
-impl Drop for FastS3 {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-async fn accept(state: Arc<State>, listener: TcpListener) {
-    while let Ok((tcp, _)) = listener.accept().await {
-        let _ = tcp.set_nodelay(true);
-        let state = state.clone();
-        tokio::spawn(async move {
-            let service = service_fn(|request| answer(state.clone(), request));
-            // An error is that the client went away.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(tcp), service)
-                .await;
-        });
-    }
+async fn serve(state: Arc<State>, tcp: TcpStream) {
+    let service = service_fn(|request| answer(state.clone(), request));
+    // An error is that the client went away.
+    _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(tcp), service)
+        .await;
 }
 
 async fn answer(

@@ -6,7 +6,6 @@
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,13 +16,12 @@ use http_body_util::BodyExt;
 use percent_encoding::percent_decode_str;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    runtime::Runtime,
+    net::TcpStream,
 };
 
 use crate::{
-    aws::runtime,
     fast_s3::{self, Objects},
+    server::Server,
     sqs::Queues,
 };
 
@@ -70,8 +68,7 @@ type Plan = Box<dyn Fn(&Asked) -> Trouble + Send + Sync>;
 /// The server. It ends when dropped.
 pub struct Faulty {
     state: Arc<State>,
-    address: SocketAddr,
-    runtime: Option<Runtime>,
+    server: Server<1>,
 }
 
 struct State {
@@ -96,43 +93,25 @@ impl Faulty {
             asked: Mutex::default(),
             queues: Queues::default(),
         });
-        let runtime = runtime();
-        let listener = runtime
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .unwrap();
-        let address = listener.local_addr().unwrap();
-        let serving = Arc::clone(&state);
-        runtime.spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                _ = tcp.set_nodelay(true);
-                let state = Arc::clone(&serving);
+        let served = Arc::clone(&state);
+        let server = Server::start([0], move |_, tcp| {
+            let state = Arc::clone(&served);
+            async move {
                 // An error is that the client went away.
-                tokio::spawn(async move { state.serve(tcp).await });
+                _ = state.serve(tcp).await;
             }
         });
-        Self {
-            state,
-            address,
-            runtime: Some(runtime),
-        }
+        Self { state, server }
     }
 
     /// `http://127.0.0.1:PORT`
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.addresses[0])
     }
 
     /// SQS.
     pub fn queues(&self) -> &Queues {
         &self.state.queues
-    }
-}
-
-impl Drop for Faulty {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
 
-use crate::trail::Record;
+use crate::{aws::Credentials, trail::Record};
 
 /// Requests a second that AWS takes, of an account in a region.
 const RATE: f64 = 2.0;
@@ -120,6 +120,22 @@ pub(crate) fn error(status: u16, code: &str, message: &str) -> Response<Bytes> {
                 .into(),
         )
         .unwrap()
+}
+
+/// What CloudTrail refuses for the credentials. Signatures are checked with S3's requests only.
+pub(crate) fn refuse(known: Option<Credentials>) -> Option<Response<Bytes>> {
+    let (code, message) = match known {
+        None => (
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+        ),
+        Some(known) if known.expired => (
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        ),
+        Some(_) => return None,
+    };
+    Some(error(400, code, message))
 }
 
 type Refusal = (&'static str, &'static str);

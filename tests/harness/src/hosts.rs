@@ -9,6 +9,7 @@ use std::{env, fs};
 
 use crate::aws::{ACCESS_KEY, REGION, SECRET_KEY};
 use crate::host::plugin_path;
+use crate::needs::needed;
 
 /// The folder that Cargo builds into.
 pub fn target() -> PathBuf {
@@ -19,23 +20,12 @@ pub fn target() -> PathBuf {
 }
 
 /// `path` of the target folder, which `script` puts there; nothing where it is missing and not required.
-pub fn installed(path: &str, script: &str, test: &str) -> Option<PathBuf> {
-    found(path, script, test, "CLOUDTRAIL_HOSTS_REQUIRED")
-}
-
-/// As [`installed`], where the variable `required` says whether it is.
-pub(crate) fn found(path: &str, script: &str, test: &str, required: &str) -> Option<PathBuf> {
-    let found = target().join(path);
-    if found.exists() {
-        return Some(found.canonicalize().expect("it exists"));
-    }
-    assert!(
-        env::var_os(required).is_none(),
-        "{} is missing: run {script}",
-        found.display()
-    );
-    eprintln!("{test} skipped: no {path} in target/; {script} puts it there");
-    None
+pub fn installed(path: &str, script: &str) -> Option<PathBuf> {
+    needed(
+        &target().join(path),
+        &format!("run {script}"),
+        "CLOUDTRAIL_HOSTS_REQUIRED",
+    )
 }
 
 /// The plugin for the hosts: that under test, or the one for old distributions where `scripts/test --dist` has made it.
@@ -56,7 +46,7 @@ pub struct Hosts {
 impl Hosts {
     /// Nothing where there are no hosts and none are required.
     pub fn new(test: &str) -> Option<Self> {
-        let run = installed("hosts/run", "scripts/hosts", test)?;
+        let run = installed("hosts/run", "scripts/hosts")?;
         let folder = target().canonicalize().expect("hosts are in it");
         let folder = folder.join("tmp").join(format!("hosts-{test}"));
         _ = fs::remove_dir_all(&folder);

@@ -2,6 +2,7 @@
 //!
 //! - [`host`] loads the built plugin and drives it through the C API, as hosts do.
 //! - [`capture`] does so in a process of its own, with an environment of the test's choosing.
+//! - [`home`] has the credentials of plugins in the test's own process.
 //! - [`aws`] is an AWS on 127.0.0.1: S3 over a folder, with real signature checks, and the
 //!   services that credentials come from, SQS ([`sqs`]), the event history ([`history`]); [`proxy`] makes it answer by AWS's own host names.
 //! - [`faulty`] is an S3 and SQS whose answers go wrong as a test says.
@@ -13,6 +14,7 @@
 //! - [`digest`] signs them, as CloudTrail does.
 //! - [`sample`] is the trail that `scripts/run` shows.
 //! - [`shared`] reads the samples beside the repository.
+//! - [`needs`] skips tests where what they need is missing.
 
 #![deny(missing_docs)]
 
@@ -23,18 +25,35 @@ pub mod fast_s3;
 pub mod faulty;
 pub mod forms;
 pub mod history;
+pub mod home;
 pub mod hosts;
 mod list;
 pub mod moto;
+pub mod needs;
 pub mod platform;
 pub mod proxy;
 pub mod sample;
+mod server;
 pub mod shared;
 pub mod sqs;
 pub mod tls;
 pub mod trail;
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 pub use host;
+
+/// Waits for what comes soon, and panics where it doesn't.
+pub fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !there() {
+        assert!(start.elapsed() < host::LIMIT, "there is not: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// What Linux tells of this process's memory, in MiB: `VmRSS:` now, `VmHWM:` at most; 0 elsewhere.
 pub fn memory(what: &str) -> u64 {

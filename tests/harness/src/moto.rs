@@ -3,7 +3,6 @@
 //! `scripts/moto` puts it into target/moto.
 
 use std::{
-    env,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
@@ -15,7 +14,10 @@ use std::{
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::aws::{ACCESS_KEY, ACCOUNT, REGION};
+use crate::{
+    aws::{ACCESS_KEY, ACCOUNT, REGION},
+    hosts::installed,
+};
 
 /// Serves on a port that it chooses, and ends with whoever has started it.
 const SERVE: &str = "\
@@ -37,26 +39,10 @@ pub struct Moto {
 
 impl Moto {
     /// Moto; nothing where it is missing and not required.
-    pub fn get(test: &str) -> Option<&'static Self> {
-        static MOTO: OnceLock<Option<Moto>> = OnceLock::new();
-        let moto = MOTO.get_or_init(|| {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
-            let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-            let run = root.join(target).join("moto/run");
-            if run.exists() {
-                return Some(Self::start(&run));
-            }
-            assert!(
-                env::var_os("CLOUDTRAIL_HOSTS_REQUIRED").is_none(),
-                "{} is missing: run scripts/moto",
-                run.display()
-            );
-            None
-        });
-        if moto.is_none() {
-            eprintln!("{test} skipped: no moto in target/moto; scripts/moto puts it there");
-        }
-        moto.as_ref()
+    pub fn get() -> Option<&'static Self> {
+        static MOTO: OnceLock<Moto> = OnceLock::new();
+        let run = installed("moto/run", "scripts/moto")?;
+        Some(MOTO.get_or_init(|| Self::start(&run)))
     }
 
     fn start(run: &Path) -> Self {

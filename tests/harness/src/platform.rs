@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use crate::hosts::found;
+use crate::{hosts::target, needs::needed};
 
 /// A platform.
 #[derive(Debug, Clone)]
@@ -29,14 +29,20 @@ enum Kind {
 
 impl Platform {
     /// `windows-x86_64` or `linux-aarch64`; nothing where its build is missing and not required.
-    pub fn find(name: &str, test: &str) -> Option<Self> {
+    pub fn find(name: &str) -> Option<Self> {
         let (kind, plugin, host) = match name {
             "windows-x86_64" => (Kind::Windows, "cloudtrail.dll", "host.exe"),
             "linux-aarch64" => (Kind::Arm64, "libcloudtrail.so", "host"),
             _ => panic!("no platform {name}"),
         };
-        let find =
-            |path: String, script| found(&path, script, test, "CLOUDTRAIL_PLATFORMS_REQUIRED");
+        let find = |path: String, script| {
+            let remedy = format!("run {script}");
+            needed(
+                &target().join(path),
+                &remedy,
+                "CLOUDTRAIL_PLATFORMS_REQUIRED",
+            )
+        };
         Some(Self {
             kind,
             plugin: find(format!("dist/{name}/{plugin}"), "scripts/build-all")?,
@@ -48,10 +54,7 @@ impl Platform {
     /// The platform that `CLOUDTRAIL_PLATFORM` names, for captures of any test.
     pub fn of_environment() -> Option<Self> {
         let name = env::var("CLOUDTRAIL_PLATFORM").ok()?;
-        Some(
-            Self::find(&name, &name)
-                .expect("CLOUDTRAIL_PLATFORM names a platform that is not built"),
-        )
+        Some(Self::find(&name).expect("CLOUDTRAIL_PLATFORM names a platform that is not built"))
     }
 
     /// Whether it is Windows.

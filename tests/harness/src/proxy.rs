@@ -1,51 +1,42 @@
 //! A proxy, as companies have them, that takes every AWS host name to the harness's own AWS.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-    runtime::Runtime,
+    net::TcpStream,
 };
 
-use crate::aws::Aws;
+use crate::{aws::Aws, server::Server};
 
 /// A running proxy. It ends when dropped.
 pub struct Proxy {
-    address: SocketAddr,
+    server: Server<1>,
     asked: Arc<Mutex<Vec<String>>>,
-    _runtime: Runtime,
 }
 
 impl Proxy {
     /// Starts a proxy before this AWS.
     pub fn start(aws: &Aws) -> Self {
-        let runtime = crate::aws::runtime();
-        let listener = runtime
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .unwrap();
-        let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::default());
         let (http, https) = (aws.http_address(), aws.https_address());
         let log = Arc::clone(&asked);
-        runtime.spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, Arc::clone(&log), http, https));
+        let server = Server::start([0], move |_, client| {
+            let log = Arc::clone(&log);
+            async move {
+                // An error ends the connection.
+                _ = serve(client, log, http, https).await;
             }
         });
-        Self {
-            address,
-            asked,
-            _runtime: runtime,
-        }
+        Self { server, asked }
     }
 
     /// What `HTTP_PROXY` and `HTTPS_PROXY` are set to.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.addresses[0])
     }
 
     /// The first lines of all requests so far.
@@ -54,7 +45,7 @@ impl Proxy {
     }
 }
 
-/// Serves one connection; errors end it.
+/// Serves one connection.
 async fn serve(
     mut client: TcpStream,
     log: Arc<Mutex<Vec<String>>>,

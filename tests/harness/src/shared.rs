@@ -1,5 +1,5 @@
-//! The samples beside the repository, `../shared`. Where they are missing, tests that need them
-//! say so and pass.
+//! The samples beside the repository, `../shared`. Where they are missing tests skip with a line that says so, save
+//! with `CLOUDTRAIL_SHARED_REQUIRED` set, as `.ci/run` does.
 
 use std::{
     collections::BTreeMap,
@@ -12,18 +12,16 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A folder of `../shared`.
+use crate::needs::needed;
+
+/// Makes what is missing fail tests.
+const REQUIRED: &str = "CLOUDTRAIL_SHARED_REQUIRED";
+
+/// A folder of `../shared`; nothing where it is missing and not required.
 pub fn folder(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared")
-        .join(name);
-    match path.canonicalize() {
-        Ok(path) => Some(path),
-        Err(_) => {
-            eprintln!("skipped: {} is missing", path.display());
-            None
-        }
-    }
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let remedy = "the samples lie beside the repository";
+    needed(&shared.join(name), remedy, REQUIRED)
 }
 
 /// What the official plugin gives for an event, see `golden/README.md`.
@@ -80,4 +78,48 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     }
     all.sort();
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::env;
+    use std::process::{Command, Output};
+
+    #[test]
+    #[ignore = "not a test: what those below start"]
+    fn child() {
+        assert_eq!(folder("nowhere"), None);
+    }
+
+    /// Runs `child`, in a test program of its own.
+    fn run(required: bool) -> Output {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["shared::tests::child", "--exact", "--ignored"]);
+        command.env_remove(REQUIRED);
+        if required {
+            command.env(REQUIRED, "1");
+        }
+        command.output().unwrap()
+    }
+
+    #[test]
+    fn what_is_missing_skips_a_test_with_a_line_that_everybody_sees() {
+        let output = run(false);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert!(
+            said.starts_with("skipped: shared::tests::child: "),
+            "{said}"
+        );
+        assert!(said.contains("/shared/nowhere is missing"), "{said}");
+    }
+
+    #[test]
+    fn what_is_missing_and_required_fails_a_test() {
+        let output = run(true);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(!output.status.success(), "{said}");
+        assert!(said.contains("/shared/nowhere is missing"), "{said}");
+    }
 }

@@ -14,7 +14,7 @@ use http::Response;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::aws::ACCOUNT;
+use crate::aws::{ACCOUNT, Credentials};
 
 /// All queues.
 #[derive(Default)]
@@ -99,6 +99,26 @@ impl Refusal {
             .body(body.to_string().into())
             .unwrap()
     }
+}
+
+/// What SQS refuses for the credentials. Signatures are checked with S3's requests only.
+pub(crate) fn refuse(known: Option<Credentials>) -> Option<Refusal> {
+    let (code, message) = match known {
+        None => (
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid.",
+        ),
+        Some(known) if known.expired => (
+            "ExpiredToken",
+            "The security token included in the request is expired",
+        ),
+        Some(_) => return None,
+    };
+    Some(Refusal {
+        status: 403,
+        code: code.into(),
+        message: message.into(),
+    })
 }
 
 impl Queues {

@@ -154,6 +154,19 @@ pub fn ids(files: &[LogFile]) -> Vec<String> {
     records(files).into_iter().map(|record| record.id).collect()
 }
 
+/// In the order of their text: for IDs that may come in any order.
+pub fn sorted(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort();
+    ids
+}
+
+/// Log files in the order in which they are to be read: by the time in their names, and then by name.
+pub fn in_order(files: &[LogFile]) -> Vec<LogFile> {
+    let mut files = files.to_vec();
+    files.sort_by_cached_key(|file| (file.time.clone(), file.name()));
+    files
+}
+
 /// Makes records and log files from a seed.
 pub struct Maker {
     random: fastrand::Rng,

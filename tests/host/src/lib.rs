@@ -170,13 +170,9 @@ impl Library {
                 "plugin_get_required_api_version",
             )?())
         };
-        let numbers: Vec<u32> = version
-            .split('.')
-            .map_while(|part| part.parse().ok())
-            .collect();
         // What hosts accept: libs 0.23 offer 3.12.
         ensure!(
-            matches!(numbers[..], [3, minor, _] if minor <= 12),
+            matches!(numbers(&version)?, [3, minor, _] if minor <= 12),
             "hosts refuse a plugin of API version {version}"
         );
         // SAFETY: see above.
@@ -402,6 +398,11 @@ impl Plugin {
         })
     }
 
+    /// The plugin under test with this configuration, which has to be right.
+    pub fn load(config: &str) -> Self {
+        Library::load().unwrap().init(config).unwrap()
+    }
+
     /// Opens a capture and reads it to its end.
     pub fn events(&self, params: &str) -> Result<Vec<Event>> {
         let all = self.open(params)?.read_all(LIMIT);
@@ -409,6 +410,12 @@ impl Plugin {
             Some(error) => Err(anyhow!(error)),
             None => Ok(all.events),
         }
+    }
+
+    /// The lines logged so far, as one text.
+    pub fn log(&self) -> String {
+        let lines = self.logs().into_iter().map(|line| line.message);
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// The lines logged so far.
@@ -813,6 +820,13 @@ impl Event {
             .unwrap_or_default()
             .to_owned()
     }
+}
+
+/// The numbers of a version, `3.12.0`.
+pub fn numbers(version: &str) -> Result<[u32; 3]> {
+    let numbers: Result<Vec<u32>, _> = version.split('.').map(str::parse).collect();
+    let numbers = numbers.ok().and_then(|numbers| numbers.try_into().ok());
+    numbers.with_context(|| format!("{version:?} is not a version"))
 }
 
 /// The `eventID`s of events, in their order.
