@@ -347,12 +347,21 @@ fn what_is_compressed_otherwise_is_read_or_named() {
         assert_eq!(seen.metrics["files_passed_over"], 0);
         for (name, what) in [
             ("2021.7z", "is a 7z archive, which is not opened here"),
-            ("2022.tar.bz2", "is compressed by bzip2, which is not opened here"),
-            ("2023.json.bz2", "is compressed by bzip2, which is not opened here"),
+            (
+                "2022.tar.bz2",
+                "is compressed by bzip2, which is not opened here",
+            ),
+            (
+                "2023.json.bz2",
+                "is compressed by bzip2, which is not opened here",
+            ),
         ] {
             let log = seen.log();
             let line = log.lines().find(|line| line.contains(name));
-            assert!(line.is_some_and(|line| line.contains(what)), "{name}: {log}");
+            assert!(
+                line.is_some_and(|line| line.contains(what)),
+                "{name}: {log}"
+            );
         }
         assert!(!seen.words().contains("passed over"), "{}", seen.words());
         assert_books(&seen);

@@ -203,7 +203,9 @@ impl Decode {
             }
             Some(compression) => {
                 let mut data = self.inflated.take();
-                let most = self.whole.min(budget.left().try_into().unwrap_or(usize::MAX));
+                let most = self
+                    .whole
+                    .min(budget.left().try_into().unwrap_or(usize::MAX));
                 let inflated = match compression {
                     Compression::Gzip => inflate(&bytes, &mut data, most),
                     _ => None,
@@ -812,7 +814,10 @@ mod tests {
             (format!("{{\"x\":\"{long}\",\"Records\":[{one},{two}]}}"), 2),
             (format!("[{{\"Records\":[{one},\"{long}\",{two}]}}]"), 2),
             (format!("{one}{{}}{}{two}", "{".repeat(100 * largest)), 1),
-            (format!("{{\"Records\":[{one},{}", "{},".repeat(30 * largest)), 1),
+            (
+                format!("{{\"Records\":[{one},{}", "{},".repeat(30 * largest)),
+                1,
+            ),
         ] {
             let (outcome, records) = streamed(decode.clone(), &gzip(text.as_bytes()));
             let outcome = outcome.unwrap();
@@ -911,7 +916,9 @@ mod tests {
         let file = log_file(&[record(1), record(2)]);
         let lookup = format!(
             r#"{{"Events": [{{"CloudTrailEvent": {}}}]}}"#,
-            serde_json::Value::from(r#"{"eventVersion":"1.08","eventTime":"2024-03-05T12:00:00Z"}"#)
+            serde_json::Value::from(
+                r#"{"eventVersion":"1.08","eventTime":"2024-03-05T12:00:00Z"}"#
+            )
         );
         for (text, count) in [(file, 2), (lookup, 1)] {
             let text = format!("\u{feff}{text}\r\n");
@@ -942,7 +949,10 @@ mod tests {
             (zstd.clone(), 2),
             ([&*zstd, skipped, &zstd].concat(), 4),
             ([skipped, &*gzip(b"")].concat(), 0),
-            (compress_to_vec(&*gzip(file.as_bytes()), CompressionLevel::Fastest), 2),
+            (
+                compress_to_vec(&*gzip(file.as_bytes()), CompressionLevel::Fastest),
+                2,
+            ),
         ] {
             let (outcome, records) = decode(bytes.clone());
             assert_eq!(records.len(), count, "{outcome:?}");
@@ -964,7 +974,10 @@ mod tests {
             for bytes in [bytes.to_vec(), gzip(bytes)] {
                 for (outcome, _) in [decode(bytes.clone()), streamed(Decode::default(), &bytes)] {
                     let error = outcome.unwrap_err().to_string();
-                    assert_eq!(error, format!("is {name}, which is not opened here: unpack it first"));
+                    assert_eq!(
+                        error,
+                        format!("is {name}, which is not opened here: unpack it first")
+                    );
                 }
             }
         }
@@ -988,9 +1001,21 @@ mod tests {
         name[257 - before..262 - before].copy_from_slice(b"ustar");
         for record in [
             plain(r#""x""#, &quoted, &format!("{{{envelopes}}}")),
-            plain(&quoted, r#""CWL CONTROL MESSAGE: x""#, &format!("[{{{envelopes}}}]")),
-            plain(r#""x""#, r#""]}\n{\"Records\":[""#, r#""\ud800 PK\u0003\u0004 \u001f\u008b""#),
-            plain(&format!("\"{}\"", String::from_utf8(name).unwrap()), r#""x""#, "null"),
+            plain(
+                &quoted,
+                r#""CWL CONTROL MESSAGE: x""#,
+                &format!("[{{{envelopes}}}]"),
+            ),
+            plain(
+                r#""x""#,
+                r#""]}\n{\"Records\":[""#,
+                r#""\ud800 PK\u0003\u0004 \u001f\u008b""#,
+            ),
+            plain(
+                &format!("\"{}\"", String::from_utf8(name).unwrap()),
+                r#""x""#,
+                "null",
+            ),
         ] {
             let string = serde_json::Value::from(&*record);
             let texts = [
@@ -999,11 +1024,19 @@ mod tests {
                 format!("{record}\n{record}\n"),
                 format!("[{record},{record}]"),
                 format!("[[{record}],{{\"Records\":[{record}]}}]"),
-                format!(r#"{{"Events":[{{"CloudTrailEvent":{string}}},{{"CloudTrailEvent":{string}}}]}}"#),
-                format!(r#"{{"logEvents":[{{"id":"","timestamp":1,"message":{string}}},{{"message":{string}}}]}}"#),
+                format!(
+                    r#"{{"Events":[{{"CloudTrailEvent":{string}}},{{"CloudTrailEvent":{string}}}]}}"#
+                ),
+                format!(
+                    r#"{{"logEvents":[{{"id":"","timestamp":1,"message":{string}}},{{"message":{string}}}]}}"#
+                ),
                 format!("2024-03-05T12:00:00Z {record}\n2024-03-05T12:00:00Z stream {record}\n"),
-                format!(r#"{{"results":[[{{"field":"@message","value":{string}}}],[{{"field":"@message","value":{string}}}]]}}"#),
-                format!(r#"{{"detail-type":"AWS API Call via CloudTrail","detail":{record}}}{{"detail":{record},"detail-type":"AWS Service Event via CloudTrail"}}"#),
+                format!(
+                    r#"{{"results":[[{{"field":"@message","value":{string}}}],[{{"field":"@message","value":{string}}}]]}}"#
+                ),
+                format!(
+                    r#"{{"detail-type":"AWS API Call via CloudTrail","detail":{record}}}{{"detail":{record},"detail-type":"AWS Service Event via CloudTrail"}}"#
+                ),
             ];
             for text in texts {
                 for (outcome, found) in [
@@ -1012,7 +1045,11 @@ mod tests {
                     streamed(Decode::default(), text.as_bytes()),
                 ] {
                     let outcome = outcome.unwrap();
-                    assert!(outcome.problems.is_empty(), "{text}: {:?}", outcome.problems);
+                    assert!(
+                        outcome.problems.is_empty(),
+                        "{text}: {:?}",
+                        outcome.problems
+                    );
                     let found: Vec<&str> = found.iter().map(|record| record.trim()).collect();
                     assert_eq!(found.len(), 2, "{text}");
                     for found in found {

@@ -167,12 +167,20 @@ mod tests {
         for (before, name, size) in [
             (vec![], "short", 5),
             (
-                [header("L", EntryType::GNULongName, 701), block(&format!("{long}\0"))].concat(),
+                [
+                    header("L", EntryType::GNULongName, 701),
+                    block(&format!("{long}\0")),
+                ]
+                .concat(),
                 &*long,
                 5,
             ),
             (
-                [header("x", EntryType::XHeader, pax.len() as u64), block(&pax)].concat(),
+                [
+                    header("x", EntryType::XHeader, pax.len() as u64),
+                    block(&pax),
+                ]
+                .concat(),
                 "a/b.json",
                 3,
             ),
@@ -182,7 +190,12 @@ mod tests {
                 5,
             ),
         ] {
-            let bytes = [before, header("short", EntryType::Regular, 5), block("12345")].concat();
+            let bytes = [
+                before,
+                header("short", EntryType::Regular, 5),
+                block("12345"),
+            ]
+            .concat();
             let mut input = &*bytes;
             let mut entries = TarEntries::default();
             let entry = entries.next(&mut input).unwrap().unwrap();
@@ -213,7 +226,17 @@ mod tests {
         assert!(TarEntries::default().next(&mut &*wrong).is_err());
         let whole = header("a", EntryType::Regular, 0);
         assert!(TarEntries::default().next(&mut &whole[..500]).is_err());
-        assert!(TarEntries::default().next(&mut &whole[..0]).unwrap().is_none());
-        assert!(TarEntries::default().next(&mut &[0; TAR_BLOCK][..]).unwrap().is_none());
+        assert!(
+            TarEntries::default()
+                .next(&mut &whole[..0])
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            TarEntries::default()
+                .next(&mut &[0; TAR_BLOCK][..])
+                .unwrap()
+                .is_none()
+        );
     }
 }

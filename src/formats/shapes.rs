@@ -186,16 +186,15 @@ pub(crate) fn may_hold_events(head: &[u8]) -> bool {
     matches!(
         text_start(head).first(),
         Some(b'{' | b'[' | b'"' | b'0'..=b'9')
-    )
-        && [
-            &b"eventVersion"[..],
-            b"eventTime",
-            b"CloudTrailEvent",
-            b"CONTROL_MESSAGE",
-            b"\"Records\"",
-        ]
-        .iter()
-        .any(|mark| memchr::memmem::find(head, mark).is_some())
+    ) && [
+        &b"eventVersion"[..],
+        b"eventTime",
+        b"CloudTrailEvent",
+        b"CONTROL_MESSAGE",
+        b"\"Records\"",
+    ]
+    .iter()
+    .any(|mark| memchr::memmem::find(head, mark).is_some())
 }
 
 fn shape(value: &[u8], index: &mut Index) -> Shape {

@@ -235,7 +235,8 @@ impl Splitter {
     }
 
     fn open(&mut self, place: Place) {
-        self.enclosing.push(std::mem::replace(&mut self.place, place));
+        self.enclosing
+            .push(std::mem::replace(&mut self.place, place));
     }
 
     fn close(&mut self) {
@@ -708,7 +709,10 @@ mod tests {
             ("times without words", "2024-03-05T12:00:00Z ".to_owned()),
             ("strings", r#""{\""#.to_owned()),
             ("strings without an end", r#"\"{\""#.to_owned()),
-            ("events without an end", r#"{"eventTime":"2024-03-05T12:00:00Z","a":"#.to_owned()),
+            (
+                "events without an end",
+                r#"{"eventTime":"2024-03-05T12:00:00Z","a":"#.to_owned(),
+            ),
             ("broken around records", broken.clone()),
             ("lists", "[".to_owned()),
             ("documents", r#"[{"Records":"#.to_owned()),
@@ -766,10 +770,19 @@ mod tests {
     fn lists_and_documents_may_be_in_lists() {
         for (text, wanted) in [
             ("[[1,2],[],[3]]", &["1", "2", "3"][..]),
-            (r#"[{"Records":[{}]},{"Records":[]},{"a":1}]"#, &["{}", r#"{"a":1}"#]),
-            (r#"[{"x":[7],"Events":[1],"y":2},[{"events":[2]}]] 3 {"results":[[4]]}"#, &["1", "2", "4"]),
+            (
+                r#"[{"Records":[{}]},{"Records":[]},{"a":1}]"#,
+                &["{}", r#"{"a":1}"#],
+            ),
+            (
+                r#"[{"x":[7],"Events":[1],"y":2},[{"events":[2]}]] 3 {"results":[[4]]}"#,
+                &["1", "2", "4"],
+            ),
             // Rows of Logs Insights.
-            (r#"[[{"field":"a","value":"b"}]]"#, &[r#"[{"field":"a","value":"b"}]"#]),
+            (
+                r#"[[{"field":"a","value":"b"}]]"#,
+                &[r#"[{"field":"a","value":"b"}]"#],
+            ),
             (r#"[ [ { "value" :1}]]"#, &[r#"[ { "value" :1}]"#]),
             // A record by its keys, whatever comes behind them.
             (

@@ -85,7 +85,11 @@ pub(crate) fn naming(key: &str) -> Naming {
         let stem = lower.strip_suffix(".gz").unwrap_or(&lower);
         is_of_firehose(stem) || lower.ends_with(".gz") && is_of_cloudwatch(stem)
     };
-    let ends_so = |endings: &[&str]| endings.iter().any(|ending| uncompressed(&lower).ends_with(ending));
+    let ends_so = |endings: &[&str]| {
+        endings
+            .iter()
+            .any(|ending| uncompressed(&lower).ends_with(ending))
+    };
     match ends_so(&ENDINGS) || ends_so(&ARCHIVES) || is_export() {
         true => Naming::LogFile,
         false => Naming::Unknown,
