@@ -719,7 +719,7 @@ mod tests {
         ]
         .into_iter()
         .flat_map(|(name, text)| {
-            let times = (400 << 10) / text.len();
+            let times = (96 << 10) / text.len();
             ["", "[", r#"{"Records":["#].map(|head| (name, head.to_owned() + &text.repeat(times)))
         })
         .collect();
