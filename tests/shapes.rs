@@ -435,8 +435,16 @@ fn a_list_of_records_may_be_of_others() {
         ] {
             let capture = Capture::new("~/trail");
             write(&capture.home().join("trail/n.json"), text.as_bytes());
+            let seen = capture.run();
+            if events == 0 {
+                // A capture of nothing else is an error, which says so.
+                let words = format!("{other} records of others than CloudTrail");
+                assert!(seen.words().contains(&words), "{}", seen.words());
+                assert!(seen.events.is_empty());
+                continue;
+            }
             let wanted = vec![record.to_owned(); events];
-            assert_seen(&capture.run(), 1, &wanted, other, &text);
+            assert_seen(&seen, 1, &wanted, other, &text);
         }
     }
 }
@@ -563,10 +571,7 @@ fn what_is_of_no_form_is_named_and_not_guessed() {
         br#"{"detail":{"Records":[{"eventVersion":"1","eventName":"X"}]}}"#,
         &[unknown],
     );
-    assert_named(
-        br#"[{"Records":[{"eventVersion":"1","eventName":"X"}]}]"#,
-        &[unknown],
-    );
+    assert_named(&[unknown]);
     // Of others alone.
     assert_named(
         OTHER_ENVELOPE.as_bytes(),
