@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use crate::aws::s3::page::fuzz::page as bucket_page;
 use crate::decode::redact::Redaction;
-use crate::decode::{Decode, Decoded, PIECE};
+use crate::decode::{Decode, Decoded, Outcome, PIECE, Work};
 use crate::fields::FIELDS;
-use crate::formats::split;
+use crate::formats::{self, split};
 use crate::host::extract::asking::{Offsets, request, values};
 use crate::host::extract::{Extractor, PAYLOAD};
-use crate::log_file::{Body, FileError};
+use crate::log_file::{Body, FileError, LARGEST_WHOLE};
 use crate::settings::Settings;
 use crate::settings::location::Location;
 use crate::source::queue_message;
@@ -25,11 +25,33 @@ use crate::{record, trail};
 type Content = Result<(Vec<Vec<u8>>, [u64; 3], Vec<String>), String>;
 
 fn decode(body: Body, piece: usize) -> Content {
+    // What comes in pieces is decoded so, though it might be held as a whole.
+    let is_whole = matches!(body, Body::Bytes(_));
     let decode = Decode {
         include_insights: true,
         piece,
+        whole: if is_whole { LARGEST_WHOLE } else { 0 },
         ..Decode::default()
     };
+    decode_as(&decode, body)
+}
+
+/// Work is bounded, whatever a file holds: what it is looked at, and what is held of it.
+fn assert_bounded(decode: &Decode, outcome: &Outcome) {
+    let Work {
+        split,
+        scanned,
+        held,
+    } = outcome.work;
+    assert!(
+        scanned <= split * 64 + (32 << 20),
+        "{scanned} bytes scanned for {split}"
+    );
+    let largest = decode.whole.max(decode.piece).max(decode.largest);
+    assert!(held <= 4 * largest + (32 << 20), "{held} bytes held");
+}
+
+fn decode_as(decode: &Decode, body: Body) -> Content {
     let mut records = Vec::new();
     // The log files of an archive.
     let mut entries = Vec::new();
@@ -47,9 +69,11 @@ fn decode(body: Body, piece: usize) -> Content {
         true
     });
     let mut outcome = outcome.map_err(|error| format!("{:#}", error.into_reason()))?;
+    assert_bounded(decode, &outcome);
     for entry in entries {
         match entry.map_err(FileError::into_reason) {
             Ok(entry) => {
+                assert_bounded(decode, &entry);
                 outcome.found += entry.found;
                 outcome.other += entry.other;
                 outcome.unreadable += entry.unreadable;
@@ -133,6 +157,50 @@ pub fn log_file(data: &[u8]) {
             let small = decode(in_pieces(data, 1 << 20), piece);
             assert_eq!(sorted(small), sorted(sound.clone()), "pieces of {piece}");
         }
+    }
+    // Less than the data can be held, as of a file that is far larger.
+    for largest in [1, 7, 64, 300] {
+        let decode = Decode {
+            include_insights: true,
+            piece: 16,
+            largest,
+            whole: 0,
+            ..Decode::default()
+        };
+        // What there is of it is right, whatever is lost; both are checked.
+        _ = decode_as(&decode, in_pieces(data, 1 << 20));
+    }
+}
+
+/// An archive, read at once and as it comes; and data as a log file of one, which gives what it gives by itself.
+pub fn archive(data: &[u8]) {
+    let whole = decode(Body::Bytes(data.to_vec()), PIECE);
+    let streamed = decode(in_pieces(data, 1 << 20), PIECE);
+    // From its end a zip archive may have other files than from its beginning.
+    if let (Ok((whole, ..)), Ok((streamed, _, problems))) = (whole, streamed)
+        && !data.starts_with(b"PK")
+        && problems.is_empty()
+    {
+        let sorted = |mut records: Vec<Vec<u8>>| {
+            records.sort();
+            records
+        };
+        assert_eq!(sorted(whole), sorted(streamed));
+    }
+    // The same as one file of a sound archive.
+    let mut header = tar::Header::new_gnu();
+    header.set_size(data.len() as u64);
+    let mut packed = tar::Builder::new(Vec::new());
+    let added = packed.append_data(&mut header, "a.json", data);
+    let alone = decode(Body::Bytes(data.to_vec()), PIECE);
+    if added.is_ok()
+        && let Ok(packed) = packed.into_inner()
+        && let Ok((records, ..)) = alone
+        && formats::archive::kind(data).is_none()
+        && formats::compression::compression(data).is_none()
+    {
+        let within = decode(Body::Bytes(packed), PIECE).expect("an archive with a log file");
+        assert_eq!(within.0, records);
     }
 }
 
@@ -353,6 +421,7 @@ mod tests {
     #[test]
     fn what_fuzzing_has_found_holds() {
         replay("log_file", log_file);
+        replay("archive", archive);
         replay("split", split);
         replay("record", record);
         replay("redact", redact);

@@ -302,6 +302,67 @@ fn what_can_not_be_unpacked_is_named_and_the_rest_is_read() {
     }
 }
 
+/// Of one record, by Python's lzma.
+const TAR_XZ: &[u8] = include_bytes!("../fuzz/corpus/archive/tar.xz");
+
+#[test]
+fn what_is_compressed_otherwise_is_read_or_named() {
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+    let file = Maker::new(1).file(ACCOUNTS[0], "us-east-1", "20240305T1000Z", 3);
+    let others = Maker::new(2).file(ACCOUNTS[0], "us-east-1", "20240305T1005Z", 3);
+    let zstd = |bytes: &[u8]| compress_to_vec(bytes, CompressionLevel::Fastest);
+    let files = [
+        (file.name(), file.gz()),
+        (others.name().replace(".gz", ".zst"), zstd(&others.json())),
+        ("2020.tar.xz".into(), TAR_XZ.to_vec()),
+        ("2021.7z".into(), b"7z\xbc\xaf\x27\x1c\0\x04".to_vec()),
+        ("2022.tar.bz2".into(), b"BZh91AY&SY\xb5\x09\xd8K".to_vec()),
+        ("2023.json.bz2".into(), b"BZh91AY&SYYJ\xb0\xe2".to_vec()),
+    ];
+    let aws = Aws::start();
+    let capture = Capture::new("~/trail");
+    for (name, bytes) in &files {
+        write(&capture.home().join("trail").join(name), bytes);
+        // In a folder names tell nothing.
+        let bare = name.split('.').next().unwrap();
+        if name.ends_with("z") && !name.ends_with(".gz") {
+            write(&capture.home().join("trail/bare").join(bare), bytes);
+        }
+        aws.put("copies", name, bytes);
+    }
+    let mut wanted = trail::ids(&[file, others]);
+    wanted.push("1".into());
+    let bucket = Capture::new("s3://copies").aws(&aws).run();
+    let mut bare = wanted.clone();
+    bare.push("1".into());
+    for (seen, wanted, failed) in [(capture.run(), bare, 4), (bucket, wanted, 3)] {
+        assert_eq!(seen.error, None);
+        assert_eq!(sorted(seen.ids()), sorted(wanted), "{}", seen.words());
+        assert_eq!(seen.metrics["files_failed"], failed, "{}", seen.words());
+        assert_eq!(seen.metrics["files_passed_over"], 0);
+        for (name, what) in [
+            ("2021.7z", "is a 7z archive, which is not opened here"),
+            (
+                "2022.tar.bz2",
+                "is compressed by bzip2, which is not opened here",
+            ),
+            (
+                "2023.json.bz2",
+                "is compressed by bzip2, which is not opened here",
+            ),
+        ] {
+            let log = seen.log();
+            let line = log.lines().find(|line| line.contains(name));
+            assert!(
+                line.is_some_and(|line| line.contains(what)),
+                "{name}: {log}"
+            );
+        }
+        assert!(!seen.words().contains("passed over"), "{}", seen.words());
+        assert_books(&seen);
+    }
+}
+
 #[test]
 fn names_may_be_odd_and_lead_nowhere() {
     let names = [

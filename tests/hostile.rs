@@ -94,7 +94,7 @@ fn bombs_fill_no_memory_and_are_named() {
     alone("bombs_fill_no_memory_and_are_named", || {
         let folder = TempDir::new().unwrap();
         let file = good(folder.path());
-        let bombs: [(&str, &[u8], &[u8], usize); 10] = [
+        let bombs: [(&str, &[u8], &[u8], usize); 11] = [
             ("zeros", b"", b"\0", 96 << 20),
             ("spaces", b"", b" ", 96 << 20),
             ("brackets", b"", b"[", 512 << 20),
@@ -105,6 +105,7 @@ fn bombs_fill_no_memory_and_are_named() {
             ("records", b"{\"Records\":[", b"[", 96 << 20),
             ("quotes", b"{\"Records\":[", b"\"", 96 << 20),
             ("before", b"{\"a\":\"", b"x", 96 << 20),
+            ("second", b"{\"a\":1}\n{\"x\":\"", b"x", 512 << 20),
         ];
         for (name, head, text, bytes) in bombs {
             write_bomb(

@@ -70,8 +70,6 @@ impl Kind {
 pub(crate) struct Error {
     pub kind: Kind,
     pub operation: Operation,
-    /// What it was about: a bucket's URL, a queue's name, a region.
-    pub target: String,
     /// The HTTP status, where there was an answer.
     pub status: Option<u16>,
     /// The code that the service gave, or else the status; empty where it gave no answer.
@@ -81,13 +79,22 @@ pub(crate) struct Error {
     /// How often it was tried again, and how long.
     pub tries: u32,
     pub elapsed: Duration,
+    /// For its words.
+    details: Box<Details>,
+    advice: Advice,
+}
+
+/// What the words of an [`Error`] are made of.
+#[derive(Debug)]
+struct Details {
+    /// What it was about: a bucket's URL, a queue's name, a region.
+    target: String,
     /// What users call the credentials in use.
     who: String,
     /// What was asked in the place of AWS.
     endpoint: Option<String>,
     /// What went wrong, in the words of the service or of the SDK.
     reason: String,
-    advice: Advice,
 }
 
 /// How the words go on.
@@ -120,15 +127,17 @@ impl Error {
         let mut found = Self {
             kind: Kind::Other,
             operation,
-            target: target.to_owned(),
             status: status(error),
             code: code(error),
             region: told_region(error),
             tries: 0,
             elapsed: Duration::ZERO,
-            who: access.who(),
-            endpoint: access.endpoint.clone(),
-            reason: reason(error),
+            details: Box::new(Details {
+                target: target.to_owned(),
+                who: access.who(),
+                endpoint: access.endpoint.clone(),
+                reason: reason(error),
+            }),
             advice: Advice::ByKind,
         };
         let was_answered = matches!(
@@ -140,14 +149,14 @@ impl Error {
                 true => Kind::CredentialsMissing,
                 false => Kind::CredentialsUnavailable,
             };
-            found.reason = why;
+            found.details.reason = why;
             found.advice = Advice::Complete;
             return found;
         }
         (found.kind, found.advice) = match error {
             SdkError::ServiceError(_) if found.code == "200" => (Kind::Other, Advice::NotOne),
             SdkError::ServiceError(_) => (
-                kind_of_code(&found.code, found.status, &found.reason),
+                kind_of_code(&found.code, found.status, &found.details.reason),
                 Advice::ByKind,
             ),
             SdkError::ResponseError(_) => (Kind::Transient, Advice::NotOne),
@@ -156,7 +165,9 @@ impl Error {
                 (Kind::Transient, Advice::Unreachable)
             }
             SdkError::ConstructionFailure(_) => {
-                found.reason = error.source().map_or(found.reason, chain);
+                if let Some(source) = error.source() {
+                    found.details.reason = chain(source);
+                }
                 (Kind::Other, Advice::NotSent)
             }
             _ => (Kind::Other, Advice::Unreachable),
@@ -169,17 +180,24 @@ impl Error {
         Self {
             kind,
             operation,
-            target: target.to_owned(),
             status: None,
             code: String::new(),
             region: None,
             tries: 0,
             elapsed: Duration::ZERO,
-            who: String::new(),
-            endpoint: None,
-            reason,
+            details: Box::new(Details {
+                target: target.to_owned(),
+                who: String::new(),
+                endpoint: None,
+                reason,
+            }),
             advice: Advice::Complete,
         }
+    }
+
+    /// What was being done.
+    pub fn doing(&self) -> String {
+        self.operation.doing(&self.details.target)
     }
 
     /// What to do about it, where the service has answered.
@@ -213,7 +231,7 @@ impl Error {
     }
 
     fn missing_permission(&self) -> String {
-        let lower = self.reason.to_ascii_lowercase();
+        let lower = self.details.reason.to_ascii_lowercase();
         let of_kms = ["kms:", "kms key", "kms.access", "kmsaccess"]
             .iter()
             .any(|word| lower.contains(word));
@@ -230,10 +248,15 @@ impl Error {
 
 impl Display for Error {
     fn fmt(&self, text: &mut Formatter<'_>) -> fmt::Result {
-        let doing = self.operation.doing(&self.target);
+        let Details {
+            target,
+            who,
+            endpoint,
+            reason,
+        } = &*self.details;
+        let doing = self.operation.doing(target);
         let service = self.operation.service();
-        let reason = &self.reason;
-        let endpoint = self.endpoint.as_deref().map(presentable);
+        let endpoint = endpoint.as_deref().map(presentable);
         let to = endpoint.as_ref().map_or_else(String::new, |endpoint| {
             format!(" (aws.endpoint is {endpoint})")
         });
@@ -257,7 +280,7 @@ impl Display for Error {
                 self.code
             ),
             (Advice::ByKind, _) => {
-                write!(text, "{doing} with {}: {reason}", self.who)?;
+                write!(text, "{doing} with {who}: {reason}")?;
                 match self.advice() {
                     none if none.is_empty() => Ok(()),
                     advice => write!(text, ": {advice}"),

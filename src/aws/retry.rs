@@ -162,7 +162,7 @@ impl Retry {
             return Err(error);
         }
         if self.tries >= WORTH_A_LINE {
-            self.what = error.operation.doing(&error.target);
+            self.what = error.doing();
             trouble.say(&error);
         }
         trouble.stats.retries.add(1);

@@ -4,27 +4,37 @@
 //! delivery, which their names tell. One that comes as a stream, a large one of a bucket or one that is compressed as a
 //! whole, is read from its beginning to its end. Nothing is ever unpacked to a disk.
 
+use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use anyhow::{Error, Result, anyhow, bail};
 use jiff::Timestamp;
+use tar::EntryType;
 use zip::ZipArchive;
 use zip::read::read_zipfile_from_stream;
 use zip::result::ZipError;
 
-use super::input::{Counted, Failing};
+use super::input::{Budget, Counted, Failing, Inflated};
+use super::tar_headers::{TarEntries, TarEntry};
 use super::{ArchiveCounts, Decode, Decoded, Hashing, Outcome, Take};
 use crate::formats::archive::Kind;
 use crate::formats::holds_events;
-use crate::log_file::{Body, FileError};
+use crate::log_file::FileError;
 use crate::stats::count;
 use crate::trail::{self, Naming};
 
 /// A log file of an archive of more bytes than this, as it is there or inflated, is decoded piece by piece: several of
 /// them may wait for the host.
 const WHOLE: usize = 8 << 20;
-/// Archives of more files than this are read from their beginning, since a list of them has to be held for an order.
+/// Archives of more files than this, or of longer names in all, are read from their beginning, since a list of them has
+/// to be held for an order.
 const MEMBERS: usize = 100_000;
+const NAMES: usize = 16 << 20;
+/// A zip archive's directory has at most so many bytes, or it is read from its beginning, too.
+const DIRECTORY: u64 = 64 << 20;
+
+/// Where an archive ends that is cut.
+const ENDS: &str = "it ends within a file";
 
 /// What became of a log file of an archive.
 #[derive(Debug)]
@@ -47,6 +57,7 @@ struct Listed {
 struct Reading<'a, 'b> {
     decode: &'a Decode,
     kind: Kind,
+    budget: &'a Budget,
     outcome: &'a mut Outcome,
     take: Take<'b>,
     /// Nobody takes any more.
@@ -59,10 +70,11 @@ impl Decode {
         &self,
         kind: Kind,
         mut input: impl Read + Seek,
+        budget: &Budget,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> Result<()> {
-        let mut reading = self.begin(kind, outcome, take)?;
+        let mut reading = self.begin(kind, budget, outcome, take)?;
         match kind {
             Kind::Zip => reading.zip(&mut input)?,
             Kind::Tar => reading.tar(&mut input)?,
@@ -75,10 +87,11 @@ impl Decode {
         &self,
         kind: Kind,
         input: &mut dyn Read,
+        budget: &Budget,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> Result<()> {
-        let mut reading = self.begin(kind, outcome, take)?;
+        let mut reading = self.begin(kind, budget, outcome, take)?;
         match kind {
             Kind::Zip => reading.zip_in_order(input),
             Kind::Tar => reading.tar_in_order(input),
@@ -89,6 +102,7 @@ impl Decode {
     fn begin<'a, 'b>(
         &'a self,
         kind: Kind,
+        budget: &'a Budget,
         outcome: &'a mut Outcome,
         take: Take<'b>,
     ) -> Result<Reading<'a, 'b>> {
@@ -102,6 +116,7 @@ impl Decode {
         Ok(Reading {
             decode: self,
             kind,
+            budget,
             outcome,
             take,
             over: false,
@@ -202,7 +217,8 @@ impl Reading<'_, '_> {
             hashing: Hashing::Off,
             ..self.decode.clone()
         };
-        let mut input = Counted::new(input);
+        let length = Cell::new(0);
+        let mut input = Counted::new(input, &length);
         let mut bytes = decode.stored.take();
         bytes.clear();
         let read = Read::take(&mut input, WHOLE as u64 + 1).read_to_end(&mut bytes);
@@ -220,42 +236,34 @@ impl Reading<'_, '_> {
             over |= !(self.take)(decoded);
             !over
         };
-        let outcome = match read {
-            Ok(_) if bytes.len() <= WHOLE => decode.run(Body::Bytes(bytes), take),
-            Ok(_) => {
-                let mut outcome = Outcome::default();
-                let mut rest = Read::chain(&*bytes, &mut input);
-                decode
-                    .pieces(Counted::new(&mut rest), &mut outcome, take)
-                    .map(|()| outcome)
-                    .map_err(FileError::from)
-            }
-            // What is before the damage may be read.
-            Err(error) => {
-                let mut outcome = Outcome::default();
-                let mut rest = Read::chain(&*bytes, Failing(Some(error)));
-                decode
-                    .pieces(Counted::new(&mut rest), &mut outcome, take)
-                    .map(|()| outcome)
-                    .map_err(FileError::from)
+        let mut outcome = Outcome::default();
+        let result = match read {
+            Ok(_) if bytes.len() <= WHOLE => decode.whole(bytes, self.budget, &mut outcome, take),
+            read => {
+                // What is before damage may be read.
+                let failing = Failing(read.err());
+                let mut rest = Read::chain(Read::chain(&*bytes, failing), &mut input);
+                let result = decode.read(&mut rest, 0, self.budget, &mut outcome, take);
+                result.map_err(FileError::from)
             }
         };
         self.over = over;
-        Some(outcome.map(|mut outcome| {
-            // Those of the archive are counted.
-            outcome.bytes = 0;
-            // Damage, too, may end its reading.
-            if let Some(size) = size.filter(|size| input.bytes < *size && !over)
-                && matches!(input.read(&mut [0]), Ok(0))
-            {
-                outcome.damaged = true;
-                let missing = count(size - input.bytes, "byte");
-                outcome
-                    .problems
-                    .push(format!("is truncated: {missing} are missing"));
-            }
+        if let Err(error) = result {
+            return Some(Err(error));
+        }
+        // Those of the archive are counted.
+        outcome.bytes = 0;
+        // Damage, too, may end its reading.
+        if let Some(size) = size.filter(|size| length.get() < *size && !over)
+            && matches!(input.read(&mut [0]), Ok(0))
+        {
+            outcome.damaged = true;
+            let missing = count(size - length.get(), "byte");
             outcome
-        }))
+                .problems
+                .push(format!("is truncated: {missing} are missing"));
+        }
+        Some(Ok(outcome))
     }
 
     fn zip(&mut self, input: &mut (impl Read + Seek)) -> Result<()> {
@@ -264,7 +272,13 @@ impl Reading<'_, '_> {
             self.zip_in_order(input);
             return Ok(());
         }
-        let mut archive = match ZipArchive::new(&mut *input) {
+        // What is read of it at first is its directory, which is held.
+        let left = Cell::new(DIRECTORY);
+        let limited = Limited {
+            input: &mut *input,
+            left: &left,
+        };
+        let mut archive = match ZipArchive::new(limited) {
             Ok(archive) => archive,
             // The directory is at its end: what is before it may be there.
             Err(error) => {
@@ -274,6 +288,7 @@ impl Reading<'_, '_> {
                 return Ok(());
             }
         };
+        left.set(u64::MAX);
         if archive.has_overlapping_files().unwrap_or(false) {
             bail!("is a zip archive whose files overlap, as those of zip bombs do: it is not read");
         }
@@ -298,7 +313,9 @@ impl Reading<'_, '_> {
                 break;
             }
             match archive.by_index(place as usize) {
-                Ok(mut file) => self.member(&name, None, &mut file),
+                Ok(file) => {
+                    self.member(&name, None, &mut Inflated::new(file, self.budget));
+                }
                 Err(error) => self.lost(&name, &error),
             }
         }
@@ -311,7 +328,7 @@ impl Reading<'_, '_> {
                 Ok(Some(mut file)) => {
                     let name = String::from_utf8_lossy(file.name_raw()).into_owned();
                     if !file.is_dir() && self.wants(&name) {
-                        self.member(&name, None, &mut file);
+                        self.member(&name, None, &mut Inflated::new(&mut file, self.budget));
                     }
                 }
                 Ok(None) => return,
@@ -339,31 +356,41 @@ impl Reading<'_, '_> {
     }
 
     fn tar(&mut self, input: &mut (impl Read + Seek)) -> Result<()> {
-        let mut entries = Vec::new();
-        let mut archive = tar::Archive::new(&mut *input);
-        for entry in archive.entries_with_seek()? {
-            let entry = match entry {
-                Ok(entry) => entry,
+        let end = input.seek(SeekFrom::End(0))?;
+        input.rewind()?;
+        let mut listed = Vec::new();
+        let mut names = 0;
+        let mut entries = TarEntries::default();
+        loop {
+            let entry = match entries.next(input) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
                 Err(error) => {
                     self.damaged(error);
                     break;
                 }
             };
-            if entries.len() == MEMBERS {
+            if listed.len() == MEMBERS || names > NAMES {
                 input.rewind()?;
                 self.outcome.archive = Some(Default::default());
                 self.tar_in_order(input);
                 return Ok(());
             }
-            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            if self.is_file(entry.header().entry_type()) && self.wants(&name) {
-                entries.push(self.entry(name, entry.raw_file_position(), entry.size()));
+            let TarEntry { name, kind, size } = entry;
+            if self.is_file(kind) && self.wants(&name) {
+                names += name.len();
+                listed.push(self.entry(name, entries.position, size));
             }
+            if size > end.saturating_sub(entries.position) {
+                self.damaged(ENDS);
+                break;
+            }
+            input.seek(SeekFrom::Start(entries.next_header(size)))?;
         }
-        sort(&mut entries);
+        sort(&mut listed);
         for Listed {
             name, place, size, ..
-        } in entries
+        } in listed
         {
             if self.over {
                 break;
@@ -374,31 +401,34 @@ impl Reading<'_, '_> {
         Ok(())
     }
 
-    fn tar_in_order(&mut self, input: impl Read) {
-        let mut archive = tar::Archive::new(input);
-        let entries = match archive.entries() {
-            Ok(entries) => entries,
-            Err(error) => return self.damaged(error),
-        };
-        for entry in entries {
-            match entry {
-                Ok(mut entry) => {
-                    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-                    if self.is_file(entry.header().entry_type()) && self.wants(&name) {
-                        let size = entry.size();
-                        self.member(&name, Some(size), &mut entry);
-                    }
-                }
+    fn tar_in_order(&mut self, mut input: impl Read) {
+        let mut entries = TarEntries::default();
+        while !self.over {
+            let TarEntry { name, kind, size } = match entries.next(&mut input) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return,
                 Err(error) => return self.damaged(error),
+            };
+            let mut data = Read::take(&mut input, size);
+            if self.is_file(kind) && self.wants(&name) {
+                self.member(&name, Some(size), &mut data);
             }
-            if self.over {
-                return;
+            if let Err(error) = io::copy(&mut data, &mut io::sink()) {
+                return self.damaged(error);
+            }
+            if data.limit() > 0 {
+                return self.damaged(ENDS);
+            }
+            let end = entries.position + size;
+            let padding = entries.next_header(size) - end;
+            if let Err(error) = io::copy(&mut Read::take(&mut input, padding), &mut io::sink()) {
+                return self.damaged(error);
             }
         }
     }
 
     /// Is this a plain file? Links and the like are counted, and folders are nothing.
-    fn is_file(&mut self, kind: tar::EntryType) -> bool {
+    fn is_file(&mut self, kind: EntryType) -> bool {
         if !kind.is_file() && !kind.is_dir() && !kind.is_pax_global_extensions() {
             self.contents().passed_over += 1;
         }
@@ -467,4 +497,27 @@ fn shown(name: &str) -> String {
         false => char.to_string(),
     });
     shown.collect()
+}
+
+/// Fails where more is read than is left to it.
+struct Limited<'a, R> {
+    input: R,
+    left: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Limited<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        match self.left.get().checked_sub(read as u64) {
+            Some(left) => self.left.set(left),
+            None => return Err(io::Error::other("its directory is too large to be held")),
+        }
+        Ok(read)
+    }
+}
+
+impl<R: Seek> Seek for Limited<'_, R> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.input.seek(position)
+    }
 }

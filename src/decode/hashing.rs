@@ -4,7 +4,8 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
-use crate::formats::gzip::{GzipMembers, is_gzip};
+use crate::formats::compression::{Compression, ZstdFrames, compression, xz};
+use crate::formats::gzip::GzipMembers;
 use crate::integrity::hash::Hasher;
 use crate::log_file::{Content, FileError, Sha256};
 
@@ -39,12 +40,17 @@ pub(super) fn content(hash: Option<Sha256>) -> Content {
 /// The SHA-256 of what an input inflates to; none where it does not to its end, or something follows it.
 pub(super) fn hash_of(input: impl Read) -> Option<Sha256> {
     let mut input = BufReader::new(input);
-    if !is_gzip(input.fill_buf().ok()?) {
-        return Hashed::new(&mut input, &Hashing::Along).finish();
+    let hash = |input: &mut dyn Read| Hashed::new(input, &Hashing::Along).finish();
+    match compression(input.fill_buf().ok()?) {
+        Some(Compression::Gzip) => {
+            let mut members = GzipMembers::new(input);
+            let hash = hash(&mut members);
+            hash.filter(|_| members.behind == 0)
+        }
+        Some(Compression::Xz) => hash(&mut xz(input)),
+        Some(Compression::Zstd) => hash(&mut ZstdFrames::new(input)),
+        None => hash(&mut input),
     }
-    let mut members = GzipMembers::new(input);
-    let hash = Hashed::new(&mut members, &Hashing::Along).finish();
-    hash.filter(|_| members.behind == 0)
 }
 
 /// Hashes what is read, where that is asked for.

@@ -1,5 +1,6 @@
 //! What is decoded, as it is read: in pieces, looked at first, counted.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 
 use super::HEAD;
@@ -58,23 +59,84 @@ impl Read for Peeked<'_> {
     }
 }
 
-/// Counts what is read.
-pub(super) struct Counted<R> {
-    input: R,
-    pub bytes: u64,
+/// How much may be inflated of a file, which bounds the work that it can make. Compressed data within compressed data
+/// within an archive would multiply, from some KB to years.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    /// Bytes read, as stored.
+    pub stored: Cell<u64>,
+    /// Bytes inflated, in all layers.
+    inflated: Cell<u64>,
 }
 
-impl<R> Counted<R> {
-    pub fn new(input: R) -> Self {
-        Self { input, bytes: 0 }
+impl Budget {
+    /// So many bytes for each one that is stored: somewhat more than deflate makes of one.
+    const RATIO: u64 = 1100;
+    /// And so many besides: other ways of compressing make more of the same text, which costs nobody much.
+    const BESIDES: u64 = 64 << 20;
+
+    pub fn stored(bytes: u64) -> Self {
+        Self {
+            stored: Cell::new(bytes),
+            ..Self::default()
+        }
+    }
+
+    /// What may be inflated yet.
+    pub fn left(&self) -> u64 {
+        let all = self.stored.get().saturating_mul(Self::RATIO);
+        all.saturating_add(Self::BESIDES)
+            .saturating_sub(self.inflated.get())
+    }
+
+    pub fn spend(&self, bytes: u64) {
+        self.inflated.set(self.inflated.get().saturating_add(bytes));
     }
 }
 
-impl<R: Read> Read for Counted<R> {
+/// Counts what is inflated, and ends where that is too much.
+pub(super) struct Inflated<'a, R> {
+    input: R,
+    budget: &'a Budget,
+}
+
+impl<'a, R> Inflated<'a, R> {
+    pub fn new(input: R, budget: &'a Budget) -> Self {
+        Self { input, budget }
+    }
+}
+
+impl<R: Read> Read for Inflated<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.input.read(buffer)?;
-        self.bytes += n as u64;
-        Ok(n)
+        if self.budget.left() == 0 {
+            return Err(io::Error::other(format!(
+                "it inflates to more than {} times its size, as bombs do",
+                Budget::RATIO
+            )));
+        }
+        let read = self.input.read(buffer)?;
+        self.budget.spend(read as u64);
+        Ok(read)
+    }
+}
+
+/// Counts what is read.
+pub(super) struct Counted<'a, R> {
+    input: R,
+    bytes: &'a Cell<u64>,
+}
+
+impl<'a, R> Counted<'a, R> {
+    pub fn new(input: R, bytes: &'a Cell<u64>) -> Self {
+        Self { input, bytes }
+    }
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.bytes.set(self.bytes.get() + read as u64);
+        Ok(read)
     }
 }
 

@@ -11,10 +11,12 @@ mod input;
 mod outcome;
 pub(crate) mod redact;
 mod splitting;
+mod tar_headers;
 
 use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -22,9 +24,11 @@ use jiff::Timestamp;
 
 use crate::formats::LAYERS;
 use crate::formats::archive;
-use crate::formats::gzip::{GzipMembers, inflate, is_gzip};
+use crate::formats::compression::{Compression, ZstdFrames, compression, unread, xz};
+use crate::formats::gzip::{GzipMembers, inflate};
 use crate::formats::split::{self, Found};
 use crate::formats::splitter::LARGEST_RECORD;
+use crate::formats::utf16::{Utf8, is_utf16};
 use crate::integrity::hash::hash;
 use crate::log_file::{Body, Content, FileError, LARGEST_WHOLE};
 use crate::record;
@@ -35,7 +39,9 @@ pub(crate) use chunk::{Buffers, Chunk};
 pub(crate) use entries::ArchiveEntry;
 pub(crate) use hashing::Hashing;
 use hashing::{Hashed, content, hash_of};
-use input::{Counted, Failing, Peeked, Pieces};
+use input::{Budget, Counted, Failing, Inflated, Peeked, Pieces};
+#[cfg(any(fuzzing, test))]
+pub(crate) use outcome::Work;
 pub(crate) use outcome::{ArchiveCounts, Outcome};
 use redact::Redaction;
 use splitting::Splitting;
@@ -77,6 +83,8 @@ pub(crate) struct Decode {
     pub selection: Arc<Selection>,
     /// See [`PIECE`].
     pub piece: usize,
+    /// See [`LARGEST_RECORD`].
+    pub largest: usize,
     /// See [`LARGEST_WHOLE`].
     pub whole: usize,
     /// For log files within an archive.
@@ -95,6 +103,7 @@ impl Default for Decode {
             hashing: Hashing::Off,
             selection: Arc::default(),
             piece: PIECE,
+            largest: LARGEST_RECORD,
             whole: LARGEST_WHOLE,
             within_archive: false,
         }
@@ -109,39 +118,11 @@ impl Decode {
     pub fn run(&self, body: Body, take: Take<'_>) -> Result<Outcome, FileError> {
         let mut outcome = Outcome::default();
         match body {
-            Body::Bytes(bytes) => self.whole(bytes, &mut outcome, take)?,
-            Body::File(path) => {
-                let metadata = path.metadata().context("can't be opened")?;
-                // A pipe, say, which has taken its name since: opening it would wait for its other end.
-                if !metadata.is_file() {
-                    return Err(anyhow!("is no file any more").into());
-                }
-                let size = metadata.len();
-                let mut file = File::open(path).context("can't be opened")?;
-                if size > self.whole as u64 {
-                    if let Hashing::First(admit) = &self.hashing {
-                        admit(content(hash_of(&file)))?;
-                        file.rewind().context("can't be read")?;
-                    }
-                    let mut head = Vec::new();
-                    Read::take(&mut file, HEAD)
-                        .read_to_end(&mut head)
-                        .context("can't be read")?;
-                    file.rewind().context("can't be read")?;
-                    match archive::kind(&head) {
-                        Some(kind) => {
-                            outcome.bytes = size;
-                            self.archive(kind, BufReader::new(file), &mut outcome, take)?;
-                        }
-                        None => self.pieces(Counted::new(file), &mut outcome, take)?,
-                    }
-                } else {
-                    let mut bytes = self.stored.take();
-                    bytes.clear();
-                    file.read_to_end(&mut bytes).context("can't be read")?;
-                    self.whole(bytes, &mut outcome, take)?;
-                }
+            Body::Bytes(bytes) => {
+                let budget = Budget::stored(bytes.len() as u64);
+                self.whole(bytes, &budget, &mut outcome, take)?;
             }
+            Body::File(path) => self.file(&path, &mut outcome, take)?,
             Body::Stream(pieces) => {
                 let mut pieces = Pieces {
                     pieces,
@@ -152,7 +133,8 @@ impl Decode {
                 bytes.clear();
                 let read = Read::take(&mut pieces, self.whole as u64 + 1).read_to_end(&mut bytes);
                 if read.is_ok() && bytes.len() <= self.whole {
-                    self.whole(bytes, &mut outcome, take)?;
+                    let budget = Budget::stored(bytes.len() as u64);
+                    self.whole(bytes, &budget, &mut outcome, take)?;
                     return Ok(outcome);
                 }
                 if let Hashing::First(admit) = &self.hashing {
@@ -161,38 +143,85 @@ impl Decode {
                 let rest = io::Cursor::new(bytes)
                     .chain(Failing(read.err()))
                     .chain(pieces);
-                self.pieces(Counted::new(rest), &mut outcome, take)?;
+                self.pieces(rest, &mut outcome, take)?;
             }
         }
         Ok(outcome)
     }
 
+    fn file(&self, path: &Path, outcome: &mut Outcome, take: Take<'_>) -> Result<(), FileError> {
+        let metadata = path.metadata().context("can't be opened")?;
+        // A pipe, say, which has taken its name since: opening it would wait for its other end.
+        if !metadata.is_file() {
+            return Err(anyhow!("is no file any more").into());
+        }
+        let size = metadata.len();
+        let mut file = File::open(path).context("can't be opened")?;
+        if size <= self.whole as u64 {
+            let mut bytes = self.stored.take();
+            bytes.clear();
+            file.read_to_end(&mut bytes).context("can't be read")?;
+            let budget = Budget::stored(bytes.len() as u64);
+            return self.whole(bytes, &budget, outcome, take);
+        }
+        if let Hashing::First(admit) = &self.hashing {
+            admit(content(hash_of(&file)))?;
+            file.rewind().context("can't be read")?;
+        }
+        let mut head = Vec::new();
+        Read::take(&mut file, HEAD)
+            .read_to_end(&mut head)
+            .context("can't be read")?;
+        file.rewind().context("can't be read")?;
+        match archive::kind(&head) {
+            Some(kind) => {
+                outcome.bytes = size;
+                let budget = Budget::stored(size);
+                self.archive(kind, BufReader::new(file), &budget, outcome, take)?;
+            }
+            None => self.pieces(file, outcome, take)?,
+        }
+        Ok(())
+    }
+
     fn whole(
         &self,
         bytes: Vec<u8>,
+        budget: &Budget,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> Result<(), FileError> {
         if bytes.is_empty() {
             return Err(anyhow!("is empty").into());
         }
-        let gzip = is_gzip(&bytes);
         outcome.bytes = bytes.len() as u64;
-        let (mut data, length) = if gzip {
-            let mut data = self.inflated.take();
-            let Some(length) = inflate(&bytes, &mut data, self.whole) else {
-                self.inflated.give(data);
-                if let Hashing::First(admit) = &self.hashing {
-                    admit(content(hash_of(&*bytes)))?;
-                }
-                // Too large, damaged, or with something behind it.
-                return Ok(self.pieces(Counted::new(io::Cursor::new(bytes)), outcome, take)?);
-            };
-            self.stored.give(bytes);
-            (data, length)
-        } else {
-            let length = bytes.len();
-            (bytes, length)
+        let compression = compression(&bytes);
+        let (mut data, length) = match compression {
+            None => {
+                let length = bytes.len();
+                (bytes, length)
+            }
+            Some(compression) => {
+                let mut data = self.inflated.take();
+                let most = self
+                    .whole
+                    .min(budget.left().try_into().unwrap_or(usize::MAX));
+                let inflated = match compression {
+                    Compression::Gzip => inflate(&bytes, &mut data, most),
+                    _ => None,
+                };
+                let Some(length) = inflated else {
+                    self.inflated.give(data);
+                    if let Hashing::First(admit) = &self.hashing {
+                        admit(content(hash_of(&*bytes)))?;
+                    }
+                    // Of another compression, too large, damaged, or with something behind it.
+                    return Ok(self.read(&mut &*bytes, 0, budget, outcome, take)?);
+                };
+                budget.spend(length as u64);
+                self.stored.give(bytes);
+                (data, length)
+            }
         };
         let hash = match &self.hashing {
             Hashing::Off => None,
@@ -211,18 +240,24 @@ impl Decode {
             self.give(data, records, outcome, take);
             return Ok(());
         }
+        drop(found);
         data.truncate(length);
         if let Some(kind) = archive::kind(&data) {
-            return Ok(self.archive(kind, io::Cursor::new(data), outcome, take)?);
+            let data = io::Cursor::new(data);
+            return Ok(self.archive(kind, data, budget, outcome, take)?);
         }
-        if gzip && is_gzip(&data) {
-            return Ok(self.read(&mut &*data, 1, outcome, take)?);
+        let layers = u8::from(compression.is_some());
+        if layers > 0 && self::compression(&data).is_some() {
+            return Ok(self.read(&mut &*data, layers, budget, outcome, take)?);
         }
-        let mut scan = Splitting::new(self, gzip);
-        let mut records = Vec::new();
-        scan.run(&mut data, true, &mut records, outcome);
-        self.give(data, records, outcome, take);
-        Ok(scan.finish(None, outcome)?)
+        if is_utf16(&data) {
+            let mut text = Utf8::new(&*data);
+            return Ok(self.scan(Vec::new(), &mut text, layers > 0, outcome, take)?);
+        }
+        if let Some(what) = unread(&data) {
+            return Err(not_opened(what).into());
+        }
+        Ok(self.scan(data, &mut io::empty(), layers > 0, outcome, take)?)
     }
 
     /// Note a record that is a JSON object.
@@ -294,15 +329,12 @@ impl Decode {
         }
     }
 
-    /// The way for what is large or broken.
-    fn pieces(
-        &self,
-        mut input: Counted<impl Read>,
-        outcome: &mut Outcome,
-        take: Take<'_>,
-    ) -> Result<()> {
-        let result = self.read(&mut input, 0, outcome, take);
-        outcome.bytes = input.bytes;
+    /// The way for what is large.
+    fn pieces(&self, input: impl Read, outcome: &mut Outcome, take: Take<'_>) -> Result<()> {
+        let budget = Budget::default();
+        let mut input = Counted::new(input, &budget.stored);
+        let result = self.read(&mut input, 0, &budget, outcome, take);
+        outcome.bytes = budget.stored.get();
         result
     }
 
@@ -311,6 +343,7 @@ impl Decode {
         &self,
         input: &mut dyn Read,
         layers: u8,
+        budget: &Budget,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> Result<()> {
@@ -322,20 +355,46 @@ impl Decode {
                 None => bail!("is empty"),
             }
         }
+        if let Some(kind) = archive::kind(head) {
+            return self.archive_in_order(kind, &mut input, budget, outcome, take);
+        }
+        if let Some(what) = unread(head) {
+            return Err(not_opened(what));
+        }
         // What a digest has the hash of: the content of a log file, compressed once.
         let hashing = match layers {
             0 => &self.hashing,
             _ => &Hashing::Off,
         };
-        match archive::kind(head) {
-            Some(kind) => self.archive_in_order(kind, &mut input, outcome, take),
-            None if is_gzip(head) && layers < LAYERS => {
+        let Some(compression) = compression(head).filter(|_| layers < LAYERS) else {
+            let is_utf16 = is_utf16(head);
+            let mut hashed = Hashed::new(&mut input, hashing);
+            let result = match is_utf16 {
+                true => {
+                    let mut text = Utf8::new(&mut hashed);
+                    self.scan(Vec::new(), &mut text, layers > 0, outcome, take)
+                }
+                false => self.scan(Vec::new(), &mut hashed, layers > 0, outcome, take),
+            };
+            if layers == 0 {
+                outcome.hash = hashed.finish();
+            }
+            return result;
+        };
+        let mut read_inflated = |inflated: &mut dyn Read| {
+            let mut hashed = Hashed::new(Inflated::new(inflated, budget), hashing);
+            let result = self.read(&mut hashed, layers + 1, budget, outcome, take);
+            if layers == 0 {
+                outcome.hash = hashed.finish();
+            }
+            result
+        };
+        match compression {
+            Compression::Gzip => {
                 let mut members = GzipMembers::new(&mut input as &mut dyn Read);
-                let mut hashed = Hashed::new(&mut members, hashing);
-                let result = self.read(&mut hashed, layers + 1, outcome, take);
-                let hash = hashed.finish();
-                if layers == 0 {
-                    outcome.hash = hash.filter(|_| members.behind == 0);
+                let result = read_inflated(&mut members);
+                if members.behind > 0 {
+                    outcome.hash = None;
                 }
                 if members.behind > 0 && result.is_ok() {
                     let behind = count(members.behind, "byte");
@@ -346,76 +405,101 @@ impl Decode {
                 }
                 result
             }
-            None => {
-                let mut hashed = Hashed::new(&mut input, hashing);
-                let result = self.scan(&mut hashed, layers > 0, outcome, take);
-                let hash = hashed.finish();
-                if layers == 0 {
-                    outcome.hash = hash;
-                }
-                result
-            }
+            Compression::Xz => read_inflated(&mut xz(&mut input)),
+            Compression::Zstd => read_inflated(&mut ZstdFrames::new(&mut input)),
         }
     }
 
+    /// Find records in what was read, and where it is empty in what can be read piece by piece.
     fn scan(
         &self,
+        mut data: Vec<u8>,
         input: &mut dyn Read,
-        gzip: bool,
+        is_compressed: bool,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> Result<()> {
-        let mut scan = Splitting::new(self, gzip);
-        let mut data: Vec<u8> = Vec::new();
-        let mut wanted = self.piece;
-        let mut end = false;
+        let mut scan = Splitting::new(self, is_compressed);
+        let most = self.largest.max(1);
+        let mut wanted = self.piece.clamp(1, most);
+        let mut end = !data.is_empty();
         let mut failure = None;
         loop {
             if !end {
-                let missing = wanted - data.len();
+                let missing = wanted.saturating_sub(data.len());
+                data.reserve_exact(missing);
                 match Read::take(&mut *input, missing as u64).read_to_end(&mut data) {
                     Ok(n) => end = n < missing,
                     Err(error) => {
-                        failure = Some(read_failure(&error, gzip));
+                        failure = Some(read_failure(&error, is_compressed));
                         end = true;
                     }
                 }
             }
             let mut records = Vec::new();
             let used = scan.run(&mut data, end, &mut records, outcome);
+            #[cfg(any(fuzzing, test))]
+            {
+                let spans = records.capacity() * size_of::<RecordSpan>();
+                // What is left is copied where records are given.
+                let held = 2 * data.capacity() + spans + scan.held();
+                outcome.work.held = outcome.work.held.max(held);
+                outcome.work.split += used as u64;
+            }
             if used == 0 && !end {
-                if wanted < LARGEST_RECORD {
-                    wanted *= 2;
+                if wanted < most {
+                    wanted = (wanted * 2).min(most);
                 } else {
                     scan.splitter.skip();
                 }
                 continue;
             }
-            if records.is_empty() {
-                // Without a copy of what is left, which may be a largest record's beginning.
-                data.drain(..used);
-            } else {
-                let rest = data[used..].to_vec();
-                let piece = std::mem::replace(&mut data, rest);
-                if !self.give(piece, records, outcome, take) {
-                    return Ok(());
-                }
+            let is_over = end && used == data.len();
+            let piece = take_front(&mut data, used, !records.is_empty());
+            if !self.give(piece, records, outcome, take) {
+                return Ok(());
             }
-            wanted = (data.len() * 2).clamp(self.piece, LARGEST_RECORD);
-            if end {
+            if is_over {
                 break;
             }
+            wanted = (data.len() * 2).clamp(self.piece.clamp(1, most), most);
+        }
+        #[cfg(any(fuzzing, test))]
+        {
+            outcome.work.scanned += scan.splitter.scanned;
         }
         scan.finish(failure, outcome)
     }
 }
 
-fn read_failure(error: &io::Error, gzip: bool) -> String {
+/// Take the first bytes from `data`, which holds no more memory than it has to after that, where they are asked for.
+fn take_front(data: &mut Vec<u8>, length: usize, is_wanted: bool) -> Vec<u8> {
+    if !is_wanted {
+        // Without a copy of what is left, which may be a largest record's beginning.
+        data.drain(..length);
+        return Vec::new();
+    }
+    if length < data.len() / 2 {
+        return data.drain(..length).collect();
+    }
+    let rest = data.split_off(length);
+    let mut front = std::mem::replace(data, rest);
+    if !data.is_empty() {
+        front.shrink_to_fit();
+    }
+    front
+}
+
+fn not_opened(what: &str) -> anyhow::Error {
+    anyhow!("is {what}, which is not opened here: unpack it first")
+}
+
+fn read_failure(error: &io::Error, is_compressed: bool) -> String {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof if gzip => {
+        io::ErrorKind::UnexpectedEof if is_compressed => {
             "is truncated: its compressed data ends too early".to_owned()
         }
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if gzip => {
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if is_compressed => {
             format!("is damaged: {error}")
         }
         _ => format!("can't be read to its end: {error}"),
@@ -698,6 +782,283 @@ mod tests {
         let (outcome, records) = decode_as(decode, Body::Stream(receiver));
         assert!(records == many);
         assert_eq!(outcome.unwrap().bytes, bytes.len() as u64);
+    }
+
+    /// As it arrives from a network.
+    fn streamed(decode: Decode, bytes: &[u8]) -> (Result<Outcome>, Vec<String>) {
+        let (sender, receiver) = tokio::sync::mpsc::channel(bytes.len() / 1021 + 1);
+        for piece in bytes.chunks(1021) {
+            sender.try_send(Ok(piece.to_vec())).unwrap();
+        }
+        drop(sender);
+        // Not held as a whole, though it might be.
+        let decode = Decode { whole: 0, ..decode };
+        decode_as(decode, Body::Stream(receiver))
+    }
+
+    #[test]
+    fn what_is_too_large_to_hold_is_not_held_wherever_it_comes() {
+        let largest = 64 << 10;
+        let decode = Decode {
+            include_insights: true,
+            piece: 4 << 10,
+            largest,
+            ..Decode::default()
+        };
+        let long = "x".repeat(100 * largest);
+        let (one, two) = (record(1), record(2));
+        for (text, found) in [
+            (format!("{one}\n{{\"x\":\"{long}\"}}\n{two}"), 2),
+            (format!("{{\"a\":1}}\n{{\"x\":\"{long}\"}}"), 0),
+            (format!("[{one},{{\"x\":\"{long}\"}},{two}]"), 2),
+            (format!("{{\"x\":\"{long}\",\"Records\":[{one},{two}]}}"), 2),
+            (format!("[{{\"Records\":[{one},\"{long}\",{two}]}}]"), 2),
+            (format!("{one}{{}}{}{two}", "{".repeat(100 * largest)), 1),
+            (
+                format!("{{\"Records\":[{one},{}", "{},".repeat(30 * largest)),
+                1,
+            ),
+        ] {
+            let (outcome, records) = streamed(decode.clone(), &gzip(text.as_bytes()));
+            let outcome = outcome.unwrap();
+            let is_one = |record: &&String| **record == one || **record == two;
+            assert_eq!(records.iter().filter(is_one).count(), found, "{:.80}", text);
+            let is_lost = !text.starts_with("{\"x\"");
+            assert_eq!(!outcome.problems.is_empty(), is_lost, "{:.80}", text);
+            let Work { scanned, held, .. } = outcome.work;
+            assert!(held < 64 * largest, "{held} bytes held of {:.80}", text);
+            assert!(scanned < 64 * text.len() as u64 + (32 << 20));
+        }
+    }
+
+    #[test]
+    fn records_of_a_few_bytes_take_no_memory_beyond_measure() {
+        let count = 3_000_000;
+        let text = format!("{{\"Records\":[{}{{}}]}}", "{},".repeat(count - 1));
+        let mut chunks = Vec::new();
+        let mut longest = 0;
+        let decode = Decode {
+            include_insights: true,
+            ..Decode::default()
+        };
+        let outcome = decode
+            .run(Body::Bytes(text.into_bytes()), &mut |decoded| {
+                if let Decoded::Chunk(chunk) = decoded {
+                    longest = longest.max(chunk.data.capacity());
+                    chunks.push(chunk.records.len());
+                }
+                true
+            })
+            .unwrap();
+        assert_eq!(outcome.found, count as u64);
+        assert_eq!(chunks.iter().sum::<usize>(), count);
+        assert!(outcome.work.held < 64 << 20, "{}", outcome.work.held);
+        // All but the last hold their own records only.
+        assert!(longest < 6 << 20, "{longest}");
+    }
+
+    #[test]
+    fn compressed_within_compressed_is_bounded() {
+        // Of 16 GB, within some KB.
+        let inner = gzip(&vec![b'x'; 16 << 20]).repeat(1000);
+        let inner = [gzip(b"{\"Records\":[{\"a\":\""), inner].concat();
+        let nested = gzip(&gzip(&inner));
+        let (outcome, _) = decode(nested.clone());
+        let problems = outcome.unwrap().problems.join("; ");
+        assert!(problems.contains("as bombs do"), "{problems}");
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(nested.len() as u64);
+        archive
+            .append_data(&mut header, "a.json.gz", &*nested)
+            .unwrap();
+        let mut entries = Vec::new();
+        let body = Body::Bytes(gzip(&archive.into_inner().unwrap()));
+        Decode::default()
+            .run(body, &mut |decoded| {
+                if let Decoded::Entry(entry) = decoded {
+                    entries.push(format!("{:?}", entry.outcome));
+                }
+                true
+            })
+            .unwrap();
+        assert!(entries[0].contains("as bombs do"), "{entries:?}");
+    }
+
+    #[test]
+    fn nothing_is_lost_where_nothing_but_padding_is_behind() {
+        let file = log_file(&[record(0)]);
+        for padding in ["\n", "\r\n", "\0\0\0", "  "] {
+            let bytes = [&*gzip(file.as_bytes()), padding.as_bytes()].concat();
+            let decode = || Decode {
+                hashing: Hashing::Along,
+                ..Decode::default()
+            };
+            for (outcome, records) in [
+                decode_as(decode(), Body::Bytes(bytes.clone())),
+                streamed(decode(), &bytes),
+            ] {
+                let outcome = outcome.unwrap();
+                assert_eq!(records, [record(0)]);
+                assert!(outcome.problems.is_empty() && !outcome.damaged);
+                assert_eq!(outcome.hash, Some(hash(file.as_bytes())));
+            }
+        }
+        let lines = format!("{},\n{},\n", record(0), record(1));
+        let (outcome, records) = decode(lines);
+        let outcome = outcome.unwrap();
+        assert_eq!(records.len(), 2);
+        assert!(outcome.problems.is_empty() && !outcome.damaged);
+    }
+
+    #[test]
+    fn text_of_windows_is_read() {
+        let file = log_file(&[record(1), record(2)]);
+        let lookup = format!(
+            r#"{{"Events": [{{"CloudTrailEvent": {}}}]}}"#,
+            serde_json::Value::from(
+                r#"{"eventVersion":"1.08","eventTime":"2024-03-05T12:00:00Z"}"#
+            )
+        );
+        for (text, count) in [(file, 2), (lookup, 1)] {
+            let text = format!("\u{feff}{text}\r\n");
+            let encoded = |bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+                text.encode_utf16().flat_map(bytes).collect()
+            };
+            for bytes in [encoded(u16::to_le_bytes), encoded(u16::to_be_bytes)] {
+                let zipped = gzip(&bytes);
+                for bytes in [bytes, zipped] {
+                    let (outcome, records) = decode(bytes.clone());
+                    assert!(outcome.unwrap().problems.is_empty());
+                    assert_eq!(records.len(), count);
+                    let (outcome, records) = streamed(Decode::default(), &bytes);
+                    assert!(outcome.unwrap().problems.is_empty());
+                    assert_eq!(records.len(), count);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zstd_and_xz_are_read_and_others_are_named() {
+        use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+        let file = log_file(&[record(1), record(2)]);
+        let zstd = compress_to_vec(file.as_bytes(), CompressionLevel::Fastest);
+        let skipped = b"\x50\x2a\x4d\x18\x03\0\0\0abc";
+        for (bytes, count) in [
+            (zstd.clone(), 2),
+            ([&*zstd, skipped, &zstd].concat(), 4),
+            ([skipped, &*gzip(b"")].concat(), 0),
+            (
+                compress_to_vec(&*gzip(file.as_bytes()), CompressionLevel::Fastest),
+                2,
+            ),
+        ] {
+            let (outcome, records) = decode(bytes.clone());
+            assert_eq!(records.len(), count, "{outcome:?}");
+            let (_, records) = streamed(Decode::default(), &bytes);
+            assert_eq!(records.len(), count);
+        }
+        for cut in [zstd.len() - 1, zstd.len() / 2] {
+            match decode(&zstd[..cut]) {
+                (Ok(outcome), _) => assert!(outcome.damaged),
+                (Err(error), records) => assert!(records.is_empty(), "{error}"),
+            }
+        }
+        for (bytes, name) in [
+            (&b"BZh91AY&SYJ"[..], "compressed by bzip2"),
+            (b"7z\xbc\xaf\x27\x1c\0\x04", "a 7z archive"),
+            (b"Rar!\x1a\x07\x01\0", "a rar archive"),
+            (b"\x04\x22\x4d\x18d@", "compressed by lz4"),
+        ] {
+            for bytes in [bytes.to_vec(), gzip(bytes)] {
+                for (outcome, _) in [decode(bytes.clone()), streamed(Decode::default(), &bytes)] {
+                    let error = outcome.unwrap_err().to_string();
+                    assert_eq!(
+                        error,
+                        format!("is {name}, which is not opened here: unpack it first")
+                    );
+                }
+            }
+        }
+    }
+
+    /// What users choose, names of sessions and keys say, imitates all that has a meaning around a record.
+    #[test]
+    fn nothing_in_a_record_hides_it() {
+        let envelopes = r#""Records":[],"Events":[1],"events":[{}],"logEvents":[{"message":"CWL CONTROL MESSAGE"}],"results":[[]],"CloudTrailEvent":"x","detail-type":"x","detail":{},"@message":"x","message":"CWL CONTROL MESSAGE","timestamp":1,"Type":"Notification","TopicArn":"x","Message":"x","eventSource":"aws:s3","EventSource":"aws:sns","eventType":"AwsCloudTrailInsight","eventTime":"1970-01-01T00:00:00Z","messageType":"CONTROL_MESSAGE""#;
+        let quoted = serde_json::Value::from(format!("{{{envelopes}}}")).to_string();
+        let head = r#"{"eventVersion":"1.08","userIdentity":{"type":"AssumedRole","principalId":"#;
+        let tail = r#""eventTime":"2024-03-05T12:00:00Z","eventSource":"s3.amazonaws.com","eventName":"X","#;
+        let plain = |principal: &str, user_agent: &str, request: &str| {
+            format!(
+                r#"{head}{principal}}},{tail}"userAgent":{user_agent},"requestParameters":{request},"eventID":"1"}}"#
+            )
+        };
+        // As a tar archive's header has it.
+        let mut name = vec![b'a'; 600];
+        let before = head.len() + 1;
+        name[257 - before..262 - before].copy_from_slice(b"ustar");
+        for record in [
+            plain(r#""x""#, &quoted, &format!("{{{envelopes}}}")),
+            plain(
+                &quoted,
+                r#""CWL CONTROL MESSAGE: x""#,
+                &format!("[{{{envelopes}}}]"),
+            ),
+            plain(
+                r#""x""#,
+                r#""]}\n{\"Records\":[""#,
+                r#""\ud800 PK\u0003\u0004 \u001f\u008b""#,
+            ),
+            plain(
+                &format!("\"{}\"", String::from_utf8(name).unwrap()),
+                r#""x""#,
+                "null",
+            ),
+        ] {
+            let string = serde_json::Value::from(&*record);
+            let texts = [
+                format!("{{\"Records\":[{record},{record}]}}"),
+                format!("{{\"Records\" : [ {record} , {record} ] }}"),
+                format!("{record}\n{record}\n"),
+                format!("[{record},{record}]"),
+                format!("[[{record}],{{\"Records\":[{record}]}}]"),
+                format!(
+                    r#"{{"Events":[{{"CloudTrailEvent":{string}}},{{"CloudTrailEvent":{string}}}]}}"#
+                ),
+                format!(
+                    r#"{{"logEvents":[{{"id":"","timestamp":1,"message":{string}}},{{"message":{string}}}]}}"#
+                ),
+                format!("2024-03-05T12:00:00Z {record}\n2024-03-05T12:00:00Z stream {record}\n"),
+                format!(
+                    r#"{{"results":[[{{"field":"@message","value":{string}}}],[{{"field":"@message","value":{string}}}]]}}"#
+                ),
+                format!(
+                    r#"{{"detail-type":"AWS API Call via CloudTrail","detail":{record}}}{{"detail":{record},"detail-type":"AWS Service Event via CloudTrail"}}"#
+                ),
+            ];
+            for text in texts {
+                for (outcome, found) in [
+                    decode(text.clone()),
+                    decode(gzip(text.as_bytes())),
+                    streamed(Decode::default(), text.as_bytes()),
+                ] {
+                    let outcome = outcome.unwrap();
+                    assert!(
+                        outcome.problems.is_empty(),
+                        "{text}: {:?}",
+                        outcome.problems
+                    );
+                    let found: Vec<&str> = found.iter().map(|record| record.trim()).collect();
+                    assert_eq!(found.len(), 2, "{text}");
+                    for found in found {
+                        let sound = found == &*record || found.contains('\u{fffd}');
+                        assert!(sound, "{found}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

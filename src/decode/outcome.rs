@@ -27,6 +27,21 @@ pub(crate) struct Outcome {
     pub hash: Option<Sha256>,
     /// Where it is an archive of log files, what became of these.
     pub archive: Option<ArchiveCounts>,
+    /// What that took, which tests and fuzzing bound.
+    #[cfg(any(fuzzing, test))]
+    pub work: Work,
+}
+
+/// What decoding took.
+#[cfg(any(fuzzing, test))]
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Work {
+    /// Bytes that were split.
+    pub split: u64,
+    /// Bytes that the splitter looked at for that, each as often as it did.
+    pub scanned: u64,
+    /// The most bytes held at a time of the file and the places found in it.
+    pub held: usize,
 }
 
 /// The files of an archive.

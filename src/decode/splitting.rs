@@ -12,7 +12,7 @@ use crate::stats::count;
 /// The way of one file through the splitter.
 pub(super) struct Splitting<'a> {
     decode: &'a Decode,
-    gzip: bool,
+    is_compressed: bool,
     pub splitter: Splitter,
     found: Vec<Candidate>,
     /// Values that are of no known form, and why the first one is not.
@@ -23,11 +23,11 @@ pub(super) struct Splitting<'a> {
 }
 
 impl<'a> Splitting<'a> {
-    pub fn new(decode: &'a Decode, gzip: bool) -> Self {
+    pub fn new(decode: &'a Decode, is_compressed: bool) -> Self {
         Self {
             decode,
-            gzip,
-            splitter: Splitter::default(),
+            is_compressed,
+            splitter: Splitter::new(decode.largest),
             found: Vec::new(),
             unknown: 0,
             first_unknown: "",
@@ -46,7 +46,7 @@ impl<'a> Splitting<'a> {
         let used = self.splitter.run(data, end, &mut self.found);
         for Candidate { range, is_record } in self.found.drain(..) {
             let content = match is_record {
-                true => ValueKind::Record(range),
+                true => shapes::look_at_record(data, range),
                 false => shapes::look_into(data, range),
             };
             self.known |= !matches!(content, ValueKind::Unknown(_));
@@ -73,6 +73,12 @@ impl<'a> Splitting<'a> {
             }
         }
         used
+    }
+
+    /// The size of the places that it has found.
+    #[cfg(any(fuzzing, test))]
+    pub fn held(&self) -> usize {
+        self.found.capacity() * size_of::<Candidate>()
     }
 
     /// What became of the file, whose reading may have met a `failure`.
@@ -110,6 +116,10 @@ impl<'a> Splitting<'a> {
             outcome.damaged = true;
             problems.push(failure);
         }
+        if splitter.gave_up {
+            outcome.damaged = true;
+            problems.push("is too broken to be searched for all that it may hold".to_owned());
+        }
         if splitter.garbage > 0 {
             outcome.damaged = true;
             problems.push(format!(
@@ -132,7 +142,7 @@ impl<'a> Splitting<'a> {
         }
         bail!(
             "{}{}{why}",
-            if self.gzip {
+            if self.is_compressed {
                 "is compressed, but holds no JSON"
             } else {
                 "is neither gzip nor JSON with a list of Records"

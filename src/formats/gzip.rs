@@ -3,66 +3,56 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
-use libdeflater::Decompressor;
-use memchr::memmem;
+
+use super::libdeflate::{Failure, Inflater};
 
 pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// Inflate all gzip members to the beginning of `data`, and give their length. None where that can't be done at once:
-/// broken, too large, or followed by something that is no member.
-///
-/// libdeflate does not tell where a member ended. So ends are guessed, at the end of the data and wherever the magic
-/// number of a next member stands, nearest first; libdeflate having checked the member's own length and checksum, an
-/// end is right if the eight bytes before it repeat them.
-pub(crate) fn inflate(bytes: &[u8], data: &mut Vec<u8>, most: usize) -> Option<usize> {
-    let mut inflater = Decompressor::new();
-    let mut length = 0;
-    let mut start = 0;
-    // A few false ends are to be expected in a large file, many in a hostile one.
-    let mut guesses = 64;
-    while start < bytes.len() {
-        let member = &bytes[start..];
-        let next = memmem::find_iter(&member[1..], &[0x1f, 0x8b, 0x08]).map(|at| at + 1);
-        let (end, inflated) = next.chain([member.len()]).find_map(|end| {
-            if guesses == 0 {
-                return None;
-            }
-            let inflated = inflate_member(&mut inflater, &member[..end], data, length, most);
-            guesses -= usize::from(inflated.is_none());
-            Some((end, inflated?))
-        })?;
-        start += end;
-        length += inflated;
-    }
-    Some(length)
+/// Deflate makes at most so many bytes of one.
+pub(crate) const MOST_INFLATED: usize = 1032;
+
+/// Bytes that may stand behind members and between them, as gzip itself allows zeros: tapes and other things of blocks
+/// are filled up with them, and editors end a file with a new line.
+fn is_padding(byte: u8) -> bool {
+    matches!(byte, 0 | b'\n' | b'\r' | b' ' | b'\t')
 }
 
-/// Inflate a member that fills `member` exactly to `data[at..]`. Gives its length.
-fn inflate_member(
-    inflater: &mut Decompressor,
-    member: &[u8],
-    data: &mut Vec<u8>,
-    at: usize,
-    most: usize,
-) -> Option<usize> {
-    let (_, trailer) = member.split_last_chunk::<8>()?;
-    let [c0, c1, c2, c3, l0, l1, l2, l3] = *trailer;
-    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-    // Deflate makes at most 1032 bytes of one.
-    if length > member.len() * 1032 || at + length > most {
+/// Inflate all gzip members to the beginning of `data`, and give their length. None where that can't be done at once:
+/// broken, of more than `most` bytes, or followed by something that is no member.
+pub(crate) fn inflate(bytes: &[u8], data: &mut Vec<u8>, most: usize) -> Option<usize> {
+    let mut inflater = Inflater::new()?;
+    // A member ends with its length. There is one as a rule, and there may be any in between, so that is a guess.
+    let told = u32::from_le_bytes(*bytes.last_chunk()?) as usize;
+    let guess = match told <= bytes.len().saturating_mul(MOST_INFLATED) {
+        true => told,
+        false => bytes.len() * 4,
+    };
+    if guess > most {
         return None;
     }
-    if data.len() < at + length {
-        data.resize(at + length, 0);
+    if data.len() < guess {
+        data.resize(guess, 0);
     }
-    let target = &mut data[at..at + length];
-    let fits = inflater
-        .gzip_decompress(member, target)
-        .is_ok_and(|n| n == length)
-        && libdeflater::crc32(target) == u32::from_le_bytes([c0, c1, c2, c3]);
-    fits.then_some(length)
+    let mut length = 0;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let member = match inflater.inflate(rest, &mut data[length..]) {
+            Ok(member) => member,
+            Err(Failure::NoSpace) if data.len() < most => {
+                let larger = data.len().saturating_mul(2).max(64 << 10);
+                data.resize(larger.min(most), 0);
+                continue;
+            }
+            Err(_) => return None,
+        };
+        length += member.inflated;
+        rest = rest.get(member.stored..)?;
+        let padding = rest.iter().take_while(|byte| is_padding(**byte)).count();
+        rest = &rest[padding..];
+    }
+    (length <= most).then_some(length)
 }
 
 /// Inflates gzip members in a row.
@@ -95,13 +85,104 @@ impl<R: Read> Read for GzipMembers<R> {
             let Some(mut input) = self.member.take().map(GzDecoder::into_inner) else {
                 break;
             };
+            let padding = skip_padding(&mut input)?;
             match input.fill_buf()? {
                 [] => {}
                 // The second byte may not be there yet.
                 [0x1f] | [0x1f, 0x8b, ..] => self.member = Some(GzDecoder::new(input)),
-                _ => self.behind = io::copy(&mut input, &mut io::sink())?,
+                _ => self.behind = padding + io::copy(&mut input, &mut io::sink())?,
             }
         }
         Ok(0)
+    }
+}
+
+/// Read what is no more than padding. Gives its length.
+fn skip_padding(input: &mut impl BufRead) -> io::Result<u64> {
+    let mut length = 0;
+    loop {
+        let buffer = input.fill_buf()?;
+        let padding = buffer.iter().take_while(|byte| is_padding(**byte)).count();
+        if padding == 0 {
+            return Ok(length);
+        }
+        input.consume(padding);
+        length += padding as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// What both ways make of it: the text, and how many bytes are behind it that are no gzip.
+    fn both(bytes: &[u8]) -> (Option<Vec<u8>>, Option<(Vec<u8>, u64)>) {
+        let mut data = vec![b'?'; 5];
+        let at_once = inflate(bytes, &mut data, 1 << 20).map(|length| data[..length].to_vec());
+        let mut members = GzipMembers::new(bytes);
+        let mut text = Vec::new();
+        let streamed = members.read_to_end(&mut text).ok();
+        (at_once, streamed.map(|_| (text, members.behind)))
+    }
+
+    #[test]
+    fn members_follow_each_other() {
+        let texts: [&[u8]; 4] = [b"one ", b"", &[b'x'; 100_000], b" last"];
+        let whole = texts.concat();
+        for order in 0..4 {
+            let mut bytes = Vec::new();
+            let mut wanted = Vec::new();
+            for text in texts.iter().cycle().skip(order).take(4) {
+                bytes.extend(gzip(text));
+                wanted.extend_from_slice(text);
+            }
+            assert_eq!(wanted.len(), whole.len());
+            assert_eq!(both(&bytes), (Some(wanted.clone()), Some((wanted, 0))));
+        }
+    }
+
+    #[test]
+    fn padding_is_nothing_and_all_else_is_told() {
+        let one = gzip(b"one");
+        let other = gzip(b" two");
+        for padding in ["", "\n", "\r\n", "\0", "\0\0\0 \t"] {
+            let padding = padding.as_bytes();
+            let text = b"one two".to_vec();
+            let bytes = [&one, padding, &other, padding].concat();
+            assert_eq!(both(&bytes), (Some(text.clone()), Some((text.clone(), 0))));
+            let bytes = [&bytes, &b"x"[..], padding].concat();
+            let behind = 1 + 2 * padding.len() as u64;
+            assert_eq!(both(&bytes), (None, Some((text, behind))));
+        }
+    }
+
+    #[test]
+    fn what_is_broken_or_too_large_is_not_inflated_at_once() {
+        let bytes = gzip(&[b'x'; 10_000]);
+        let (mut data, whole) = (Vec::new(), bytes.len());
+        assert_eq!(inflate(&bytes, &mut data, 10_000), Some(10_000));
+        assert_eq!(inflate(&bytes, &mut data, 9_999), None);
+        assert_eq!(inflate(&bytes[..whole - 1], &mut data, 1 << 20), None);
+        // Several, of which the last one tells little.
+        let many = [&*bytes, &bytes, &gzip(b"")].concat();
+        assert_eq!(inflate(&many, &mut data, 20_000), Some(20_000));
+        assert_eq!(inflate(&many, &mut data, 19_999), None);
+        for at in 0..whole {
+            let mut broken = bytes.clone();
+            broken[at] ^= 0x10;
+            // Some bits have no meaning. What is inflated all the same is what it was.
+            let inflated = inflate(&broken, &mut data, 1 << 20);
+            let is_same = |length: usize| data[..length] == [b'x'; 10_000];
+            assert!(inflated.is_none_or(is_same), "{at}");
+            let must_be_right = at < 3 || at >= whole - 8;
+            assert!(!(must_be_right && inflated.is_some()), "{at}");
+        }
     }
 }

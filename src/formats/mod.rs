@@ -1,21 +1,30 @@
 //! What a file is, and where the records in it are.
 
 pub(crate) mod archive;
+pub(crate) mod compression;
 pub(crate) mod gzip;
+mod libdeflate;
 pub(crate) mod shapes;
 pub(crate) mod split;
 pub(crate) mod splitter;
+pub(crate) mod utf16;
 
 use std::io::Read;
 
 use archive::Kind;
-use gzip::{GzipMembers, is_gzip};
+use compression::{Compression, ZstdFrames};
+use gzip::GzipMembers;
 use shapes::ValueKind;
+use utf16::Utf8;
 
 /// Compressed data within compressed data within …: Firehose can compress what CloudWatch Logs has compressed.
 pub(crate) const LAYERS: u8 = 3;
 
-/// Does a file that is not named as a log file begin as one, or as an archive?
+/// How much of a file is looked at for signs of events: what is before them may be long where keys are sorted.
+const LOOK: u64 = 64 << 10;
+
+/// Does a file that is not named as a log file begin as one, or as an archive? One that can't be opened here may hold
+/// events for all that is known, and so is not passed over in silence.
 pub(crate) fn holds_events(name: &str, input: &mut dyn Read) -> bool {
     let head = first_bytes(input, 0);
     match archive::kind(&head) {
@@ -26,7 +35,7 @@ pub(crate) fn holds_events(name: &str, input: &mut dyn Read) -> bool {
             .unwrap_or(name)
             .contains('.'),
         Some(Kind::Tar) => true,
-        None => shapes::may_hold_events(&head),
+        None => compression::unread(&head).is_some() || shapes::may_hold_events(&head),
     }
 }
 
@@ -42,16 +51,24 @@ pub(crate) fn record_within(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// The first bytes of what is compressed so often, inflated.
+/// The first bytes of what is compressed so often, as they are when they are inflated, in UTF-8.
 fn first_bytes(input: &mut dyn Read, layers: u8) -> Vec<u8> {
     let mut head = Vec::new();
     // What is before damage may do.
-    _ = Read::take(&mut *input, 4 << 10).read_to_end(&mut head);
-    match is_gzip(&head) && layers < LAYERS {
-        true => {
-            let mut rest: &mut dyn Read = &mut Read::chain(&*head, input);
-            first_bytes(&mut GzipMembers::new(&mut rest), layers + 1)
+    _ = Read::take(&mut *input, LOOK).read_to_end(&mut head);
+    let compression = compression::compression(&head).filter(|_| layers < LAYERS);
+    if compression.is_none() && !utf16::is_utf16(&head) {
+        return head;
+    }
+    let mut all: &mut dyn Read = &mut Read::chain(&*head, input);
+    match compression {
+        Some(Compression::Gzip) => first_bytes(&mut GzipMembers::new(&mut all), layers + 1),
+        Some(Compression::Xz) => first_bytes(&mut compression::xz(&mut all), layers + 1),
+        Some(Compression::Zstd) => first_bytes(&mut ZstdFrames::new(&mut all), layers + 1),
+        None => {
+            let mut text = Vec::new();
+            _ = Read::take(Utf8::new(all), LOOK).read_to_end(&mut text);
+            text
         }
-        false => head,
     }
 }

@@ -41,9 +41,15 @@ const MARKS: [&[u8]; 11] = [
     b"recipientAccountId",
 ];
 
+/// So many of them make a record.
+pub(super) const ENOUGH_MARKS: usize = 2;
+
 /// How CloudWatch Logs begins what it sends to see whether a subscription works, see
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html>.
 const CONTROL: &[u8] = b"CWL CONTROL MESSAGE";
+
+/// How the sources of other services' events begin.
+const FOREIGN: &[u8] = b"\"aws:";
 
 /// What a value is, looked into as deep as it goes.
 #[derive(Debug, PartialEq)]
@@ -68,6 +74,41 @@ enum Shape {
     /// An event of another service.
     Other,
     Unknown(&'static str),
+}
+
+/// Is this one of the keys, in quotes, that only records have?
+pub(super) fn is_mark(key: &[u8]) -> bool {
+    MARKS.iter().any(|mark| {
+        key.strip_prefix(b"\"")
+            .and_then(|key| key.strip_suffix(b"\""))
+            == Some(mark)
+    })
+}
+
+/// What an object in a list of Records is. S3 and others call the list of their notifications so, too.
+pub(crate) fn look_at_record(data: &[u8], range: Range<usize>) -> ValueKind {
+    let record = &data[range.clone()];
+    let mut is_foreign = false;
+    if may_be_foreign(record) {
+        record::members(record, &mut Index::default(), |name, value| {
+            is_foreign |= is_foreign_source(name, &record[value]);
+        });
+    }
+    match is_foreign {
+        true => ValueKind::Other,
+        false => ValueKind::Record(range),
+    }
+}
+
+/// A glance at an object: without such a source anywhere its members need no look.
+pub(super) fn may_be_foreign(record: &[u8]) -> bool {
+    memchr::memmem::find(record, FOREIGN).is_some()
+}
+
+/// Streams of DynamoDB and notifications of S3 look like records, with `"eventSource":"aws:s3"`; SNS writes
+/// `"EventSource":"aws:sns"`. The sources of CloudTrail are names of hosts.
+fn is_foreign_source(name: &[u8], value: &[u8]) -> bool {
+    matches!(name, b"eventSource" | b"EventSource") && value.starts_with(FOREIGN)
 }
 
 /// Look into the JSON value at `range`. A record that is there as a string takes the string's place in `data`.
@@ -134,23 +175,26 @@ pub(crate) fn is_event(value: &[u8]) -> bool {
     has_time || message && timestamp
 }
 
+/// What a text begins with, behind a byte order mark and space.
+pub(super) fn text_start(head: &[u8]) -> &[u8] {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    head.trim_ascii_start()
+}
+
 /// Can what begins so be JSON or a log with CloudTrail's events?
 pub(crate) fn may_hold_events(head: &[u8]) -> bool {
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
-    let begins = matches!(
-        head.trim_ascii_start().first(),
+    matches!(
+        text_start(head).first(),
         Some(b'{' | b'[' | b'"' | b'0'..=b'9')
-    );
-    begins
-        && [
-            &b"eventVersion"[..],
-            b"eventTime",
-            b"CloudTrailEvent",
-            b"CONTROL_MESSAGE",
-            b"\"Records\"",
-        ]
-        .iter()
-        .any(|mark| memchr::memmem::find(head, mark).is_some())
+    ) && [
+        &b"eventVersion"[..],
+        b"eventTime",
+        b"CloudTrailEvent",
+        b"CONTROL_MESSAGE",
+        b"\"Records\"",
+    ]
+    .iter()
+    .any(|mark| memchr::memmem::find(head, mark).is_some())
 }
 
 fn shape(value: &[u8], index: &mut Index) -> Shape {
@@ -179,8 +223,7 @@ fn object(value: &[u8], index: &mut Index) -> Shape {
             b"TopicArn" => is_notification = true,
             b"Type" => is_notification |= &value[range] == br#""Notification""#,
             b"Message" if first == b'"' => notified = Some(range),
-            // Streams of DynamoDB and notifications of S3 look alike.
-            b"eventSource" if value[range.clone()].starts_with(b"\"aws:") => is_foreign = true,
+            _ if is_foreign_source(name, &value[range.clone()]) => is_foreign = true,
             _ => marks += usize::from(MARKS.contains(&name)),
         }
     });
@@ -192,8 +235,9 @@ fn object(value: &[u8], index: &mut Index) -> Shape {
         .or(notified.filter(|_| is_notification));
     match (wrapped, message) {
         (Some(range), _) => Shape::Wrapper(range),
-        _ if marks >= 2 && !is_foreign => Shape::Record,
+        _ if marks >= ENOUGH_MARKS && !is_foreign => Shape::Record,
         (_, Some(range)) => Shape::Wrapper(range),
+        _ if is_foreign => Shape::Other,
         _ => Shape::Unknown("is no CloudTrail event"),
     }
 }

@@ -11,12 +11,18 @@ use std::sync::LazyLock;
 use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
 use memchr::memmem::Finder;
 
+use super::shapes;
 use crate::json::simd::{BLOCK, Masks, Strings};
 use crate::record;
 
 const HEAD: &[u8] = b"{\"Records\":[";
 const TAIL: &[u8] = b"]}";
 const TIME: &[u8] = b"\"eventTime\":";
+
+/// A list of records as short as this takes more memory for their places than it has bytes, and comes piece by piece.
+const SHORT_RECORD: usize = 32;
+/// So many may be so short, whatever the length of the list.
+const FEW: usize = 1 << 10;
 
 /// A record found.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +45,16 @@ impl Found {
     }
 }
 
-/// Find the records in `data`. False where it is of another form, or broken.
+/// Find the records in `data`. False where it is of another form, or broken, or where they may be events of another
+/// service, which a look at each of them tells.
 pub(crate) fn split(data: &[u8], found: &mut Vec<Found>) -> bool {
+    split_list(data, found)
+        && !found
+            .first()
+            .is_some_and(|first| shapes::may_be_foreign(&data[first.range.clone()]))
+}
+
+fn split_list(data: &[u8], found: &mut Vec<Found>) -> bool {
     let list = data
         .trim_ascii_end()
         .strip_prefix(HEAD)
@@ -230,6 +244,7 @@ impl<'a> Brackets<'a> {
                 });
                 // Nothing but another record may follow.
                 matches!(self.list[at + 1..], [] | [b',', b'{', ..])
+                    && self.found.len() <= self.list.len() / SHORT_RECORD + FEW
             }
             1 => {
                 self.level = at;
@@ -401,6 +416,11 @@ mod tests {
         ] {
             assert!(!split(file.as_bytes(), &mut Vec::new()), "{file}");
         }
+        let short = |count: usize| format!("{{\"Records\":[{}]}}", vec!["{}"; count].join(","));
+        assert!(!split(short(2000).as_bytes(), &mut Vec::new()));
+        assert!(split(short(1000).as_bytes(), &mut Vec::new()));
+        let foreign = r#"{"Records":[{"eventSource":"aws:s3"}]}"#;
+        assert!(!split(foreign.as_bytes(), &mut Vec::new()));
         assert!(split(b"{\"Records\":[]}", &mut Vec::new()));
         assert!(split(b"{\"Records\":[{}]}\n", &mut Vec::new()));
     }

@@ -1,5 +1,8 @@
 //! Finds what may be records in JSON of any form, whole or in pieces, sound or broken; [`super::shapes`] tells what
 //! each of them is.
+//!
+//! Sound data is looked at a few times, whatever it holds. To find records behind broken ones, data is looked at again,
+//! which is worth so much and no more: see [`Splitter::is_spent`].
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,8 +15,18 @@ use crate::record;
 
 /// A record of more bytes than this, in a file that is decoded piece by piece, is named and left out.
 pub(crate) const LARGEST_RECORD: usize = 64 << 20;
-/// Bytes that are looked at again, in all, to find records behind broken ones in a file.
-const SEARCHED: usize = 512 << 20;
+/// So many values are found at most before they are looked at, for each takes memory however small it is.
+pub(crate) const MOST_FOUND: usize = 1 << 18;
+/// How many bytes may be looked at for each byte of a file, and besides, so that small files get their due.
+const LOOKS: u64 = 32;
+const LOOKS_BESIDES: u64 = 16 << 20;
+/// A record of more bytes than this is not found behind a broken one.
+const SOUGHT: usize = 1 << 20;
+/// Lists and documents within each other that are looked into.
+const NESTED: usize = 8;
+/// A time is shorter than this, and so are the time of a log's line and the name of its stream.
+const TIME: usize = 64;
+const STREAM: usize = 1 << 10;
 
 /// The lists that hold events, by their key in a document: `aws cloudtrail lookup-events` writes `Events`,
 /// `aws logs filter-log-events` `events`, a subscription of CloudWatch Logs `logEvents`, and a query of Logs Insights
@@ -24,7 +37,7 @@ const LISTS: [&str; 5] = ["Records", "Events", "events", "logEvents", "results"]
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub range: Range<usize>,
-    /// In a list of Records, where every object is a record.
+    /// In a list of Records, where every object is a record or an event of another service.
     pub is_record: bool,
 }
 
@@ -32,14 +45,24 @@ pub(crate) struct Candidate {
 #[derive(Debug)]
 pub(crate) struct Splitter {
     place: Place,
+    /// What that is in, from the outside.
+    enclosing: Vec<Place>,
     /// In a value that is too large to hold.
     skipping: Option<Skip>,
     /// The document that comes next is too large to hold.
     is_large: bool,
     /// The data ended within a value.
     is_cut: bool,
-    /// How much of [`SEARCHED`] is left.
-    searches: usize,
+    /// What is too large to hold: see [`LARGEST_RECORD`].
+    largest: usize,
+    /// Bytes done with.
+    done: u64,
+    /// Bytes that came, as far as is known.
+    given: u64,
+    /// Bytes looked at, each as often as it was.
+    pub scanned: u64,
+    /// More could have been found, had that not been spent.
+    pub gave_up: bool,
     /// Documents begun.
     pub documents: u64,
     /// A list that may hold records was begun.
@@ -60,8 +83,8 @@ enum Place {
     /// In a document that is an object, before a key or its end. One that `may_be_record` is lost where it ends
     /// without a list.
     Object { may_be_record: bool },
-    /// In a list, which ends the document where that is the list.
-    List { in_object: bool, of_records: bool },
+    /// In a list.
+    List { of_records: bool },
 }
 
 /// What an object is, going by its keys.
@@ -72,18 +95,24 @@ enum Document {
     End(usize),
     /// The data ends before it does.
     Cut,
-    /// It is broken.
-    Odd,
+    /// It is broken here.
+    Odd(usize),
 }
 
-impl Default for Splitter {
-    fn default() -> Self {
+impl Splitter {
+    /// `largest` is how much of a value can be held.
+    pub fn new(largest: usize) -> Self {
         Self {
             place: Place::default(),
+            enclosing: Vec::new(),
             skipping: None,
             is_large: false,
             is_cut: false,
-            searches: SEARCHED,
+            largest,
+            done: 0,
+            given: 0,
+            scanned: 0,
+            gave_up: false,
             documents: 0,
             has_list: false,
             unreadable: 0,
@@ -92,27 +121,35 @@ impl Default for Splitter {
             garbage: 0,
         }
     }
-}
 
-impl Splitter {
     /// Find records in `data`, which goes on where the last call's used bytes ended. Gives how many bytes are done
-    /// with; all, if this is the `end`.
+    /// with: at the `end` all, unless [`MOST_FOUND`] values were found before.
     pub fn run(&mut self, data: &[u8], end: bool, found: &mut Vec<Candidate>) -> usize {
+        self.given = self.given.max(self.done + data.len() as u64);
+        let used = self.find(data, end, found);
+        self.done += used as u64;
+        used
+    }
+
+    fn find(&mut self, data: &[u8], end: bool, found: &mut Vec<Candidate>) -> usize {
         let mut at = 0;
         if let Some(skip) = &mut self.skipping {
-            match skip.end(data) {
+            let length = skip.end(data);
+            self.scanned += length.unwrap_or(data.len()) as u64;
+            match length {
                 Some(length) => at = length,
                 None => return data.len(),
             }
             self.skipping = None;
         }
-        while let Some(next) = self.step(data, at, end, found) {
-            at = next;
+        while found.len() < MOST_FOUND {
+            match self.step(data, at, end, found) {
+                Some(next) => at = next,
+                None if end => return data.len(),
+                None => return skip_space(data, at),
+            }
         }
-        if end {
-            return data.len();
-        }
-        skip_space(data, at)
+        at
     }
 
     /// Pass over the value that comes next, which is too large to hold.
@@ -130,13 +167,20 @@ impl Splitter {
     }
 
     fn lose_large(&mut self) {
-        let why = format!("has more than {} MB", LARGEST_RECORD >> 20);
+        let why = format!("has more than {} MB", self.largest >> 20);
         self.lose(why, 0);
     }
 
     /// Did the data end within a document?
     pub fn incomplete(&self) -> bool {
         self.place != Place::Outside || self.is_cut
+    }
+
+    /// Has looking at data again cost all that it may? What is broken is passed over then, not looked through.
+    fn is_spent(&mut self) -> bool {
+        let is_spent = self.scanned > self.given * LOOKS + LOOKS_BESIDES;
+        self.gave_up |= is_spent;
+        is_spent
     }
 
     /// One step from `at`; none where more data is needed, or there is nothing left.
@@ -153,64 +197,111 @@ impl Splitter {
             (Place::Outside, b'{') => self.document(data, at, end, found),
             (Place::Outside, b'[') => {
                 self.documents += 1;
-                Some(self.list(at + 1, false, false))
+                Some(self.open_list(at + 1, false))
             }
             // A record as a string by itself, if that is there yet.
             (Place::Outside, b'"') if !self.is_large && !end && data.len() - at < 4 => None,
-            (Place::Outside, b'"') if !self.is_large && data[at + 1..].starts_with(br#"{\""#) => {
+            (Place::Outside, b'"')
+                if !self.is_large && data[at + 1..].starts_with(br#"{\""#) && !self.is_spent() =>
+            {
                 self.documents += 1;
                 self.value(data, at, end, found)
             }
             (Place::Outside, b'0'..=b'9') => self.line(data, at, end),
+            // Some programs write commas between documents, too.
+            (Place::Outside, b',') if self.documents > 0 => Some(at + 1),
             (Place::Outside, _) => {
                 self.is_large = false;
                 self.garbage += 1;
                 Some(at + 1)
             }
+            (Place::Object { .. }, b'"') => self.member(data, at, end),
             (Place::Object { may_be_record }, b'}') => {
-                self.place = Place::Outside;
+                self.close();
                 if may_be_record {
                     self.lose_large();
                 }
                 Some(at + 1)
             }
-            (Place::Object { .. }, b'"') => {
-                let (key, value) = member(data, at)?;
-                let Some(value) = value else {
-                    return Some(at + key.len());
-                };
-                let first = *data.get(value)?;
-                if first == b'['
-                    && let Some(list) = list_name(key)
-                {
-                    return Some(self.list(value + 1, true, list == LISTS[0]));
-                }
-                value_end(data, value).filter(|&value_end| value_end < data.len() || end)
-            }
-            // A comma, or what can't be here: go on to the next key or end.
-            (Place::Object { .. }, _) => Some(at + 1),
-            (Place::List { in_object, .. }, b']') => {
-                self.place = if in_object {
-                    Place::Object {
-                        may_be_record: false,
-                    }
-                } else {
-                    Place::Outside
-                };
+            (Place::List { .. }, b']') => {
+                self.close();
                 Some(at + 1)
             }
-            (Place::List { .. }, b',') => Some(at + 1),
+            // In an object a comma, or what can't be here: go on to the next key or end.
+            (Place::Object { .. }, _) | (Place::List { .. }, b',') => Some(at + 1),
+            (Place::List { of_records: false }, b'{' | b'[') => self.element(data, at, end, found),
             (Place::List { .. }, _) => self.value(data, at, end, found),
         }
     }
 
-    fn list(&mut self, start: usize, in_object: bool, of_records: bool) -> usize {
+    fn open(&mut self, place: Place) {
+        self.enclosing
+            .push(std::mem::replace(&mut self.place, place));
+    }
+
+    fn close(&mut self) {
+        self.place = self.enclosing.pop().unwrap_or_default();
+        // It was no large one.
+        if let Place::Object { may_be_record } = &mut self.place {
+            *may_be_record = false;
+        }
+    }
+
+    fn open_list(&mut self, start: usize, of_records: bool) -> usize {
         self.has_list = true;
-        self.place = Place::List {
-            in_object,
-            of_records,
-        };
+        self.open(Place::List { of_records });
         start
+    }
+
+    /// A document's list, which begins at `start`.
+    fn open_document(&mut self, start: usize, of_records: bool) -> usize {
+        self.documents += 1;
+        self.open(Place::Object {
+            may_be_record: false,
+        });
+        self.open_list(start, of_records)
+    }
+
+    /// A member of a document that is an object: a list that may hold records, or another value, which is passed over.
+    fn member(&mut self, data: &[u8], at: usize, end: bool) -> Option<usize> {
+        let Some((key, value)) = member(data, at) else {
+            self.scanned += (data.len() - at) as u64;
+            return None;
+        };
+        self.scanned += key.len() as u64;
+        let Some(value) = value else {
+            return Some(at + key.len());
+        };
+        if data[value] == b'['
+            && let Some(list) = list_name(key)
+        {
+            return Some(self.open_list(value + 1, list == LISTS[0]));
+        }
+        self.value_end(data, value)
+            .filter(|&value_end| value_end < data.len() || end)
+    }
+
+    /// A list or object in a list: one that holds values itself, as programs make them that put documents or lists
+    /// together, or a value.
+    fn element(
+        &mut self,
+        data: &[u8],
+        at: usize,
+        end: bool,
+        found: &mut Vec<Candidate>,
+    ) -> Option<usize> {
+        if self.enclosing.len() < NESTED {
+            if data[at] == b'[' {
+                match begins_row(data, at) {
+                    Some(false) => return Some(self.open_list(at + 1, false)),
+                    None if !end => return None,
+                    _ => {}
+                }
+            } else if let Document::List { start, of_records } = self.look(data, at) {
+                return Some(self.open_document(start, of_records));
+            }
+        }
+        self.value(data, at, end, found)
     }
 
     /// A document that is an object: it has a list, or is a record by itself.
@@ -222,18 +313,17 @@ impl Splitter {
         found: &mut Vec<Candidate>,
     ) -> Option<usize> {
         let may_be_record = std::mem::take(&mut self.is_large);
-        if !may_be_record {
-            let document_end = match document(data, at) {
+        if !may_be_record && !self.is_spent() {
+            let document_end = match self.look(data, at) {
                 Document::List { start, of_records } => {
-                    self.documents += 1;
-                    return Some(self.list(start, true, of_records));
+                    return Some(self.open_document(start, of_records));
                 }
                 Document::End(document_end) => Some(document_end),
-                Document::Odd => value_end(data, at),
+                Document::Odd(_) => self.value_end(data, at),
                 Document::Cut => None,
             };
             match document_end {
-                Some(document_end) if parse(&data[at..document_end]).is_ok() => {
+                Some(document_end) if self.parse(&data[at..document_end]).is_ok() => {
                     self.documents += 1;
                     found.push(Candidate {
                         range: at..document_end,
@@ -242,7 +332,7 @@ impl Splitter {
                     return Some(document_end);
                 }
                 // What is broken, and no record, is looked through for a list.
-                Some(document_end) if shapes::is_event(&data[at..document_end]) => {
+                Some(document_end) if self.is_event(&data[at..document_end]) => {
                     self.documents += 1;
                     return self.value(data, at, end, found);
                 }
@@ -258,44 +348,50 @@ impl Splitter {
             }
         }
         self.documents += 1;
-        self.place = Place::Object { may_be_record };
+        self.open(Place::Object { may_be_record });
         Some(at + 1)
     }
 
     /// A line of a log that begins with a time, as CloudWatch Logs exports them: a document may follow, behind the
     /// stream's name where `aws logs tail` has written it.
     fn line(&mut self, data: &[u8], at: usize, end: bool) -> Option<usize> {
-        let line = &data[at..];
-        let length = memchr::memchr(b'\n', line);
-        // Only what is about as long as a time and a name can be is waited for.
-        let line = &line[..length.unwrap_or(line.len()).min(1 << 10)];
-        let mut words = line.splitn(3, |&byte| byte == b' ');
-        let time = words.next().unwrap_or_default();
-        let is_whole = end || length.is_some() || line.len() == 1 << 10;
-        let Some(rest) = words.next() else {
-            if !is_whole {
-                return None;
-            }
-            self.garbage += 1;
-            return Some(at + 1);
-        };
-        if time.len() < 19 || !time.contains(&b':') || record::nanoseconds(time).is_none() {
-            self.garbage += 1;
-            return Some(at + 1);
+        // What is too large to hold is not waited for.
+        let end = std::mem::take(&mut self.is_large) || end;
+        let rest = &data[at..];
+        let head = &rest[..rest.len().min(TIME)];
+        let length = head.iter().position(|byte| b" \n\r\t{[\"".contains(byte));
+        if length.is_none() && head.len() < TIME && !end {
+            return None;
         }
-        let is_large = std::mem::take(&mut self.is_large);
-        let start = time.len() + 1;
-        match (rest, words.next()) {
-            ([b'{', ..], _) => Some(at + start),
-            (_, None) if !is_whole => None,
-            (stream, Some([b'{', ..])) => Some(at + start + stream.len() + 1),
-            (_, Some([])) if !is_whole => None,
-            _ if length.is_none() && !end && !is_large => None,
-            _ => {
-                self.lines += 1;
-                Some(length.map_or(data.len(), |length| at + length))
-            }
+        let (time, behind) = rest.split_at(length.unwrap_or(head.len()));
+        self.scanned += time.len() as u64;
+        if time.len() < 19
+            || !time.contains(&b':')
+            || !behind.starts_with(b" ")
+            || record::nanoseconds(time).is_none()
+        {
+            self.garbage += time.len() as u64;
+            return Some(at + time.len());
         }
+        let start = at + time.len() + 1;
+        let behind = &behind[1..];
+        let stream = &behind[..behind.len().min(STREAM)];
+        let length = stream.iter().position(|byte| b" \n".contains(byte));
+        let next = length.map(|length| (stream[length], behind.get(length + 1)));
+        match (behind, next) {
+            ([b'{', ..], _) => return Some(start),
+            ([], _) | (_, Some((b' ', None))) if !end => return None,
+            (_, None) if stream.len() < STREAM && !end => return None,
+            (_, Some((b' ', Some(b'{')))) => return Some(start + length.unwrap_or(0) + 1),
+            _ => {}
+        }
+        let length = memchr::memchr(b'\n', behind);
+        self.scanned += length.unwrap_or(behind.len()) as u64;
+        if length.is_none() && !end {
+            return None;
+        }
+        self.lines += 1;
+        Some(length.map_or(data.len(), |length| start + length))
     }
 
     /// A value at `at`, in a list or by itself.
@@ -306,19 +402,13 @@ impl Splitter {
         end: bool,
         found: &mut Vec<Candidate>,
     ) -> Option<usize> {
-        let is_record = matches!(
-            self.place,
-            Place::List {
-                of_records: true,
-                ..
-            }
-        );
+        let is_record = self.place == Place::List { of_records: true };
         let has_an_end = matches!(data[at], b'{' | b'[' | b'"');
         // What has no end is not parsed, for serde_json holds as much as it is deep. A number may go on.
-        if let Some(value_end) = value_end(data, at)
+        if let Some(value_end) = self.value_end(data, at)
             && (has_an_end || value_end < data.len() || end)
         {
-            return Some(match parse(&data[at..value_end]) {
+            return Some(match self.parse(&data[at..value_end]) {
                 Ok(_) if is_record && data[at] != b'{' => {
                     self.lose("is no object".to_owned(), value_end)
                 }
@@ -352,21 +442,19 @@ impl Splitter {
     fn next_record(&mut self, data: &[u8], within: Range<usize>) -> Option<usize> {
         let start = within.start;
         // Objects within the broken record are tried as well, and may go on to the end of the data.
-        memchr::memchr_iter(b'{', &data[within])
-            .map(|at| start + at)
-            .map_while(|at| {
-                let end = value_end(data, at);
-                let length = end.unwrap_or(data.len()) - at;
-                self.searches = self.searches.checked_sub(length)?;
-                Some((at, end))
-            })
-            .find(|&(at, end)| {
-                end.is_some_and(|end| {
-                    let value = &data[at..end];
-                    shapes::is_event(value) && parse(value).is_ok()
-                })
-            })
-            .map(|(at, _)| at)
+        for at in memchr::memchr_iter(b'{', &data[within]).map(|at| start + at) {
+            if self.is_spent() {
+                return None;
+            }
+            let near = &data[..data.len().min(at + SOUGHT)];
+            if let Some(end) = self.value_end(near, at)
+                && self.is_event(&data[at..end])
+                && self.parse(&data[at..end]).is_ok()
+            {
+                return Some(at);
+            }
+        }
+        None
     }
 
     fn lose(&mut self, why: String, next: usize) -> usize {
@@ -374,14 +462,38 @@ impl Splitter {
         self.first_unreadable.get_or_insert(why);
         next
     }
+
+    fn value_end(&mut self, data: &[u8], at: usize) -> Option<usize> {
+        let end = value_end(data, at);
+        self.scanned += (end.unwrap_or(data.len()) - at) as u64;
+        end
+    }
+
+    fn parse(&mut self, value: &[u8]) -> serde_json::Result<IgnoredAny> {
+        self.scanned += value.len() as u64;
+        serde_json::from_slice(value)
+    }
+
+    fn is_event(&mut self, value: &[u8]) -> bool {
+        self.scanned += value.len() as u64;
+        shapes::is_event(value)
+    }
+
+    fn look(&mut self, data: &[u8], at: usize) -> Document {
+        let document = document(data, at);
+        let seen = match document {
+            Document::List { start: to, .. } | Document::End(to) | Document::Odd(to) => to,
+            Document::Cut => data.len(),
+        };
+        self.scanned += (seen - at) as u64;
+        document
+    }
 }
 
-fn parse(value: &[u8]) -> serde_json::Result<IgnoredAny> {
-    serde_json::from_slice(value)
-}
-
-/// Look at the object at `at` as far as a list, or its end.
+/// Look at the object at `at` as far as a list, or its end. What is a record by its keys has no list, whatever they are
+/// called that follow.
 fn document(data: &[u8], at: usize) -> Document {
+    let mut marks = 0;
     let mut next = at + 1;
     loop {
         next = skip_space(data, next);
@@ -394,12 +506,14 @@ fn document(data: &[u8], at: usize) -> Document {
                     return Document::Cut;
                 };
                 let Some(value) = value else {
-                    return Document::Odd;
+                    return Document::Odd(next);
                 };
                 if matches!(data[value], b',' | b']' | b'}') {
-                    return Document::Odd;
+                    return Document::Odd(next);
                 }
+                marks += usize::from(shapes::is_mark(key));
                 if data[value] == b'['
+                    && marks < shapes::ENOUGH_MARKS
                     && let Some(list) = list_name(key)
                 {
                     return Document::List {
@@ -412,9 +526,23 @@ fn document(data: &[u8], at: usize) -> Document {
                     None => return Document::Cut,
                 }
             }
-            Some(_) => return Document::Odd,
+            Some(_) => return Document::Odd(next),
         }
     }
+}
+
+/// Is the list at `at` a row of Logs Insights, whose first cell begins like one? None where that is not there yet.
+fn begins_row(data: &[u8], at: usize) -> Option<bool> {
+    let cell = skip_space(data, at + 1);
+    if *data.get(cell)? != b'{' {
+        return Some(false);
+    }
+    let key = skip_space(data, cell + 1);
+    if *data.get(key)? != b'"' {
+        return Some(false);
+    }
+    let key = data.get(key..key + br#""field""#.len())?;
+    Some(matches!(key, br#""field""# | br#""value""#))
 }
 
 /// The key at `at` with its quotes, and where its value begins; that is none where no colon follows.
@@ -531,4 +659,145 @@ fn skip_space(data: &[u8], at: usize) -> usize {
     // A byte order mark is as good as space.
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | 0xef | 0xbb | 0xbf);
     at + data[at..].iter().take_while(|byte| is_space(byte)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a splitter fares that can hold so much, and what it finds.
+    fn run(data: &[u8], piece: usize, largest: usize) -> (Splitter, Vec<String>) {
+        let mut splitter = Splitter::new(largest);
+        let (mut values, mut found) = (Vec::new(), Vec::new());
+        let (mut start, mut end) = (0, 0);
+        loop {
+            end = data.len().min(end.max(start + piece));
+            let is_end = end == data.len();
+            let held = &data[start..end];
+            let used = splitter.run(held, is_end, &mut found);
+            for Candidate { range, .. } in found.drain(..) {
+                values.push(String::from_utf8_lossy(&held[range]).into_owned());
+            }
+            start += used;
+            if is_end && start == end {
+                return (splitter, values);
+            }
+            if used == 0 {
+                match held.len() < largest {
+                    true => end = start + (held.len() * 2).min(largest),
+                    false => splitter.skip(),
+                }
+            }
+        }
+    }
+
+    const RECORD: &str = r#"{"eventTime":"2024-03-05T12:00:00Z","eventID":"1"}"#;
+
+    /// What once was looked at again and again, from each of its bytes to its end.
+    #[test]
+    fn work_is_in_proportion_to_the_data() {
+        let broken = format!(r#"{{"eventTime":"2024-03-05T12:00:00Z" {RECORD}"#);
+        let texts: Vec<(&str, String)> = [
+            ("base64", "QUJD1234efg/".to_owned()),
+            ("digits", "1".to_owned()),
+            ("digits and brackets", "1{1[".to_owned()),
+            ("unclosed behind closed", "{{}".to_owned()),
+            ("unclosed", "{".to_owned()),
+            ("unclosed members", r#"{"a":"#.to_owned()),
+            ("times", "2024-03-05T12:00:00Z {} ".to_owned()),
+            ("times and words", "2024-03-05T12:00:00Z a b".to_owned()),
+            ("times without words", "2024-03-05T12:00:00Z ".to_owned()),
+            ("strings", r#""{\""#.to_owned()),
+            ("strings without an end", r#"\"{\""#.to_owned()),
+            (
+                "events without an end",
+                r#"{"eventTime":"2024-03-05T12:00:00Z","a":"#.to_owned(),
+            ),
+            ("broken around records", broken.clone()),
+            ("lists", "[".to_owned()),
+            ("documents", r#"[{"Records":"#.to_owned()),
+        ]
+        .into_iter()
+        .flat_map(|(name, text)| {
+            let times = (96 << 10) / text.len();
+            ["", "[", r#"{"Records":["#].map(|head| (name, head.to_owned() + &text.repeat(times)))
+        })
+        .collect();
+        for (name, text) in texts {
+            for (piece, largest) in [(text.len(), text.len()), (4 << 10, 64 << 10)] {
+                let (splitter, _) = run(text.as_bytes(), piece, largest);
+                let bound = text.len() as u64 * (LOOKS + 8) + LOOKS_BESIDES;
+                assert!(
+                    splitter.scanned <= bound,
+                    "{name}: {} bytes for {} by {piece}",
+                    splitter.scanned,
+                    text.len()
+                );
+            }
+        }
+    }
+
+    /// Damage of all kinds is far from using up what may be looked at.
+    #[test]
+    fn records_behind_many_broken_ones_are_found() {
+        let records: Vec<String> = (0..1000)
+            .flat_map(|number| {
+                let broken = match number % 3 {
+                    0 => r#"{"eventTime":"2024-03-05T12:00:00Z","a":{"b":1}"#,
+                    1 => r#"{"eventTime":"2024-03-05T12:00:00Z","a":}"#,
+                    _ => r#"{"eventTime" 7}"#,
+                };
+                [broken.to_owned(), RECORD.to_owned()]
+            })
+            .collect();
+        let (splitter, values) = run(
+            format!("{{\"Records\":[{}]}}", records.join(",")).as_bytes(),
+            1 << 20,
+            LARGEST_RECORD,
+        );
+        let sound = values.iter().filter(|value| *value == RECORD);
+        assert_eq!((sound.count(), splitter.gave_up), (1000, false));
+    }
+
+    #[test]
+    fn many_small_values_are_found_in_turns() {
+        let text = format!("[{}1]", "1,".repeat(MOST_FOUND * 2));
+        let (_, values) = run(text.as_bytes(), text.len(), text.len());
+        assert_eq!(values.len(), MOST_FOUND * 2 + 1);
+    }
+
+    #[test]
+    fn lists_and_documents_may_be_in_lists() {
+        for (text, wanted) in [
+            ("[[1,2],[],[3]]", &["1", "2", "3"][..]),
+            (
+                r#"[{"Records":[{}]},{"Records":[]},{"a":1}]"#,
+                &["{}", r#"{"a":1}"#],
+            ),
+            (
+                r#"[{"x":[7],"Events":[1],"y":2},[{"events":[2]}]] 3 {"results":[[4]]}"#,
+                &["1", "2", "4"],
+            ),
+            // Rows of Logs Insights.
+            (
+                r#"[[{"field":"a","value":"b"}]]"#,
+                &[r#"[{"field":"a","value":"b"}]"#],
+            ),
+            (r#"[ [ { "value" :1}]]"#, &[r#"[ { "value" :1}]"#]),
+            // A record by its keys, whatever comes behind them.
+            (
+                r#"[{"eventTime":"","eventID":"","events":[1]}]"#,
+                &[r#"{"eventTime":"","eventID":"","events":[1]}"#],
+            ),
+        ] {
+            for piece in [text.len(), 1] {
+                let (splitter, values) = run(text.as_bytes(), piece, text.len());
+                assert_eq!(values, wanted, "{text} by {piece}");
+                assert!(!splitter.incomplete());
+            }
+        }
+        // As deep as is looked into, and deeper: a value as it is.
+        let deep = format!("{}1{}", "[".repeat(NESTED + 1), "]".repeat(NESTED + 1));
+        assert_eq!(run(deep.as_bytes(), 99, 99).1, ["[1]"]);
+    }
 }

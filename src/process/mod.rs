@@ -21,7 +21,10 @@ pub(crate) fn guard<T>(doing: &str, work: impl FnOnce() -> anyhow::Result<T>) ->
         work()
     };
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        Err(anyhow::anyhow!("internal error while {doing}: {}", panic_text(&*panic)).into())
+        Err(anyhow::anyhow!(
+            "internal error while {doing}: {}",
+            panic_text(&*panic)
+        ))
     })
 }
 

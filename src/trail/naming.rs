@@ -61,19 +61,11 @@ pub(crate) enum Naming {
     Unknown,
 }
 
-/// Names of log files, exports and archives end so.
-const ENDINGS: [&str; 10] = [
-    ".json",
-    ".json.gz",
-    ".jsonl",
-    ".jsonl.gz",
-    ".ndjson",
-    ".ndjson.gz",
-    ".zip",
-    ".tar",
-    ".tar.gz",
-    ".tgz",
-];
+/// Names of log files, exports and archives end so, and so again where they are compressed.
+const ENDINGS: [&str; 5] = [".json", ".jsonl", ".ndjson", ".zip", ".tar"];
+const COMPRESSED: [&str; 4] = [".gz", ".bz2", ".xz", ".zst"];
+/// Short for `.tar.gz` and the like, and archives that are named where they can't be opened.
+const ARCHIVES: [&str; 6] = [".tgz", ".tbz2", ".txz", ".tzst", ".7z", ".rar"];
 
 /// Can this key or path be a CloudTrail log file, going by its name alone?
 pub(crate) fn is_log_file(key: &str) -> bool {
@@ -96,7 +88,12 @@ pub(crate) fn naming(key: &str) -> Naming {
         let stem = lower.strip_suffix(".gz").unwrap_or(&lower);
         is_of_firehose(stem) || lower.ends_with(".gz") && is_of_cloudwatch(stem)
     };
-    match ENDINGS.iter().any(|ending| lower.ends_with(ending)) || is_export() {
+    let ends_so = |endings: &[&str]| {
+        endings
+            .iter()
+            .any(|ending| uncompressed(&lower).ends_with(ending))
+    };
+    match ends_so(&ENDINGS) || ends_so(&ARCHIVES) || is_export() {
         true => Naming::LogFile,
         false => Naming::Unknown,
     }
@@ -105,9 +102,16 @@ pub(crate) fn naming(key: &str) -> Naming {
 /// Is this the name of an archive of log files? The log files in it have accounts and times; the archive has none.
 pub(crate) fn is_archive(key: &str) -> bool {
     let name = file_name(key).to_ascii_lowercase();
-    [".zip", ".tar", ".tar.gz", ".tgz"]
-        .iter()
-        .any(|ending| name.ends_with(ending))
+    let mut endings = ARCHIVES.iter().chain(&[".zip", ".tar"]);
+    endings.any(|ending| uncompressed(&name).ends_with(ending))
+}
+
+/// A name without the ending that says how its file is compressed.
+fn uncompressed(name: &str) -> &str {
+    let mut endings = COMPRESSED.iter();
+    endings
+        .find_map(|ending| name.strip_suffix(ending))
+        .unwrap_or(name)
 }
 
 /// `000000`, as CloudWatch Logs numbers the files of an export, see
@@ -220,6 +224,11 @@ mod tests {
             ("exports/lookup.jsonl", true),
             ("copies/trail.ZIP", true),
             ("copies/trail.tar.gz", true),
+            ("copies/trail.tar.xz", true),
+            ("copies/trail.TBZ2", true),
+            ("copies/2021.7z", true),
+            ("copies/events.json.zst", true),
+            ("copies/backup.zst", false),
             ("AWSLogs/111122223333/Config/us-east-1/x.zip", false),
             (
                 "exportedlogs/b3f0/111122223333_CloudTrail_us-east-1/000000.gz",

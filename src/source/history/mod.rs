@@ -121,7 +121,7 @@ pub(super) async fn open(
         from: start.unwrap_or(0).max(now - HISTORY),
         to: end.map_or(now, |end| end.min(now)),
         newest_first: settings.history_order == HistoryOrder::Newest && !follow,
-        follow: follow.then(|| Follow {
+        follow: follow.then_some(Follow {
             interval: settings.poll_interval,
             end,
             looked: now,

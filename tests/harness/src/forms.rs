@@ -86,7 +86,10 @@ pub fn forms(records: &[&str]) -> Vec<Form> {
     vec![
         ("log file", format!("{{\"Records\":[{list}]}}"), 0),
         ("list", format!("[{list}]"), 0),
+        ("jq -s, of log files", format!("[{{\"Records\":[{}]}},{{\"Records\":[{}]}}]", records[..2].join(","), records[2..].join(",")), 0),
+        ("jq -s, of lists", format!("[[{}],\n [{}]]", records[..2].join(", "), records[2..].join(", ")), 0),
         ("JSON lines", records.join("\n"), 0),
+        ("JSON lines with commas", records.join(",\n"), 0),
         ("JSON lines, Windows", records.join("\r\n"), 0),
         // https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
         (
