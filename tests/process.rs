@@ -556,12 +556,16 @@ fn captures_can_be_opened_and_closed_many_times_with_work_in_flight() {
                     let mut instance = plugin.open(params).unwrap();
                     // In the midst of things, or at once.
                     if (round + capture) % 2 == 0 {
-                        let status = instance.next_batch().status;
+                        let mut status = instance.next_batch().status;
                         let wanted = if capture == 0 {
                             Status::Timeout
                         } else {
                             Status::More
                         };
+                        // On a busy machine, too.
+                        while status == Status::Timeout && wanted != status {
+                            status = instance.next_batch().status;
+                        }
                         assert_eq!(status, wanted);
                     }
                 }

@@ -122,8 +122,11 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// What both ways make of it: the text, and how many bytes are behind it that are no gzip.
-    fn both(bytes: &[u8]) -> (Option<Vec<u8>>, Option<(Vec<u8>, u64)>) {
+    /// A text, and how many bytes are behind it that are no gzip.
+    type Streamed = (Vec<u8>, u64);
+
+    /// What both ways make of it.
+    fn both(bytes: &[u8]) -> (Option<Vec<u8>>, Option<Streamed>) {
         let mut data = vec![b'?'; 5];
         let at_once = inflate(bytes, &mut data, 1 << 20).map(|length| data[..length].to_vec());
         let mut members = GzipMembers::new(bytes);

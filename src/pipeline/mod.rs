@@ -33,7 +33,7 @@ const FETCHED: usize = 16 << 20;
 
 /// How long a source may take to end, at most, where it still has something to do: messages that are consumed are
 /// deleted. No host sets a limit (Falco, sysdig), or none is kept, since it is killed (falcodump, Stratoshark).
-const CLOSING: Duration = Duration::from_secs(2);
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// How to run.
 #[derive(Debug, Clone)]

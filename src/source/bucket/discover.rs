@@ -381,15 +381,18 @@ pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
     }
 }
 
-/// The part of a prefix up to the region's folder, if it follows the layout so far.
+/// The part of a prefix up to the region's folder, if it follows the layout below its last `AWSLogs/` so far.
 pub(super) fn region_folder(prefix: &str) -> Option<&str> {
+    let logs = prefix
+        .rfind("AWSLogs/")
+        .filter(|at| *at == 0 || prefix[..*at].ends_with('/'))?;
     let mut level = Level::Above(0);
-    let mut end = 0;
-    for part in prefix.split_inclusive('/') {
+    let mut end = logs;
+    for part in prefix[logs..].split_inclusive('/') {
         let folder = part.strip_suffix('/')?;
         end += part.len();
         if level == Level::Kind {
-            return Some(&prefix[..end]);
+            return trail::is_region(folder).then_some(&prefix[..end]);
         }
         level = below(level, folder);
     }
@@ -467,5 +470,13 @@ mod tests {
             None
         );
         assert_eq!(region_folder("some/folder/"), None);
+        // A trail may have any prefix.
+        let nested = format!("AWSLogs/999999999999/CloudTrail/{region}");
+        assert_eq!(region_folder(&nested), Some(&*nested));
+        assert_eq!(
+            region_folder("AWSLogs/999999999999/CloudTrail/AWSLogs/"),
+            None
+        );
+        assert_eq!(region_folder("AWSLogs/999999999999/CloudTrail/else/"), None);
     }
 }
