@@ -1,8 +1,10 @@
 //! Memory that is given out before it is used.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+use crate::process::lock;
 
 /// What is counted in, in bytes, since a semaphore's permits are few.
 const UNIT: usize = 16 << 10;
@@ -66,7 +68,7 @@ impl Room {
     ///
     /// Nothing is waited for: what others hold may be given back only after what this room is for.
     pub fn grow(&self, bytes: u64) -> bool {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.taken);
         let missing = (self.budget.units(bytes) as usize).saturating_sub(taken.num_permits());
         let permits = Arc::clone(&self.budget.permits);
         match permits.try_acquire_many_owned(missing as u32) {

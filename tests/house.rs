@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up: a room knows those before it, and no other.
 const ROOMS: [&str; 17] = [
+    "process",
+    "clock",
     "budget",
     "log_file",
-    "clock",
-    "process",
     "stats",
     "json",
     "trail",

@@ -1,11 +1,12 @@
 //! Where credentials come from, in words of users, and why they can't be had.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 
 use super::error::chain;
+use crate::process::lock;
 use crate::settings;
 
 /// A provider that remembers how to call what it found.
@@ -46,7 +47,7 @@ impl Credentials {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub fn who(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -12,6 +12,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider as TlsProvider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 
+use crate::process::lock;
 use crate::process::panic_text;
 
 /// One pool of connections for all clients: TLS with the system's roots or those of AWS_CA_BUNDLE, through the
@@ -53,7 +54,7 @@ pub(super) fn http_client() -> Result<SharedHttpClient> {
     let connectors: Mutex<HashMap<Key, SharedHttpConnector>> = Mutex::default();
     Ok(http_client_fn(move |settings, _| {
         let key = (settings.connect_timeout(), settings.read_timeout());
-        let mut connectors = connectors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connectors = lock(&connectors);
         connectors
             .entry(key)
             .or_insert_with(|| connector(key.0, key.1, bundle.as_ref()))

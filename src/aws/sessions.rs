@@ -1,6 +1,6 @@
 //! Credentials of one capture, found anew when they expire, and clients that use those of the day.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use super::access::Access;
 use super::http::http_client;
 use crate::clock::Clock;
+use crate::process::lock;
 use crate::settings;
 
 /// What a capture's requests go by, beside its settings.
@@ -49,10 +50,7 @@ impl Login {
 
     /// The credentials, and how often they were renewed.
     pub fn current(&self) -> (Arc<Access>, u32) {
-        self.current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.current).clone()
     }
 
     /// The time of day.
@@ -67,8 +65,7 @@ impl Login {
         if current == generation {
             let access = Access::load(&self.settings, &self.http, self.clock).await?;
             access.follow(&before);
-            *self.current.lock().unwrap_or_else(PoisonError::into_inner) =
-                (Arc::new(access), generation + 1);
+            *lock(&self.current) = (Arc::new(access), generation + 1);
         }
         Ok(())
     }
@@ -111,7 +108,7 @@ impl<C> Sessions<C> {
 
     /// What to ask with now.
     pub fn current(&self) -> Arc<Session<C>> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.current);
         if current.generation != self.login.current().1 {
             *current = begin(&self.login, &current.region, &self.connect);
         }
@@ -128,7 +125,7 @@ impl<C> Sessions<C> {
         if asked.region == region {
             return false;
         }
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.current);
         *current = begin(&self.login, region, &self.connect);
         true
     }

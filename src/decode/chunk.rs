@@ -1,7 +1,9 @@
 //! Records on their way to the host, and the buffers that they lie in.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::process::lock;
 
 /// Records of one log file, ready for the host.
 #[derive(Debug)]
@@ -44,12 +46,12 @@ impl Buffers {
 
     /// A buffer of any length and content.
     pub fn take(&self) -> Vec<u8> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0);
         kept.pop().unwrap_or_default()
     }
 
     pub fn give(&self, buffer: Vec<u8>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0);
         if kept.len() < Self::KEPT && buffer.capacity() <= Self::SIZE {
             kept.push(buffer);
         }

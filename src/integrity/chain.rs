@@ -5,7 +5,7 @@
 //! matter of [`super::links`].
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Result;
 use futures_util::{StreamExt, stream};
@@ -16,6 +16,7 @@ use super::digest::Digest;
 use super::links::{Chain, Link, chain_of};
 use super::{Checks, Expected, Flaw, NAMED, Stored};
 use crate::log_file::Sha256;
+use crate::process::lock;
 use crate::stats::count;
 use crate::trail::{self, Interval, Place};
 
@@ -143,7 +144,7 @@ impl DigestChains {
     }
 
     fn named_so_far(&self) -> MutexGuard<'_, Named> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.named)
     }
 
     /// The folder of the account, with a separator behind, or nothing.

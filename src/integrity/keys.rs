@@ -1,7 +1,7 @@
 //! Public keys of digests, from a file or from CloudTrail.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{DigestStore, Flaw};
+use crate::process::lock;
 use crate::process::platform::user_path;
 
 /// A key's time and that of the digest that it has signed may differ by so much.
@@ -112,7 +113,7 @@ impl Keys {
     }
 
     fn asked_of(&self, region: &str) -> Arc<Mutex<Asked>> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = lock(&self.asked);
         Arc::clone(asked.entry(region.to_owned()).or_default())
     }
 }

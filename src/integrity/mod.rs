@@ -18,7 +18,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, anyhow, bail};
 use futures_util::future::BoxFuture;
@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::log_file::{Content, FileError, Proof, Sha256};
+use crate::process::lock;
 use crate::stats::{Count, Stats};
 use crate::trail::{Interval, Place};
 use chain::DigestChains;
@@ -145,7 +146,7 @@ impl Checks {
     /// Name a sign of tampering, which ends a strict capture.
     fn problem(&self, line: String) {
         if self.rules.strict {
-            let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut fatal = lock(&self.fatal);
             fatal.get_or_insert_with(|| line.clone());
         }
         self.stats.problem(line);
@@ -247,11 +248,7 @@ impl Validation {
 
     /// An error where the capture is to end.
     pub fn check(&self) -> Result<()> {
-        let fatal = self
-            .checks
-            .fatal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let fatal = lock(&self.checks.fatal);
         fatal.clone().map_or(Ok(()), |line| Err(anyhow!(line)))
     }
 

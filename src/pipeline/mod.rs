@@ -6,7 +6,7 @@
 //!
 //! Whatever waits, waits in order, so the file that the host needs next is never behind one that waits for it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -22,6 +22,7 @@ use crate::decode::redact::Redaction;
 use crate::decode::{ArchiveEntry, Buffers, Chunk, Decode, Decoded, Hashing, Outcome};
 use crate::log_file::{Ack, Body, Content, FileError, LARGEST_WHOLE, LogFile, Proof};
 use crate::process;
+use crate::process::lock;
 use crate::process::platform;
 use crate::source::Source;
 use crate::trail::Selection;
@@ -411,7 +412,7 @@ fn decode_proven(
 ) -> Result<Outcome, FileError> {
     let (proof, handle) = (std::sync::Mutex::new(Some(proof)), handle.clone());
     let judge = Arc::new(move |content| {
-        let proof = proof.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let proof = lock(&proof).take();
         proof.map_or(Ok(()), |proof| handle.block_on(proof.judge(content)))
     });
     decode.hashing = Hashing::First(judge.clone());

@@ -4,12 +4,18 @@ pub(crate) mod platform;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 /// Say a line to the user on standard error, the only place that falcodump and Stratoshark show at the end of a
 /// capture.
 pub(crate) fn say(line: &str) {
     platform::write_stderr(format!("cloudtrail: {line}\n"));
+}
+
+/// Lock; what panicked while it held the lock was said elsewhere, and what it left is sound: no change of ours is half
+/// done where a panic can come.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Run `work`; a panic in it becomes an error that carries the panic's message.

@@ -1,11 +1,12 @@
 //! The same log file twice, as of a copied trail, or unpacked beside packed: told by its name, and read once only where
 //! its content is the same.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 
 use crate::log_file::{Content, FileError, LogFile, Proof, Sha256};
+use crate::process::lock;
 use crate::stats::Stats;
 
 /// What a log file is called, whatever folder it lies in and whether it is packed.
@@ -44,7 +45,7 @@ impl Twins {
         let Content::Whole(hash) = content else {
             return false;
         };
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = lock(&self.read);
         if let Some((_, other)) = read.iter().find(|(other, _)| *other == hash) {
             self.stats
                 .note(format!("{name}: is the same as {other}, and is read once"));

@@ -6,8 +6,10 @@
 
 use jiff::Timestamp;
 use std::fmt::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+
+use crate::process::lock;
 
 /// One count, shared by the threads of a capture.
 #[derive(Debug, Default)]
@@ -138,15 +140,12 @@ impl Stats {
     }
 
     fn push(&self, note: Note) {
-        self.notes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(note);
+        lock(&self.notes).push(note);
     }
 
     /// What was noted since the last call.
     pub fn take_notes(&self) -> Vec<Note> {
-        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.notes))
     }
 
     fn files_done(&self) -> u64 {

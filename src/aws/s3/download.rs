@@ -1,7 +1,7 @@
 //! One object's bytes, whatever happens on the way.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
@@ -16,6 +16,7 @@ use crate::aws::operation::Operation;
 use crate::aws::retry::Retry;
 use crate::budget::Room;
 use crate::log_file::{Body, LARGEST_WHOLE};
+use crate::process::lock;
 
 /// A large object is fetched in ranges of so many bytes, since S3 limits the speed of each connection.
 const RANGE: u64 = 4 << 20;
@@ -95,12 +96,12 @@ impl BucketClient {
 
     /// How many objects in this one's folder S3 has refused as archived.
     fn refusals(&self, key: &str) -> u32 {
-        let archived = self.archived.lock().unwrap_or_else(PoisonError::into_inner);
+        let archived = lock(&self.archived);
         archived.get(folder(key)).copied().unwrap_or_default()
     }
 
     fn refused(&self, key: &str) {
-        let mut archived = self.archived.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut archived = lock(&self.archived);
         if archived.len() >= FOLDERS {
             archived.clear();
         }

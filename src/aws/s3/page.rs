@@ -4,7 +4,7 @@
 //! needed here fits in two allocations, and the SDK gets to see an empty page.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextMut;
@@ -18,6 +18,8 @@ use memchr::memmem;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
+
+use crate::process::lock;
 
 /// What a page holds.
 #[derive(Debug, Default, PartialEq)]
@@ -396,10 +398,7 @@ impl TakePage {
 
     /// The page that was in the answer.
     pub fn page(&self) -> Option<Page> {
-        self.taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        lock(&self.taken).take()
     }
 }
 
@@ -456,7 +455,7 @@ impl Body for PageBody {
                     let Some(take) = self.take.take() else { break };
                     let rest = match Page::parse(&xml, &take.prefix) {
                         Some(page) => {
-                            *take.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(page);
+                            *lock(&take.taken) = Some(page);
                             Bytes::from_static(b"<ListBucketResult/>")
                         }
                         // No listing: for the SDK to say so.

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -19,6 +19,7 @@ use super::discover::{self, Listing, Listings, region_folder};
 use crate::aws::s3::Query;
 use crate::aws::s3::page::Object;
 use crate::clock::Clock;
+use crate::process::lock;
 use crate::trail;
 
 /// How far a look goes back behind what was seen. A log file is named by the minute in which CloudTrail delivers it, and
@@ -113,7 +114,7 @@ impl Follow {
 
     /// The memory, for a page of a listing.
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.memory)
     }
 
     /// Count a request.

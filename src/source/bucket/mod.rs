@@ -9,7 +9,7 @@ mod discover;
 mod follow;
 mod merge;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context, Result, bail};
 use futures_util::future::BoxFuture;
@@ -23,6 +23,7 @@ use crate::aws::{Environment, Login};
 use crate::budget::Room;
 use crate::clock::Clock;
 use crate::log_file::{Body, FileError, LogFile};
+use crate::process::lock;
 use crate::settings::Settings;
 use crate::settings::location::BucketLocation;
 use crate::stats::{Stats, count};
@@ -250,9 +251,7 @@ impl Bucket {
     }
 
     fn digest_folders(&self) -> MutexGuard<'_, Vec<String>> {
-        self.digest_folders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.digest_folders)
     }
 
     /// Is this a look after the first?

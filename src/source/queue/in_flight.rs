@@ -3,7 +3,7 @@
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::message::News;
 use crate::aws::sqs::{BATCH, Extension};
+use crate::process::lock;
 use crate::stats::{Stats, count};
 
 /// So many messages are received ahead of the host: enough to keep downloads busy, and others on the queue get theirs.
@@ -125,7 +126,7 @@ impl InFlight {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Keep a message from others, from the moment that it was received: it may be a while before somebody takes it.
