@@ -132,7 +132,7 @@ pub fn log_file(data: &[u8]) {
         if let (Ok((_, _, others)), Ok((_, _, streamed))) = (&mut others, &streamed)
             && streamed
                 .iter()
-                .any(|problem| problem.ends_with("that are no gzip"))
+                .any(|problem| problem.ends_with("that are not gzip"))
             && others
                 .iter()
                 .any(|problem| problem == "is damaged: invalid gzip header")

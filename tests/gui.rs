@@ -243,7 +243,7 @@ fn stratoshark_shows_a_trail() {
         "loss",
         &[
             "1 log file could not be read",
-            "it has 15 bytes that are no JSON",
+            "it has 15 bytes that are not JSON",
         ],
     );
     screen.stop();

@@ -1,4 +1,4 @@
-//! Log files made to do harm, and folders full of what is no log file: memory stays bounded, what is lost is named, and
+//! Log files made to do harm, and folders full of what is not a log file: memory stays bounded, what is lost is named, and
 //! all else is read.
 
 #![cfg(target_os = "linux")]
@@ -408,7 +408,7 @@ fn odd_things_in_a_folder_are_named_or_passed_over() {
         assert!(seen.log.contains(lost), "{lost}: {}", seen.log);
     }
     assert!(seen.log.contains("passed over 2 files"), "{}", seen.log);
-    // By itself, it is no log file.
+    // By itself, it is not a log file.
     let plugin = Plugin::load("");
     let error = plugin
         .open(at("pipe.json").to_str().unwrap())

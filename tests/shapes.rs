@@ -555,12 +555,12 @@ fn assert_named(text: &[u8], words: &[&str]) {
 #[test]
 fn what_is_of_no_form_is_named_and_not_guessed() {
     let unknown = "is JSON, but without a list of Records or another form of CloudTrail events";
-    assert_named(br#"{"a":1}"#, &[unknown, "is no CloudTrail event"]);
+    assert_named(br#"{"a":1}"#, &[unknown, "is not a CloudTrail event"]);
     assert_named(
         br#"[{"name":"x"},{"name":"y"}]"#,
-        &[unknown, "is no CloudTrail event"],
+        &[unknown, "is not a CloudTrail event"],
     );
-    assert_named(b"[1,2]", &[unknown, "is no object"]);
+    assert_named(b"[1,2]", &[unknown, "is not an object"]);
     assert_named(br#"{"events":[{"a":1}]}"#, &[unknown]);
     assert_named(
         br#"{"results":[[{"field":"eventName","value":"X"}]]}"#,

@@ -40,7 +40,7 @@ pub(super) fn http_client() -> Result<SharedHttpClient> {
             catch_unwind(AssertUnwindSafe(|| connector(None, None, Some(&tls)))).map_err(
                 |panic| {
                     anyhow!(
-                        "AWS_CA_BUNDLE: {path} is no file of certificates in PEM form: {}",
+                        "AWS_CA_BUNDLE: {path} is not a file of certificates in PEM form: {}",
                         panic_text(&*panic)
                     )
                 },

@@ -127,6 +127,12 @@ impl Aws {
         self.state().objects.insert(key.to_owned(), (now, bytes));
     }
 
+    /// Remove the objects that were put before.
+    pub fn expire(&self, before: Timestamp) {
+        let mut state = self.state();
+        state.objects.retain(|_, (put, _)| *put >= before);
+    }
+
     /// Send a message to the queue.
     pub fn send(&self, body: String) {
         self.state().messages.push_back(body);

@@ -57,8 +57,8 @@ impl Policy {
 
 /// The longest wait between two tries.
 const LONGEST: Duration = Duration::from_secs(13);
-/// After so many tries in a row, some ten seconds, the log says that something is wrong.
-const WORTH_A_LINE: u32 = 6;
+/// After so many tries in a row, some five seconds and what the SDK tries by itself, the log says that something is wrong.
+const WORTH_A_LINE: u32 = 5;
 
 /// Trouble that several requests share, and that is said once.
 #[derive(Debug, Default)]

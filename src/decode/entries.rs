@@ -203,7 +203,7 @@ impl Reading<'_, '_> {
         }));
     }
 
-    /// None where its content tells that it is no log file, and its name does not say that it is one.
+    /// None where its content tells that it is not a log file, and its name does not say that it is one.
     fn decode_member(
         &mut self,
         name: &str,

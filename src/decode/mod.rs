@@ -153,7 +153,7 @@ impl Decode {
         let metadata = path.metadata().context("can't be opened")?;
         // A pipe, say, which has taken its name since: opening it would wait for its other end.
         if !metadata.is_file() {
-            return Err(anyhow!("is no file any more").into());
+            return Err(anyhow!("is not a file any more").into());
         }
         let size = metadata.len();
         let mut file = File::open(path).context("can't be opened")?;
@@ -400,7 +400,7 @@ impl Decode {
                     let behind = count(members.behind, "byte");
                     outcome.damaged = true;
                     outcome.problems.push(format!(
-                        "has {behind} behind its compressed data that are no gzip"
+                        "has {behind} behind its compressed data that are not gzip"
                     ));
                 }
                 result
@@ -662,7 +662,7 @@ mod tests {
         assert!(outcome.damaged);
         assert_eq!(
             outcome.problems,
-            ["has 17 bytes behind its compressed data that are no gzip"]
+            ["has 17 bytes behind its compressed data that are not gzip"]
         );
     }
 

@@ -123,7 +123,7 @@ impl<'a> Splitting<'a> {
         if splitter.garbage > 0 {
             outcome.damaged = true;
             problems.push(format!(
-                "has {} that are no JSON",
+                "has {} that are not JSON",
                 count(splitter.garbage, "byte")
             ));
         }

@@ -10,7 +10,7 @@ use crate::formats::archive::{TAR_BLOCK, has_tar_checksum};
 /// The most bytes of a name, or of what pax says of a file, that are looked at.
 const DESCRIPTION: u64 = 1 << 20;
 
-/// A file of an archive, or something else that is no file.
+/// A file of an archive, or something else than a file.
 #[derive(Debug)]
 pub(super) struct TarEntry {
     pub name: String,

@@ -20,7 +20,7 @@ fn is_padding(byte: u8) -> bool {
 }
 
 /// Inflate all gzip members to the beginning of `data`, and give their length. None where that can't be done at once:
-/// broken, of more than `most` bytes, or followed by something that is no member.
+/// broken, of more than `most` bytes, or followed by something that is not a member.
 pub(crate) fn inflate(bytes: &[u8], data: &mut Vec<u8>, most: usize) -> Option<usize> {
     let mut inflater = Inflater::new()?;
     // A member ends with its length. There is one as a rule, and there may be any in between, so that is a guess.
@@ -122,7 +122,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// A text, and how many bytes are behind it that are no gzip.
+    /// A text, and how many bytes are behind it that are not gzip.
     type Streamed = (Vec<u8>, u64);
 
     /// What both ways make of it.

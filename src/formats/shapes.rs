@@ -202,7 +202,7 @@ fn shape(value: &[u8], index: &mut Index) -> Shape {
         Some(b'"') => Shape::Wrapper(0..value.len()),
         Some(b'[') => row(value),
         Some(b'{') => object(value, index),
-        _ => Shape::Unknown("is no object"),
+        _ => Shape::Unknown("is not an object"),
     }
 }
 
@@ -238,7 +238,7 @@ fn object(value: &[u8], index: &mut Index) -> Shape {
         _ if marks >= ENOUGH_MARKS && !is_foreign => Shape::Record,
         (_, Some(range)) => Shape::Wrapper(range),
         _ if is_foreign => Shape::Other,
-        _ => Shape::Unknown("is no CloudTrail event"),
+        _ => Shape::Unknown("is not a CloudTrail event"),
     }
 }
 
@@ -252,7 +252,7 @@ fn row(value: &[u8]) -> Shape {
         value: &'a serde_json::value::RawValue,
     }
     let Ok(cells) = serde_json::from_slice::<Vec<Cell>>(value) else {
-        return Shape::Unknown("is no CloudTrail event");
+        return Shape::Unknown("is not a CloudTrail event");
     };
     let message = cells.iter().find(|cell| cell.field == "@message");
     match message {

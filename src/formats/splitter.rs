@@ -410,7 +410,7 @@ impl Splitter {
         {
             return Some(match self.parse(&data[at..value_end]) {
                 Ok(_) if is_record && data[at] != b'{' => {
-                    self.lose("is no object".to_owned(), value_end)
+                    self.lose("is not an object".to_owned(), value_end)
                 }
                 Ok(_) => {
                     let range = at..value_end;

@@ -350,7 +350,7 @@ impl FileProof {
         } = self;
         let stats = &checks.stats;
         let expected = expected.await.unwrap_or_else(|dead| {
-            Expected::Unchecked(format!("nobody could look for its digest: {dead}"))
+            Expected::Unchecked(format!("its digest could not be looked for: {dead}"))
         });
         match expected {
             Expected::Hash {

@@ -95,7 +95,7 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
                 continue;
             }
         };
-        // Only the part below what the user named tells what is no log file: they may keep a trail in a folder
+        // Only the part below what the user named tells what is not a log file: they may keep a trail in a folder
         // of any name.
         let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
         let name = below.to_string_lossy();

@@ -1,5 +1,5 @@
 //! Where log files come from. A source names them in the order in which their events are handed over, and knows how
-//! to fetch each; what is in them is no concern of its.
+//! to fetch each; what is in them does not concern it.
 
 mod bucket;
 mod directory;

@@ -258,3 +258,141 @@ async fn credentials_that_are_not_there_are_said_when_a_capture_is_opened() {
         assert!(text.contains("no AWS credentials from"), "{from:?}: {text}");
     }
 }
+
+/// Regions of accounts that deliver from a part of the time on, in tenths.
+const REGIONS: [(&str, &str, i64); 5] = [
+    ("111122223333", "us-east-1", 0),
+    ("111122223333", "eu-west-1", 0),
+    ("111122223333", "ap-south-1", 3),
+    ("444455556666", "us-east-1", 5),
+    ("444455556666", "eu-west-1", 8),
+];
+
+/// Follow a bucket for so many days, in which regions and accounts come, the network fails and credentials can't be
+/// renewed; a log file each five minutes and region, some of which come an hour late. Calls `each` at each hundredth.
+async fn follow_for(days: i64, poll: Duration, mut each: impl FnMut(i64)) {
+    // So that midnights, and a year's end, lie in it.
+    let start: Timestamp = "2024-12-30T23:00:00Z".parse().unwrap();
+    let clock = Clock::at(start);
+    let aws = Aws::new(clock, move |to, now| {
+        let minute = now.duration_since(start).as_mins();
+        match to {
+            To::S3 if minute % 360 > 355 => Some(Failure::Status(503)),
+            To::S3 if minute % 500 > 497 => Some(Failure::Down),
+            To::Sts if minute % 480 > 470 => Some(Failure::Status(500)),
+            _ => None,
+        }
+    });
+    let home = TempDir::new().unwrap();
+    let mut settings = Aws::settings(home.path());
+    settings.follow = true;
+    settings.poll_interval = poll;
+    let rounds = days * 24 * 12;
+    let sender = {
+        let aws = Arc::clone(&aws);
+        async move {
+            let mut late = Vec::new();
+            let mut sent = 0;
+            for round in 0..rounds {
+                let now = clock.now();
+                let minute = now.strftime("%Y%m%dT%H%MZ");
+                for (account, region, from) in REGIONS {
+                    if round < rounds * from / 10 {
+                        continue;
+                    }
+                    let day = now.strftime("%Y/%m/%d");
+                    let name = format!("{account}_CloudTrail_{region}_{minute}_{round}.json");
+                    let key = format!("AWSLogs/{account}/CloudTrail/{region}/{day}/{name}");
+                    let record = format!(r#"{{"eventID":"{name}"}}"#);
+                    let file = (key, format!(r#"{{"Records":[{record}]}}"#).into_bytes());
+                    sent += 1;
+                    // Within the hour that README promises.
+                    match round % 50 {
+                        7 => late.push((round + 11, file)),
+                        _ => aws.put(&file.0, file.1),
+                    }
+                }
+                for (_, (key, bytes)) in late.extract_if(.., |(due, _)| *due <= round) {
+                    aws.put(&key, bytes);
+                }
+                aws.expire(now - minutes(2 * 24 * 60));
+                sleep(Duration::from_secs(300)).await;
+            }
+            for (_, (key, bytes)) in late {
+                aws.put(&key, bytes);
+            }
+            sent
+        }
+    };
+    let environment = aws.environment();
+    aws.put(
+        "AWSLogs/111122223333/CloudTrail/us-east-1/2024/12/30/x.txt",
+        Vec::new(),
+    );
+    let stats = Arc::new(Stats::default());
+    let location = FollowedBucket.location();
+    let mut source = open(
+        location,
+        &settings,
+        Selection::default(),
+        &environment,
+        stats,
+    )
+    .await
+    .unwrap();
+    let sender = tokio::spawn(sender);
+    let budget = Budget::new(16 << 20);
+    // Of all, how many there were; by ID, those of the last two days.
+    let (mut count, mut lately) = (0, BTreeMap::new());
+    let mut reached = 0;
+    while let Ok(next) = timeout(Duration::from_secs(4 * 60 * 60), source.next()).await {
+        let file = next.unwrap().unwrap();
+        let room = budget.take(file.size).await.unwrap();
+        let Ok(Body::Bytes(bytes)) = (file.fetch)(room).await else {
+            panic!("{} is not read", file.name);
+        };
+        let mut seen = Seen::new();
+        see(&bytes, &mut seen);
+        let now = clock.now();
+        for id in seen.into_keys() {
+            count += 1;
+            assert!(
+                lately.insert(id, now).is_none(),
+                "{} comes twice",
+                file.name
+            );
+        }
+        lately.retain(|_, time| now.duration_since(*time) < minutes(2 * 24 * 60));
+        let percent = now.duration_since(start).as_mins() * 100 / (days * 24 * 60);
+        while reached < percent.min(100) {
+            reached += 1;
+            each(reached);
+        }
+    }
+    assert_eq!(count, sender.await.unwrap(), "every event once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_is_followed_over_midnights_and_troubles_with_every_event_once() {
+    follow_for(2, Duration::from_secs(300), |_| {}).await;
+}
+
+/// By hand, with the release build: `cargo test --release --lib thirty_days -- --ignored --nocapture`.
+#[tokio::test(start_paused = true)]
+#[ignore = "takes minutes: memory over 30 days, by hand"]
+async fn memory_is_level_over_thirty_days_of_following() {
+    let mut memory = Vec::new();
+    follow_for(30, Duration::from_secs(60), |percent| {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
+        println!(
+            "{percent:3} % {:7.1} MiB",
+            pages as f64 * 4096.0 / f64::from(1 << 20)
+        );
+        memory.push(pages);
+    })
+    .await;
+    let most = |range: std::ops::Range<usize>| *memory[range].iter().max().unwrap();
+    let (second, last) = (most(10..20), most(90..100));
+    assert!(last * 100 <= second * 105, "{second} pages, then {last}");
+}

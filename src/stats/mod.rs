@@ -2,7 +2,7 @@
 //!
 //! They add up: log files listed = delivered + failed + withheld + repeated + archives, whose own log files are listed as well, and
 //! records found = handed over + passed over + filtered + of others + unreadable.
-//! What is no log file is counted apart, as passed over.
+//! What is not a log file is counted apart, as passed over.
 
 use jiff::Timestamp;
 use std::fmt::Write;
@@ -115,7 +115,7 @@ pub(crate) struct Stats {
     pub records_filtered: Count,
     /// Events of others than CloudTrail, among its own.
     pub records_other: Count,
-    /// Records that are no JSON object.
+    /// Records that are not JSON object.
     pub records_unreadable: Count,
     /// Values replaced in records.
     pub values_redacted: Count,

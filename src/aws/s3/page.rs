@@ -371,7 +371,7 @@ enum Parent {
     CommonPrefixes,
 }
 
-/// A key as it was sent, percent-encoded. What is no encoding stays as it is.
+/// A key as it was sent, percent-encoded. What is not an encoding stays as it is.
 pub(crate) fn decode_key(key: &str) -> String {
     let key = key.replace('+', " ");
     percent_encoding::percent_decode_str(&key)

@@ -269,7 +269,10 @@ impl Reader {
         }
         let until = if self.live { i64::MAX } else { until };
         let batch = Batch { events, until };
-        self.batches.send(batch).await.context("nobody listens")
+        self.batches
+            .send(batch)
+            .await
+            .context("the capture was closed")
     }
 
     /// Look again and again for what is new.

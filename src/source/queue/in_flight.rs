@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::message::News;
+use super::message::Notification;
 use crate::aws::sqs::{BATCH, Extension};
 use crate::process::lock;
 use crate::stats::{Stats, count};
@@ -158,7 +158,11 @@ impl InFlight {
 
     /// Take charge of a message that is held. Gives those of its log files that are to be read: the others are under way already,
     /// or consumed.
-    pub fn take(self: &Arc<Self>, id: &str, files: Vec<News>) -> Vec<(News, Pending)> {
+    pub fn take(
+        self: &Arc<Self>,
+        id: &str,
+        files: Vec<Notification>,
+    ) -> Vec<(Notification, Pending)> {
         let message = self.hasher.hash_one(id);
         let mut state = self.state();
         let state = &mut *state;
@@ -168,8 +172,8 @@ impl InFlight {
         }
         let mut parts = Vec::new();
         let mut waiting = 0;
-        for news in files {
-            let file = self.hasher.hash_one(news.identity());
+        for notification in files {
+            let file = self.hasher.hash_one(notification.identity());
             if state.consumed.contains(&file) {
                 self.stats.duplicates.add(1);
                 continue;
@@ -183,7 +187,7 @@ impl InFlight {
                 Entry::Vacant(entry) => {
                     entry.insert(vec![message]);
                     let in_flight = Arc::clone(self);
-                    parts.push((news, Pending { in_flight, file }));
+                    parts.push((notification, Pending { in_flight, file }));
                 }
             }
         }
@@ -369,9 +373,9 @@ mod tests {
         Arc::new(InFlight::new(visibility, delete, Arc::default()))
     }
 
-    fn files(keys: &[&str]) -> Vec<News> {
+    fn files(keys: &[&str]) -> Vec<Notification> {
         let created = |key: &&str| {
-            News::Object(Created {
+            Notification::Object(Created {
                 bucket: "logs".into(),
                 key: (*key).into(),
                 size: 0,

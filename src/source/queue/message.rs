@@ -1,4 +1,4 @@
-//! News of log files, in all shapes in which it reaches a queue; each is told by what is in it.
+//! Notifications of log files, in all shapes in which they reach a queue; each is told by what is in it.
 //!
 //! | sender | way | form |
 //! | --- | --- | --- |
@@ -8,7 +8,7 @@
 //! | AWS Config | SNS | `{"messageType": "Configuration…", …}`, of files of its own |
 //! | CloudTrail | EventBridge, with SNS behind it or not | `{"detail-type": "AWS API Call via CloudTrail", …, "detail": RECORD}` |
 //!
-//! The last one is no news of a log file, but an event; so is a record by itself, which a rule of EventBridge can cut
+//! The last one does not tell of a log file: it is an event; so is a record by itself, which a rule of EventBridge can cut
 //! out.
 //!
 //! SNS puts it as text into the `Message` of an envelope, save with raw delivery. See
@@ -62,13 +62,13 @@ pub(super) struct Event {
 
 /// What is to be read.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum Notification {
     Object(Created),
     /// With the ID of its message.
     Event(String, Event),
 }
 
-impl News {
+impl Notification {
     /// What no other has.
     pub fn identity(&self) -> (&str, &str) {
         match self {
@@ -187,7 +187,7 @@ fn parse_within(body: &str, may_be_envelope: bool) -> Message {
         return Message::Nothing;
     }
     let Ok(any) = serde_json::from_str::<Any>(body) else {
-        return Message::Unknown("it is no notification of CloudTrail, S3 or EventBridge");
+        return Message::Unknown("it is not a notification of CloudTrail, S3 or EventBridge");
     };
     match any {
         Any {
@@ -253,7 +253,7 @@ fn parse_within(body: &str, may_be_envelope: bool) -> Message {
             message: Some(message),
             ..
         } if may_be_envelope => parse_within(&message, false),
-        _ => Message::Unknown("it is no notification of CloudTrail, S3 or EventBridge"),
+        _ => Message::Unknown("it is not a notification of CloudTrail, S3 or EventBridge"),
     }
 }
 

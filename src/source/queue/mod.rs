@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
 use self::in_flight::{Due, InFlight, Pending};
-use self::message::{Created, Event, Message, News};
+use self::message::{Created, Event, Message, Notification};
 use super::Source;
 use crate::aws::s3::page::Object;
 use crate::aws::s3::{BucketClient, Fetched, Use};
@@ -44,7 +44,7 @@ pub(super) struct QueueSource {
     wanted: Selection,
     stats: Arc<Stats>,
     /// Log files that are received and not yet handed on.
-    ready: VecDeque<(News, Pending)>,
+    ready: VecDeque<(Notification, Pending)>,
     receives: JoinSet<Result<Vec<sqs::Message>>>,
     /// How many receives there may be at the same time: more as long as the queue is full.
     parallel: usize,
@@ -141,10 +141,10 @@ impl Source for QueueSource {
         Box::pin(async {
             loop {
                 self.ask();
-                if let Some((news, part)) = self.ready.pop_front() {
-                    return Ok(Some(match news {
-                        News::Object(created) => self.log_file(created, part),
-                        News::Event(id, event) => self.event(&id, event, part),
+                if let Some((notification, part)) = self.ready.pop_front() {
+                    return Ok(Some(match notification {
+                        Notification::Object(created) => self.log_file(created, part),
+                        Notification::Event(id, event) => self.event(&id, event, part),
                     }));
                 }
                 tokio::select! {
@@ -206,11 +206,11 @@ impl QueueSource {
                 Message::Created(created) => created
                     .into_iter()
                     .filter(|file| self.wants(file))
-                    .map(News::Object)
+                    .map(Notification::Object)
                     .collect(),
                 Message::Event(event) => {
                     let wanted = self.wants_event(&event);
-                    let event = wanted.then(|| News::Event(id.clone(), event));
+                    let event = wanted.then(|| Notification::Event(id.clone(), event));
                     event.into_iter().collect()
                 }
                 Message::Nothing => {
@@ -398,7 +398,7 @@ async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, stats: Arc<Stats>) 
 pub(crate) fn fuzz_message(body: &str) {
     let parsed = message::parse(body);
     let envelope = serde_json::json!({"Type": "Notification", "Message": body}).to_string();
-    // An envelope in an envelope is none of SNS's.
+    // SNS puts no envelope into an envelope.
     let wrapped = message::parse(&envelope);
     assert!(wrapped == parsed || matches!(wrapped, Message::Unknown(_)));
 }
