@@ -296,7 +296,7 @@ const TAMPERINGS: &[Tampering] = &[
         name: "something appended",
         how: |trail| {
             alter(trail, &trail.files[0].key(""), |bytes| {
-                [bytes, vec![0; 9]].concat()
+                [bytes, b"appended!".to_vec()].concat()
             })
         },
         gone: &[],

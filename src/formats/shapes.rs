@@ -101,7 +101,7 @@ pub(crate) fn look_at_record(data: &[u8], range: Range<usize>) -> ValueKind {
 }
 
 /// A glance at an object: without such a source anywhere its members need no look.
-pub(super) fn may_be_foreign(record: &[u8]) -> bool {
+fn may_be_foreign(record: &[u8]) -> bool {
     memchr::memmem::find(record, FOREIGN).is_some()
 }
 
