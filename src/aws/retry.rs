@@ -263,7 +263,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_read_once_tries_some_times_and_waits_ten_minutes_for_credentials() {
-        let minutes = |count| Duration::from_secs(60 * count);
+        let minutes = |count: u64| Duration::from_secs(60 * count);
         let all = &KINDS[..4];
         assert_eq!(allowed(Policy::ONCE, 0, Duration::ZERO).await, all);
         assert_eq!(allowed(Policy::ONCE, 4, minutes(9)).await, all);

@@ -51,9 +51,9 @@ impl Found {
 /// service, which a look at each of them tells.
 pub(crate) fn split(data: &[u8], found: &mut Vec<Found>) -> bool {
     split_list(data, found)
-        && !found
+        && found
             .first()
-            .is_some_and(|first| memmem::find(&data[first.range.clone()], FOREIGN).is_some())
+            .is_none_or(|first| memmem::find(&data[first.range.clone()], FOREIGN).is_none())
 }
 
 fn split_list(data: &[u8], found: &mut Vec<Found>) -> bool {
