@@ -60,7 +60,7 @@ fn numbered(numbers: &[u32]) -> Vec<String> {
 /// What was said that a user has to see.
 fn warnings(seen: &Seen) -> Vec<&str> {
     let lines = seen.logs.iter();
-    let lines = lines.filter(|line| line.severity as u32 <= WARNING);
+    let lines = lines.filter(|line| line.severity <= WARNING);
     lines.map(|line| line.message.as_str()).collect()
 }
 
@@ -216,7 +216,12 @@ fn lines_that_look_like_the_header_of_an_archive_are_read() {
     ] {
         let folder = TempDir::new().unwrap();
         let seen = read(&write(&folder.path().join(name), &bytes));
-        assert_eq!(seen.ids(), trail::ids(&[file.clone()]), "{}", seen.words());
+        assert_eq!(
+            seen.ids(),
+            trail::ids(std::slice::from_ref(&file)),
+            "{}",
+            seen.words()
+        );
         assert_eq!(warnings(&seen), [""; 0]);
     }
 }
@@ -240,7 +245,7 @@ fn another_account_above_the_trail_hides_nothing() {
         assert_eq!(seen.error, None, "{}", seen.words());
         assert_eq!(
             seen.ids(),
-            trail::ids(&[file.clone()]),
+            trail::ids(std::slice::from_ref(&file)),
             "{url}: {}",
             seen.words()
         );
