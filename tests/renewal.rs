@@ -102,14 +102,14 @@ fn a_session_to_be_renewed_is_named_with_its_command() {
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/audit";
 const TOKEN: &str = "token-never-in-a-log";
-/// More than the SDK tries by itself, so that the plugin has to wait, too.
-const FAILURES: usize = 5;
+/// In each way of failing; two of them are more than the SDK tries by itself.
+const FAILURES: usize = 3;
 
 /// A capture whose keys expire when some files were read, at a time when no others can be had: it waits for them, and
 /// misses nothing. `fails` makes the provider fail, and gives what waits for the end of that.
 fn assert_waits<W: FnOnce()>(aws: &Aws, capture: Capture, fails: impl FnOnce() -> W) {
     let mut maker = Maker::new(1);
-    let files = maker.trail(&["123456789012"], &[REGION], "20240305T0005Z", 40, 3);
+    let files = maker.trail(&["123456789012"], &[REGION], "20240305T0005Z", 30, 3);
     for file in &files {
         file.put(aws, "logs");
     }

@@ -435,3 +435,105 @@ pub(super) fn told_region<E>(error: &SdkError<E, HttpResponse>) -> Option<String
     let region = body.split_once("<Region>")?.1.split_once("</Region>")?.0;
     (!region.is_empty()).then(|| region.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_has_its_kind_whatever_the_status() {
+        for (kind, codes) in [
+            (
+                Kind::Expired,
+                &["ExpiredToken", "ExpiredTokenException"][..],
+            ),
+            (Kind::Clock, &["RequestTimeTooSkewed"]),
+            (
+                Kind::CredentialsInvalid,
+                &[
+                    "InvalidAccessKeyId",
+                    "InvalidClientTokenId",
+                    "UnrecognizedClientException",
+                    "OptInRequired",
+                    "SignatureDoesNotMatch",
+                ],
+            ),
+            (
+                Kind::Denied,
+                &["AccessDenied", "AccessDeniedException", "403"],
+            ),
+            (
+                Kind::Gone,
+                &["NoSuchBucket", "NoSuchKey", "QueueDoesNotExist"],
+            ),
+            (Kind::Archived, &["InvalidObjectState"]),
+            (
+                Kind::Elsewhere,
+                &["PermanentRedirect", "AuthorizationHeaderMalformed", "301"],
+            ),
+            (Kind::TokenDied, &["InvalidNextTokenException"]),
+            (Kind::Unsupported, &["UnsupportedOperationException"]),
+            (
+                Kind::Throttled,
+                &["SlowDown", "ThrottlingException", "OverLimit", "429"],
+            ),
+            (Kind::Transient, &["RequestTimeout", "TemporaryRedirect"]),
+            (Kind::Other, &["NotImplemented", "405", ""]),
+        ] {
+            for code in codes {
+                assert_eq!(kind_of_code(code, Some(400), "no"), kind, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_unknown_goes_by_the_status() {
+        for (status, kind) in [
+            (Some(429), Kind::Throttled),
+            (Some(408), Kind::Transient),
+            (Some(500), Kind::Transient),
+            (Some(599), Kind::Transient),
+            (Some(400), Kind::Other),
+            (Some(600), Kind::Other),
+            (None, Kind::Other),
+        ] {
+            assert_eq!(kind_of_code("New", status, ""), kind, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_signature_that_is_too_old_or_too_new_is_about_the_clock() {
+        for code in ["SignatureDoesNotMatch", "InvalidSignatureException"] {
+            for (reason, kind) in [
+                ("Signature expired: 1 is now earlier than 2", Kind::Clock),
+                (
+                    "Signature not yet current: 2 is still later than 1",
+                    Kind::Clock,
+                ),
+                ("The signature does not match", Kind::CredentialsInvalid),
+            ] {
+                assert_eq!(kind_of_code(code, Some(403), reason), kind, "{reason}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_was_being_done_and_why_it_failed() {
+        for (operation, target, words) in [
+            (Operation::List, "s3://logs", "listing s3://logs: down"),
+            (Operation::Get, "s3://logs/x", "reading it: down"),
+            (Operation::FindQueue, "q", "finding the queue q: down"),
+            (
+                Operation::LookUp,
+                "us-east-1",
+                "looking up the event history of us-east-1: down",
+            ),
+        ] {
+            let mut error = Error::new(Kind::Transient, operation, target, "down".to_owned());
+            assert_eq!(error.to_string(), words);
+            error.tries = 5;
+            error.elapsed = Duration::from_millis(7900);
+            assert_eq!(error.to_string(), format!("{words} (tried 6 times in 7 s)"));
+        }
+    }
+}

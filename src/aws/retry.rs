@@ -221,3 +221,79 @@ impl<C> Sessions<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [Kind; 14] = [
+        Kind::Transient,
+        Kind::Throttled,
+        Kind::Clock,
+        Kind::CredentialsUnavailable,
+        Kind::CredentialsMissing,
+        Kind::Expired,
+        Kind::CredentialsInvalid,
+        Kind::Denied,
+        Kind::Gone,
+        Kind::Archived,
+        Kind::Elsewhere,
+        Kind::TokenDied,
+        Kind::Unsupported,
+        Kind::Other,
+    ];
+
+    /// Which kinds a policy tries again, after so many tries and so much time.
+    async fn allowed(policy: Policy, tries: u32, time: Duration) -> Vec<Kind> {
+        let began = Instant::now();
+        tokio::time::advance(time).await;
+        let retry = Retry {
+            tries,
+            ..Retry::new(policy)
+        };
+        let mut kinds = KINDS.to_vec();
+        kinds.retain(|kind| retry.allows(*kind, began));
+        kinds
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_capture_to_open_is_told_at_once() {
+        assert_eq!(allowed(Policy::OPEN, 0, Duration::ZERO).await, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_read_once_tries_some_times_and_waits_ten_minutes_for_credentials() {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let all = &KINDS[..4];
+        assert_eq!(allowed(Policy::ONCE, 0, Duration::ZERO).await, all);
+        assert_eq!(allowed(Policy::ONCE, 4, minutes(9)).await, all);
+        let credentials = [Kind::CredentialsUnavailable];
+        assert_eq!(allowed(Policy::ONCE, 5, minutes(9)).await, credentials);
+        assert_eq!(allowed(Policy::ONCE, 5, minutes(10)).await, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_followed_waits_without_end_and_for_a_log_in_too() {
+        let month = Duration::from_secs(30 * 24 * 3600);
+        let all = &KINDS[..5];
+        assert_eq!(allowed(Policy::LIVE, 0, Duration::ZERO).await, all);
+        assert_eq!(allowed(Policy::LIVE, 1_000_000, month).await, all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_double_up_to_the_longest() {
+        let mut retry = Retry::new(Policy::LIVE);
+        for tries in 0..20 {
+            let most = LONGEST.min(Duration::from_millis(200u64 << tries));
+            let before = Instant::now();
+            retry.wait().await;
+            let waited = before.elapsed();
+            // A timer rounds up to a millisecond.
+            let most_of_timer = most + Duration::from_millis(1);
+            assert!(
+                (most / 2..=most_of_timer).contains(&waited),
+                "{tries}: {waited:?}"
+            );
+        }
+    }
+}
