@@ -284,7 +284,7 @@ mod tests {
     async fn waits_double_up_to_the_longest() {
         let mut retry = Retry::new(Policy::LIVE);
         for tries in 0..20 {
-            let most = LONGEST.min(Duration::from_millis(200 << tries));
+            let most = LONGEST.min(Duration::from_millis(200u64 << tries));
             let before = Instant::now();
             retry.wait().await;
             let waited = before.elapsed();
