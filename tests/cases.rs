@@ -273,3 +273,30 @@ fn a_record_as_deep_as_it_is_long_is_redacted() {
     let shown = String::from_utf8_lossy(seen.events[0].payload()).into_owned();
     assert!(!shown.contains("hunter2"));
 }
+
+#[test]
+fn copies_in_a_bucket_are_read_once_wherever_a_page_ends() {
+    let mut maker = Maker::new(5);
+    let files: Vec<_> = ["20240305T1200Z", "20240305T1205Z", "20240305T1210Z"]
+        .map(|time| maker.file("111122223333", "us-east-1", time, 2))
+        .into();
+    for page in [1, 2, 3, 1000] {
+        let aws = Aws::start();
+        aws.page(page);
+        for file in &files {
+            // Packed, unpacked beside it, and a copy in another place.
+            aws.put("trail", &file.key(""), &file.gz());
+            aws.put("trail", &file.key("").replace(".gz", ""), &file.json());
+            aws.put("trail", &file.key("copy/"), &file.gz());
+        }
+        let seen = Capture::new("s3://trail").aws(&aws).run();
+        assert_eq!(seen.error, None, "{}", seen.words());
+        assert_eq!(
+            seen.ids(),
+            trail::ids(&files),
+            "{page} keys a page: {}",
+            seen.words()
+        );
+        assert_eq!(seen.metrics["files_repeated"], 6);
+    }
+}
