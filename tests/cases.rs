@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use harness::{
     aws::Aws,
     capture::{Capture, Seen},
+    digest::{Chain, Signer, public_keys},
     shared,
     trail::{self, Maker, gzip, log_text, write},
 };
@@ -272,4 +274,100 @@ fn a_record_as_deep_as_it_is_long_is_redacted() {
     assert_eq!(seen.ids(), trail::ids(&[file]), "{}", seen.words());
     let shown = String::from_utf8_lossy(seen.events[0].payload()).into_owned();
     assert!(!shown.contains("hunter2"));
+}
+
+#[test]
+fn copies_in_a_bucket_are_read_once_wherever_a_page_ends() {
+    let mut maker = Maker::new(5);
+    let files: Vec<_> = ["20240305T1200Z", "20240305T1205Z", "20240305T1210Z"]
+        .map(|time| maker.file("111122223333", "us-east-1", time, 2))
+        .into();
+    for (page, elsewhere) in [1, 2, 3, 1000]
+        .into_iter()
+        .flat_map(|page| [(page, true), (page, false)])
+    {
+        let aws = Aws::start();
+        aws.page(page);
+        for file in &files {
+            aws.put("trail", &file.key(""), &file.gz());
+            // Unpacked beside it.
+            aws.put("trail", &file.key("").replace(".gz", ""), &file.json());
+            if elsewhere {
+                aws.put("trail", &file.key("copy/"), &file.gz());
+            }
+        }
+        let seen = Capture::new("s3://trail").aws(&aws).run();
+        assert_eq!(seen.error, None, "{}", seen.words());
+        let of = format!("{page} keys a page, elsewhere: {elsewhere}");
+        assert_eq!(seen.ids(), trail::ids(&files), "{of}: {}", seen.words());
+        let repeated = if elsewhere { 6 } else { 3 };
+        assert_eq!(seen.metrics["files_repeated"], repeated, "{of}");
+    }
+}
+
+#[test]
+fn a_bucket_that_is_not_there_costs_no_event_of_another() {
+    let aws = Aws::start();
+    let files = Maker::new(6).trail(&["111122223333"], &["us-east-1"], "20240305T1200Z", 4, 2);
+    aws.queues().create("news", Duration::from_secs(300));
+    let tell = |bucket: &str, key: &str| {
+        let news = json!({"Records": [{
+            "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": bucket}, "object": {"key": key}},
+        }]});
+        aws.queues().send("news", news.to_string());
+    };
+    for file in &files {
+        file.put(&aws, "trail");
+        tell("gone-long-ago", &file.key(""));
+        tell("trail", &file.key(""));
+    }
+    let events = trail::ids(&files);
+    let seen = Capture::new("sqs://news")
+        .aws(&aws)
+        .enough(events.len())
+        .run();
+    assert_eq!(seen.error, None, "{}", seen.words());
+    assert_eq!(
+        trail::sorted(seen.ids()),
+        trail::sorted(events),
+        "{}",
+        seen.words()
+    );
+    assert!(seen.words().contains("gone-long-ago"), "{}", seen.words());
+}
+
+#[test]
+fn copies_are_read_once_whatever_is_proven_of_them() {
+    let files = Maker::new(7).trail(&["111122223333"], &["us-east-1"], "20240305T1205Z", 3, 2);
+    let aws = Aws::start();
+    let signer = Signer::one();
+    let mut chain = Chain::new("trail", "111122223333", "us-east-1");
+    chain.digest(&signer, "20240305T1200Z", &files).put(&aws);
+    for file in &files {
+        file.put(&aws, "trail");
+        aws.put("trail", &file.key("").replace(".gz", ""), &file.json());
+    }
+    for validate in ["warn", "strict"] {
+        let capture = Capture::new("s3://trail")
+            .aws(&aws)
+            .file("keys.json", &public_keys(&[&signer]).to_string());
+        let keys = capture.home().join("keys.json");
+        let seen = capture
+            .config(json!({"validate": validate, "validateKeys": keys}))
+            .run();
+        assert_eq!(
+            seen.ids(),
+            trail::ids(&files),
+            "{validate}: {}",
+            seen.words()
+        );
+        // The unpacked ones too, by what they hold.
+        assert_eq!(
+            seen.metrics["files_proven"],
+            6,
+            "{validate}: {}",
+            seen.words()
+        );
+    }
 }

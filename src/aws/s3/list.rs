@@ -135,6 +135,11 @@ impl BucketClient {
 
     /// Does this page go on where the one before ended, in the order of keys, and lead on?
     fn check(&self, query: &Query, page: Page) -> Result<Page, Error> {
+        if page.is_encoded_unsaid {
+            let why = "the store encodes keys without saying so, so what is in it can't be told for certain: copy it into \
+                       a folder and read that";
+            return Err(self.broken(query, why.to_owned()));
+        }
         if page.is_truncated && page.next.is_none() {
             let why =
                 "the store says that there is more, but not where, so not all of it can be listed";

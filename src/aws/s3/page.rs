@@ -33,6 +33,8 @@ pub(crate) struct Page {
     pub is_truncated: bool,
     /// Objects and folders each come in the order of their keys.
     pub is_ordered: bool,
+    /// Keys are percent-encoded, but the answer does not say so.
+    pub is_encoded_unsaid: bool,
 }
 
 /// Where the next page of a listing goes on.
@@ -236,15 +238,16 @@ impl Page {
         marker: Option<String>,
         is_first_version: bool,
     ) -> Option<Next> {
+        // An order that is not kept leads nowhere.
+        let last = || self.last().filter(|_| self.is_ordered);
         match (token, marker) {
             (Some(token), _) => Some(Next::Token {
                 token,
                 last: self.last().unwrap_or_default(),
             }),
             (None, Some(marker)) if is_first_version => Some(Next::Marker(marker)),
-            (None, _) if is_first_version => self.last().map(Next::Marker),
-            // An order that is not kept leads nowhere.
-            (None, _) => self.last().filter(|_| self.is_ordered).map(Next::After),
+            (None, _) if is_first_version => last().map(Next::Marker),
+            (None, _) => last().map(Next::After),
         }
     }
 
@@ -267,8 +270,8 @@ impl Page {
         };
         let mut token = None;
         let mut marker = None;
-        // The first version of listings has one, and no number of keys.
-        let (mut has_marker, mut has_count) = (false, false);
+        // The first version of listings has none.
+        let mut has_count = false;
         page.is_ordered = true;
         let mut object = Object::default();
         // The element around the present one, and how many are around it.
@@ -336,7 +339,11 @@ impl Page {
                             decode(&text, &mut key);
                             marker = Some(key).filter(|key| !key.is_empty());
                         }
-                        (Parent::Page, 2, b"Marker") => has_marker = true,
+                        // The prefix asked for comes back as keys come.
+                        (Parent::Page, 2, b"Prefix") => {
+                            page.is_encoded_unsaid =
+                                !encoded && text != **prefix && decode_key(&text) == **prefix;
+                        }
                         (Parent::Page, 2, b"KeyCount") => has_count = true,
                         _ => {}
                     }
@@ -345,7 +352,6 @@ impl Page {
                 }
                 Event::Empty(tag) => match (depth, tag.local_name().into_inner()) {
                     (0, name) => is_page = name == ROOT,
-                    (1, b"Marker") => has_marker = true,
                     _ => {}
                 },
                 Event::Eof => break,
@@ -353,8 +359,7 @@ impl Page {
             }
         }
         if page.is_truncated {
-            let is_first_version = (has_marker || marker.is_some()) && !has_count;
-            page.next = page.after(token, marker, is_first_version);
+            page.next = page.after(token, marker, !has_count);
         }
         page.objects.shrink();
         // It may have been cut short.
@@ -689,18 +694,23 @@ mod tests {
             // Without a token, or with an empty one.
             (format!("{more}<KeyCount>2</KeyCount>{keys}"), after("b/c")),
             (
-                format!("{more}<NextContinuationToken></NextContinuationToken>{keys}"),
+                format!(
+                    "{more}<KeyCount>2</KeyCount><NextContinuationToken></NextContinuationToken>{keys}"
+                ),
                 after("b/c"),
             ),
             (
-                format!("<IsTruncated>True</IsTruncated>{keys}"),
+                format!("<IsTruncated>True</IsTruncated><KeyCount>2</KeyCount>{keys}"),
                 after("b/c"),
             ),
             // A folder's keys come behind its name.
-            (format!("{more}{folder}"), after("b/\u{10ffff}")),
-            // The first version of listings.
+            (
+                format!("{more}<KeyCount>1</KeyCount>{folder}"),
+                after("b/\u{10ffff}"),
+            ),
+            // The first version of listings, which not every store tells by its marker.
             (format!("{more}<Marker></Marker>{keys}"), marker("b/c")),
-            (format!("{more}<Marker/>{keys}"), marker("b/c")),
+            (format!("{more}{keys}"), marker("b/c")),
             (
                 format!("{more}<NextMarker>b/</NextMarker>{folder}"),
                 marker("b/"),
@@ -712,6 +722,23 @@ mod tests {
             assert_eq!(page.next, expected, "{elements}");
             assert_eq!(page.is_truncated, !elements.contains("false"));
         }
+    }
+
+    #[test]
+    fn the_prefix_tells_of_keys_that_are_encoded_without_a_word() {
+        let page = |prefix: &str, told: &str, encoding: &str| {
+            let xml =
+                format!("<ListBucketResult>{encoding}<Prefix>{told}</Prefix></ListBucketResult>");
+            Page::parse(xml.as_bytes(), &prefix.into()).unwrap()
+        };
+        assert!(page("a b/", "a%20b/", "").is_encoded_unsaid);
+        // As the page before has named the folder.
+        assert!(page("a%20b/", "a%2520b/", "").is_encoded_unsaid);
+        let said = "<EncodingType>url</EncodingType>";
+        assert!(!page("a b/", "a%20b/", said).is_encoded_unsaid);
+        assert!(!page("a%20b/", "a%20b/", "").is_encoded_unsaid);
+        assert!(!page("a+b/", "a+b/", "").is_encoded_unsaid);
+        assert!(!page("a b/", "", "").is_encoded_unsaid);
     }
 
     #[test]

@@ -136,7 +136,11 @@ impl Merge {
         self.taken_from = Some(head.index);
         let object = self.cursors[head.index].files.next();
         let is_twin = |other: Option<&Head>| other.is_some_and(|other| head.is_twin(other));
-        let of_next = is_twin(self.heads.peek().map(|Reverse(next)| next))
+        let cursor = &self.cursors[head.index];
+        // What the next page begins with is not known yet.
+        let ends_a_page = cursor.files.is_empty() && !cursor.is_listed();
+        let of_next = ends_a_page
+            || is_twin(self.heads.peek().map(|Reverse(next)| next))
             || is_twin(self.head(head.index).as_ref());
         let of_last = is_twin(self.last.as_ref());
         if !of_last {
