@@ -22,14 +22,12 @@ use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::credentials::{Credentials, Missing, describe};
-use super::error::{Error, status, told_region};
 use super::files::profile_files;
-use super::operation::Operation;
 use crate::clock::Clock;
 use crate::settings;
 
-/// Where to ask for a bucket's region, one for each partition of AWS: a bucket's name is known in its own only.
-const PARTITIONS: [&str; 3] = ["us-east-1", "cn-north-1", "us-gov-west-1"];
+/// Where roles are assumed, and other requests sent, where nothing else tells.
+pub(super) const ANYWHERE: &str = "us-east-1";
 
 /// Credentials and settings that all clients share.
 #[derive(Debug)]
@@ -61,7 +59,7 @@ impl Access {
             .with_sleep_impl(SharedAsyncSleep::new(TokioSleep::new()));
         let region = configured_region(settings, &files, &base).await;
         // Roles are assumed somewhere, and STS answers everywhere.
-        let anywhere = Region::from_static(PARTITIONS[0]);
+        let anywhere = Region::from_static(ANYWHERE);
         let base = base.with_region(Some(region.clone().unwrap_or(anywhere.clone())));
         let found = provider(settings, &files, &base).await;
         let mut credentials = Credentials::new(found, describe(settings));
@@ -181,7 +179,7 @@ impl Access {
     /// The region for a queue: that of the configuration or else of the machine, if it is AWS's.
     pub async fn region_or_machine(&self) -> Option<String> {
         match self.region() {
-            None if self.endpoint.is_some() => Some(PARTITIONS[0].to_owned()),
+            None if self.endpoint.is_some() => Some(ANYWHERE.to_owned()),
             None => {
                 let machine = ImdsRegionProvider::builder()
                     .configure(&ProviderConfig::default().with_http_client(self.sdk.http_client()?))
@@ -190,29 +188,6 @@ impl Access {
             }
             region => region,
         }
-    }
-
-    /// The region of a bucket, by asking each partition. None where S3 doesn't tell, as of buckets that don't exist.
-    pub async fn bucket_region(&self, bucket: &str) -> Result<Option<String>, Error> {
-        if self.endpoint.is_some() {
-            return Ok(None);
-        }
-        for partition in PARTITIONS {
-            match self.s3(partition).head_bucket().bucket(bucket).send().await {
-                Ok(output) => {
-                    return Ok(Some(output.bucket_region().unwrap_or(partition).to_owned()));
-                }
-                Err(error) => match told_region(&error) {
-                    Some(region) => return Ok(Some(region)),
-                    None if status(&error).is_some() => {}
-                    None => {
-                        let url = format!("s3://{bucket}");
-                        return Err(Error::of(self, Operation::FindBucket, &url, &error));
-                    }
-                },
-            }
-        }
-        Ok(None)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 
-use super::error::chain;
+use super::sdk_error::chain;
 use crate::process::lock;
 use crate::settings;
 

@@ -12,6 +12,7 @@ pub(crate) mod memory;
 mod operation;
 mod retry;
 pub(crate) mod s3;
+mod sdk_error;
 mod sessions;
 pub(crate) mod sqs;
 

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result, anyhow};
 use falco_plugin::FailureReason;
 use falco_plugin::event::events::{Event, EventMetadata};
-use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo, SourcePluginInstance};
+use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo};
 
 use super::log::HostLog;
-use super::plugin::CloudTrail;
 use super::{PLUGIN_ID, for_host};
 use crate::decode::{ArchiveEntry, Chunk, Outcome};
 use crate::log_file::{Ack, FileError};
@@ -269,10 +268,9 @@ impl Drop for Instance {
     }
 }
 
-impl SourcePluginInstance for Instance {
-    type Plugin = CloudTrail;
-
-    fn next_batch(&mut self, _plugin: &mut CloudTrail, batch: &mut EventBatch) -> Result<()> {
+impl Instance {
+    /// Fill a batch; an error says that there is nothing yet, nothing more, or what is wrong.
+    pub(super) fn next_batch(&mut self, batch: &mut EventBatch) -> Result<()> {
         let result = process::guard("handing over events", || self.fill(batch));
         result.map_err(|error| match error.downcast_ref::<FailureReason>() {
             Some(reason) => Error::new(*reason),
@@ -280,7 +278,8 @@ impl SourcePluginInstance for Instance {
         })
     }
 
-    fn get_progress(&mut self) -> ProgressInfo<'_> {
+    /// How far it is.
+    pub(super) fn progress(&mut self) -> ProgressInfo<'_> {
         let tell = || {
             // Never backwards.
             self.percent = self.percent.max(self.stats.progress());

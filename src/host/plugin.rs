@@ -7,7 +7,7 @@ use anyhow::Result;
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 use falco_plugin::base::{Json, Metric, MetricLabel, MetricType, MetricValue, Plugin};
 use falco_plugin::extract::{EventInput, ExtractFieldInfo, ExtractPlugin};
-use falco_plugin::source::SourcePlugin;
+use falco_plugin::source::{EventBatch, ProgressInfo, SourcePlugin, SourcePluginInstance};
 use falco_plugin::tables::{LazyTableReader, TablesInput};
 
 use super::event::Payload;
@@ -181,6 +181,18 @@ impl SourcePlugin for CloudTrail {
             let text = for_host(&format!("{error:#}"));
             Ok(CString::new(text)?)
         })
+    }
+}
+
+impl SourcePluginInstance for Instance {
+    type Plugin = CloudTrail;
+
+    fn next_batch(&mut self, _plugin: &mut CloudTrail, batch: &mut EventBatch) -> Result<()> {
+        Instance::next_batch(self, batch)
+    }
+
+    fn get_progress(&mut self) -> ProgressInfo<'_> {
+        self.progress()
     }
 }
 

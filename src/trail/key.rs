@@ -1,78 +1,11 @@
 //! What a key or path in CloudTrail's layout tells: account, region and times.
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::interval::Interval;
-use super::naming::{is_account, is_kind, layout};
-
-/// The time in a log file's name, which is the time of its delivery, to the minute.
-pub(crate) fn delivery_time(key: &str) -> Option<Timestamp> {
-    let name = file_name(key);
-    name.split(['_', '.']).find_map(parse_minute)
-}
-
-/// `20230710T1205Z`
-fn parse_minute(text: &str) -> Option<Timestamp> {
-    let text = text.as_bytes();
-    if text.len() != 14 || text[8] != b'T' || text[13] != b'Z' {
-        return None;
-    }
-    let number = |range: std::ops::Range<usize>| {
-        text[range].iter().try_fold(0i16, |n, digit| {
-            digit
-                .is_ascii_digit()
-                .then(|| n * 10 + i16::from(digit - b'0'))
-        })
-    };
-    let small = |range| number(range).map(|n| n as i8);
-    let time = DateTime::new(
-        number(0..4)?,
-        small(4..6)?,
-        small(6..8)?,
-        small(9..11)?,
-        small(11..13)?,
-        0,
-        0,
-    );
-    utc(time.ok()?)
-}
-
-fn utc(time: DateTime) -> Option<Timestamp> {
-    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
-}
-
-/// `20150817T150131Z`
-fn parse_second(text: &str) -> Option<Timestamp> {
-    let (minute, rest) = text.split_at_checked(13)?;
-    let seconds = rest.strip_suffix('Z')?;
-    let is_number = seconds.len() == 2 && seconds.bytes().all(|byte| byte.is_ascii_digit());
-    let seconds = is_number.then(|| seconds.parse().ok())??;
-    let minute = parse_minute(&format!("{minute}Z"))?;
-    minute.checked_add(SignedDuration::from_secs(seconds)).ok()
-}
-
-/// Does a name have a time in one of its parts, to the minute or to the second, as AWS's services write it?
-pub(super) fn has_time(name: &str) -> bool {
-    name.split(['_', '.'])
-        .any(|part| parse_minute(part).or_else(|| parse_second(part)).is_some())
-}
-
-/// The folders of a key or path, and the name behind them.
-pub(super) fn folders_and_name(key: &str) -> (Vec<&str>, &str) {
-    let mut folders: Vec<&str> = key.split(['/', '\\']).collect();
-    let name = folders.pop().unwrap_or_default();
-    (folders, name)
-}
-
-/// The last part of a key or path.
-pub(super) fn file_name(key: &str) -> &str {
-    key.rsplit(['/', '\\']).next().unwrap_or(key)
-}
-
-/// The folder of digests, beside those of the kinds.
-pub(crate) const DIGESTS: &str = "CloudTrail-Digest";
+use super::names::{DIGESTS, file_name, folders_and_name, is_account, is_kind};
+use super::naming::layout;
+use super::times::{parse_second, utc};
 
 /// Where a log file or digest lies within its account.
 #[derive(Debug, Clone, PartialEq)]
@@ -192,6 +125,7 @@ fn days_below(prefix: &str) -> Option<Interval> {
 #[cfg(test)]
 mod tests {
     use super::super::selection::Selection;
+    use super::super::times::delivery_time;
     use super::*;
 
     const KEY: &str = "p/AWSLogs/o-abcdefghij/111122223333/CloudTrail/us-east-1/2023/07/10/111122223333_CloudTrail_us-east-1_20230710T1205Z_Vp7r3boWJKtPb3wM.json.gz";

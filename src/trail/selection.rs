@@ -7,8 +7,10 @@ use anyhow::{Error, Result, ensure};
 use jiff::Timestamp;
 
 use super::interval::Interval;
-use super::key::{account, delivery_time};
-use super::naming::{is_account, is_archive};
+use super::key::account;
+use super::names::is_account;
+use super::naming::is_archive;
+use super::times::delivery_time;
 
 /// What is asked of a source, beside its location.
 #[derive(Debug, Clone, Default)]

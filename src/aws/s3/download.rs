@@ -11,9 +11,10 @@ use tokio::sync::mpsc;
 
 use super::BucketClient;
 use super::page::Object;
-use crate::aws::error::{Error, Kind, chain};
+use crate::aws::error::{Error, Kind};
 use crate::aws::operation::Operation;
 use crate::aws::retry::Retry;
+use crate::aws::sdk_error::chain;
 use crate::budget::Room;
 use crate::log_file::{Body, LARGEST_WHOLE};
 use crate::process::lock;

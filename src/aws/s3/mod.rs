@@ -14,9 +14,11 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::RequestPayer;
 use tokio::sync::Semaphore;
 
+use super::access::ANYWHERE;
 use super::error::Error;
 use super::operation::Operation;
 use super::retry::{Policy, Trouble};
+use super::sdk_error::{status, told_region};
 use super::sessions::{Login, Sessions};
 use crate::settings;
 use crate::stats::Stats;
@@ -24,8 +26,8 @@ use crate::stats::Stats;
 /// Listing requests in flight.
 const LISTS: usize = 96;
 
-/// Where a bucket is taken to be before S3 says where it is.
-const ANYWHERE: &str = "us-east-1";
+/// Where to ask for a bucket's region, one for each partition of AWS: a bucket's name is known in its own only.
+const PARTITIONS: [&str; 3] = [ANYWHERE, "cn-north-1", "us-gov-west-1"];
 
 /// How its objects are tried again where a bucket is followed: about an hour, for nobody would read that log file again,
 /// and for ever, which would hold up all behind it, is too long.
@@ -113,11 +115,26 @@ impl BucketClient {
     }
 }
 
-/// The region of a bucket: that of the settings, or else S3 is asked for it. None where S3 doesn't tell.
+/// The region of a bucket: that of the settings, or else each partition is asked for it. None where S3 doesn't tell, as of
+/// buckets that don't exist, and of other stores.
 pub(crate) async fn find_region(login: &Login, bucket: &str) -> Result<Option<String>, Error> {
     let (access, _) = login.current();
-    match access.region() {
-        Some(region) => Ok(Some(region)),
-        None => access.bucket_region(bucket).await,
+    if access.region().is_some() || access.endpoint.is_some() {
+        return Ok(access.region());
     }
+    for partition in PARTITIONS {
+        let client = access.s3(partition);
+        match client.head_bucket().bucket(bucket).send().await {
+            Ok(output) => return Ok(Some(output.bucket_region().unwrap_or(partition).to_owned())),
+            Err(error) => match told_region(&error) {
+                Some(region) => return Ok(Some(region)),
+                None if status(&error).is_some() => {}
+                None => {
+                    let url = format!("s3://{bucket}");
+                    return Err(Error::of(&access, Operation::FindBucket, &url, &error));
+                }
+            },
+        }
+    }
+    Ok(None)
 }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Bucket;
-use super::follow;
+use super::layout::{Level, below, day, folder_name, level, region_folder};
 use crate::aws::s3::page::{Objects, Page, behind};
 use crate::aws::s3::{From, Query};
 use crate::stats::Stats;
@@ -42,21 +42,6 @@ pub(super) struct Listing {
     pub known: Option<Objects>,
     /// It is that of a region, whose keys come in the order of their time.
     pub is_region: bool,
-}
-
-/// Where in the layout a prefix is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Level {
-    /// Above `AWSLogs/`, so deep below what the user named.
-    Above(usize),
-    /// In `AWSLogs/` or an organization's folder in it: accounts, organizations.
-    Logs,
-    /// In an account's: kinds.
-    Account,
-    /// In a kind's: regions.
-    Kind,
-    /// In a region's, or where no layout is known: log files.
-    Files,
 }
 
 /// The listings found, in the order of their keys.
@@ -101,39 +86,6 @@ pub(super) fn known(bucket: &Bucket, listings: Vec<Listing>) -> Listings {
         ahead: listings,
         groups: 1,
     }
-}
-
-/// Where a prefix is, going by its complete folders.
-fn level(prefix: &str) -> Level {
-    let mut folders: Vec<&str> = prefix.split('/').collect();
-    // The last part may be that of a name only.
-    folders.pop();
-    let Some(logs) = folders.iter().rposition(|folder| *folder == "AWSLogs") else {
-        return Level::Above(0);
-    };
-    let mut level = Level::Logs;
-    for folder in &folders[logs + 1..] {
-        level = below(level, folder);
-    }
-    level
-}
-
-/// The level in a folder of this name.
-fn below(level: Level, folder: &str) -> Level {
-    match level {
-        Level::Above(_) if folder == "AWSLogs" => Level::Logs,
-        Level::Above(depth) => Level::Above(depth + 1),
-        Level::Logs if trail::is_organization(folder) => Level::Logs,
-        Level::Logs if trail::is_account(folder) => Level::Account,
-        Level::Account if trail::is_kind(folder) => Level::Kind,
-        _ => Level::Files,
-    }
-}
-
-/// The last folder of a path that ends with a slash.
-fn folder_name(path: &str) -> &str {
-    let path = path.trim_end_matches('/');
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 struct Walker {
@@ -354,15 +306,15 @@ pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
         };
     };
     let Interval { start, end } = bucket.wanted.interval;
-    let day = |time: Timestamp| format!("{region}{}", follow::day(time));
+    let folder = |time: Timestamp| format!("{region}{}", day(time));
     let seen = bucket
         .follow
         .as_ref()
         .and_then(|follow| follow.memory().region(&region, &prefix));
     let after_end = end.and_then(|end| end.checked_add(SignedDuration::from_hours(24)).ok());
-    let start_after = start.map(day).max(seen).filter(|start| *start > prefix);
+    let start_after = start.map(folder).max(seen).filter(|start| *start > prefix);
     // What all its days begin with, so that no page holds many keys of others.
-    let days = match (start.map(day), end.map(day)) {
+    let days = match (start.map(folder), end.map(folder)) {
         (Some(first), Some(last)) => {
             let same = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b);
             first[..same.count()].to_owned()
@@ -372,31 +324,13 @@ pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
     Listing {
         start_after,
         is_region: true,
-        stop_at: after_end.map(day),
+        stop_at: after_end.map(folder),
         prefix: match days.starts_with(&prefix) {
             true => days,
             false => prefix,
         },
         ..Listing::default()
     }
-}
-
-/// The part of a prefix up to the region's folder, if it follows the layout below its last `AWSLogs/` so far.
-pub(super) fn region_folder(prefix: &str) -> Option<&str> {
-    let logs = prefix
-        .rfind("AWSLogs/")
-        .filter(|at| *at == 0 || prefix[..*at].ends_with('/'))?;
-    let mut level = Level::Above(0);
-    let mut end = logs;
-    for part in prefix[logs..].split_inclusive('/') {
-        let folder = part.strip_suffix('/')?;
-        end += part.len();
-        if level == Level::Kind {
-            return trail::is_region(folder).then_some(&prefix[..end]);
-        }
-        level = below(level, folder);
-    }
-    None
 }
 
 impl Listings {
@@ -424,59 +358,5 @@ impl Listings {
             return Ok(mem::replace(&mut self.ahead, rest));
         }
         Ok(mem::take(&mut self.ahead))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_tells_its_level() {
-        for (prefix, expected) in [
-            ("", Level::Above(0)),
-            ("AWSLogs", Level::Above(0)),
-            ("some/prefix/", Level::Above(0)),
-            ("AWSLogs/", Level::Logs),
-            ("p/AWSLogs/o-abcdefghij/", Level::Logs),
-            ("AWSLogs/1111", Level::Logs),
-            ("AWSLogs/111122223333/", Level::Account),
-            ("o-abcdefghij/AWSLogs/111122223333/Cloud", Level::Account),
-            ("AWSLogs/111122223333/CloudTrail/us-", Level::Kind),
-            ("AWSLogs/111122223333/CloudTrail-Insight/", Level::Kind),
-            ("AWSLogs/111122223333/Config/", Level::Files),
-            ("AWSLogs/111122223333/CloudTrail/us-east-1/", Level::Files),
-            (
-                "AWSLogs/111122223333/CloudTrail/us-east-1/2023/07/10/1111",
-                Level::Files,
-            ),
-            ("AWSLogs/else/", Level::Files),
-        ] {
-            assert_eq!(level(prefix), expected, "{prefix}");
-        }
-    }
-
-    #[test]
-    fn only_regions_have_an_order_of_days() {
-        let region = "p/AWSLogs/o-abcdefghij/111122223333/CloudTrail/us-east-1/";
-        assert_eq!(region_folder(region), Some(region));
-        assert_eq!(region_folder(&format!("{region}2023/07/x")), Some(region));
-        assert_eq!(
-            region_folder("AWSLogs/111122223333/CloudTrail/us-east"),
-            None
-        );
-        assert_eq!(
-            region_folder("AWSLogs/111122223333/Config/us-east-1/"),
-            None
-        );
-        assert_eq!(region_folder("some/folder/"), None);
-        // A trail may have any prefix.
-        let nested = format!("AWSLogs/999999999999/CloudTrail/{region}");
-        assert_eq!(region_folder(&nested), Some(&*nested));
-        assert_eq!(
-            region_folder("AWSLogs/999999999999/CloudTrail/AWSLogs/"),
-            None
-        );
-        assert_eq!(region_folder("AWSLogs/999999999999/CloudTrail/else/"), None);
     }
 }

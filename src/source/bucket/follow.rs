@@ -10,12 +10,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 
 use super::Bucket;
-use super::discover::{self, Listing, Listings, region_folder};
+use super::discover::{self, Listing, Listings};
+use super::layout::{day, region_folder, stem};
 use crate::aws::s3::Query;
 use crate::aws::s3::page::Object;
 use crate::clock::Clock;
@@ -264,21 +264,6 @@ impl Memory {
         };
         Some(format!("{folder}{}{name}", day(start)))
     }
-}
-
-/// The folder of a day.
-pub(super) fn day(time: Timestamp) -> String {
-    let time = time.to_zoned(TimeZone::UTC);
-    time.strftime("%Y/%m/%d/").to_string()
-}
-
-/// What names of log files in a region's folder begin with: `ACCOUNT_KIND_REGION_`.
-fn stem(folder: &str) -> String {
-    let folders: Vec<&str> = folder.trim_end_matches('/').rsplit('/').take(3).collect();
-    folders
-        .iter()
-        .rev()
-        .fold(String::new(), |stem, folder| stem + folder + "_")
 }
 
 #[cfg(test)]

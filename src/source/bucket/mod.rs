@@ -7,6 +7,7 @@
 mod digests;
 mod discover;
 mod follow;
+mod layout;
 mod merge;
 
 use std::sync::{Arc, Mutex, MutexGuard};
