@@ -299,7 +299,7 @@ fn large_log_files_are_read_whatever_becomes_of_ranges() {
         assert_eq!(seen.error, None, "{habits}: {}", seen.words());
         assert_eq!(
             seen.ids(),
-            trail::ids(&[file.clone()]),
+            trail::ids(std::slice::from_ref(&file)),
             "{habits}: {}",
             seen.words()
         );

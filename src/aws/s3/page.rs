@@ -350,10 +350,7 @@ impl Page {
                     depth -= 1;
                     text.clear();
                 }
-                Event::Empty(tag) => match (depth, tag.local_name().into_inner()) {
-                    (0, name) => is_page = name == ROOT,
-                    _ => {}
-                },
+                Event::Empty(tag) if depth == 0 => is_page = tag.local_name().into_inner() == ROOT,
                 Event::Eof => break,
                 _ => {}
             }
