@@ -391,6 +391,7 @@ fn the_capture_dialog() {
             ["--cloudtrail-includeinsights", "Include Insights events", "boolean", "true"],
             ["--cloudtrail-validate", "Validate log files", "selector", "off"],
             ["--cloudtrail-validatekeys", "Public keys for validation", "string", ""],
+            ["--cloudtrail-validatebucket", "Bucket of the trail", "string", ""],
             ["--cloudtrail-s3downloadconcurrency", "Concurrent downloads", "integer", "256"],
             ["--cloudtrail-sqsdelete", "Delete SQS messages", "boolean", "true"],
             ["--cloudtrail-sqsowneraccount", "SQS queue owner account", "string", ""],

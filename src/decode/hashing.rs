@@ -14,7 +14,7 @@ use crate::log_file::{Content, FileError, Sha256};
 pub(crate) enum Hashing {
     #[default]
     Off,
-    /// For the [`Outcome`].
+    /// For the [`Outcome`](super::Outcome).
     Along,
     /// Before any record is given, which happens only if this allows it.
     First(Admit),

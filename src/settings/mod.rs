@@ -1,4 +1,4 @@
-//! The settings, parsed once into types. [`dialog`] is how users write them, [`location`] is what they open.
+//! The settings, parsed once into types. `dialog` is how users write them, `location` is what they open.
 
 pub(crate) mod dialog;
 pub(crate) mod location;

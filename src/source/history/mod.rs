@@ -1,6 +1,6 @@
 //! CloudTrail's event history: the management and Insights events of the last 90 days, without a trail.
 //!
-//! Each region and category is read by a [`reader`] of its own, at the pace that AWS allows ([`requests`]); here they
+//! Each region and category is read by a [`reader`] of its own, at the pace that AWS allows ([`EventHistory`]); here they
 //! are merged. The records go on as the text of log files.
 
 mod reader;
