@@ -146,8 +146,12 @@ impl Retry {
             return Ok(());
         }
         let began = *self.began.get_or_insert_with(Instant::now);
-        let finds_anew = error.kind.is_about_credentials() && self.policy != Policy::OPEN
-            || error.kind == Kind::Expired;
+        // While a capture is opened, what is refused is said at once.
+        let is_opening = self.policy.credentials == Some(Duration::ZERO);
+        let finds_anew = match error.kind {
+            Kind::Expired => true,
+            kind => kind.is_about_credentials() && !is_opening,
+        };
         if finds_anew && !self.renewed {
             self.renewed = true;
             // What stands in the way of new ones, the next request says as well.

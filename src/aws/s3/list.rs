@@ -78,7 +78,7 @@ impl BucketClient {
                 .set_max_keys(most);
             let answer = request.customize().interceptor(take.clone()).send().await;
             answer
-                .map(|_| ())
+                .map(drop)
                 .map_err(|error| self.listing_failed(&session, query, &error))
         } else {
             let (after, token) = match &query.from {
@@ -101,7 +101,7 @@ impl BucketClient {
                 .set_max_keys(most);
             let answer = request.customize().interceptor(take.clone()).send().await;
             answer
-                .map(|_| ())
+                .map(drop)
                 .map_err(|error| self.listing_failed(&session, query, &error))
         };
         answered?;
