@@ -55,6 +55,15 @@ impl Policy {
     };
 }
 
+impl Policy {
+    /// Are credentials found anew after an error of this kind?
+    fn finds_anew(self, kind: Kind) -> bool {
+        // While a capture is opened, what is refused is said at once.
+        let is_opening = self.credentials == Some(Duration::ZERO);
+        kind == Kind::Expired || kind.is_about_credentials() && !is_opening
+    }
+}
+
 /// The longest wait between two tries.
 const LONGEST: Duration = Duration::from_secs(13);
 /// After so many tries in a row, some five seconds and what the SDK tries by itself, the log says that something is wrong.
@@ -146,13 +155,7 @@ impl Retry {
             return Ok(());
         }
         let began = *self.began.get_or_insert_with(Instant::now);
-        // While a capture is opened, what is refused is said at once.
-        let is_opening = self.policy.credentials == Some(Duration::ZERO);
-        let finds_anew = match error.kind {
-            Kind::Expired => true,
-            kind => kind.is_about_credentials() && !is_opening,
-        };
-        if finds_anew && !self.renewed {
+        if self.policy.finds_anew(error.kind) && !self.renewed {
             self.renewed = true;
             // What stands in the way of new ones, the next request says as well.
             _ = sessions.renew(session).await;
@@ -246,6 +249,20 @@ mod tests {
         Kind::Unsupported,
         Kind::Other,
     ];
+
+    #[test]
+    fn a_capture_that_opens_finds_no_credentials_anew_but_expired_ones() {
+        let several_tries = Policy {
+            tries: Some(3),
+            ..Policy::OPEN
+        };
+        for policy in [Policy::OPEN, several_tries] {
+            let anew = KINDS.into_iter().filter(|kind| policy.finds_anew(*kind));
+            assert_eq!(anew.collect::<Vec<_>>(), [Kind::Expired]);
+        }
+        assert!(Policy::ONCE.finds_anew(Kind::CredentialsInvalid));
+        assert!(!Policy::LIVE.finds_anew(Kind::Denied));
+    }
 
     /// Which kinds a policy tries again, after so many tries and so much time.
     async fn allowed(policy: Policy, tries: u32, time: Duration) -> Vec<Kind> {
