@@ -21,7 +21,7 @@ use crate::settings::location::Location;
 use crate::source::queue_message;
 use crate::{record, trail};
 
-/// What a log file gives: records in order, and its books.
+/// What a log file gives: records in order, and its counts.
 type Content = Result<(Vec<Vec<u8>>, [u64; 3], Vec<String>), String>;
 
 fn decode(body: Body, piece: usize) -> Content {
@@ -89,18 +89,18 @@ fn decode_as(decode: &Decode, body: Body) -> Content {
     } else {
         0
     };
-    let books = [outcome.found, outcome.unreadable, bytes];
+    let counts = [outcome.found, outcome.unreadable, bytes];
     assert_eq!(
         outcome.found,
         records.len() as u64 + outcome.other + outcome.unreadable,
-        "the books"
+        "the counts"
     );
     let named = !outcome.problems.is_empty();
     assert!(
         named || outcome.unreadable == 0 && !outcome.damaged,
         "named"
     );
-    Ok((records, books, outcome.problems))
+    Ok((records, counts, outcome.problems))
 }
 
 fn in_pieces(data: &[u8], size: usize) -> Body {
@@ -114,9 +114,9 @@ fn in_pieces(data: &[u8], size: usize) -> Body {
 
 /// The records in any order: a piece is in order by itself.
 fn sorted(content: Content) -> Content {
-    content.map(|(mut records, books, problems)| {
+    content.map(|(mut records, counts, problems)| {
         records.sort();
-        (records, books, problems)
+        (records, counts, problems)
     })
 }
 
@@ -148,10 +148,10 @@ pub fn log_file(data: &[u8]) {
     // What has no end of a record, or more, is lost by the one and told by the other. A zip archive says twice what is in
     // it: at each file, which is seen from its beginning, and at its end.
     if !data.starts_with(b"PK")
-        && let Ok((records, books, problems)) = &streamed
+        && let Ok((records, counts, problems)) = &streamed
         && problems.is_empty()
     {
-        let sound = Ok((records.clone(), *books, problems.clone()));
+        let sound = Ok((records.clone(), *counts, problems.clone()));
         assert_eq!(sorted(whole), sorted(sound.clone()));
         for piece in [1, 64] {
             let small = decode(in_pieces(data, 1 << 20), piece);

@@ -1,4 +1,4 @@
-//! One open capture: hands records to the host and keeps the books.
+//! One open capture: hands records to the host and counts what became of it.
 
 use std::ffi::CString;
 use std::sync::Arc;
@@ -159,7 +159,7 @@ impl Instance {
         true
     }
 
-    /// Enter what became of a log file into the books.
+    /// Enter what became of a log file into the counters.
     fn note(&mut self, name: &str, outcome: Result<Outcome, FileError>) {
         let stats = &self.stats;
         let outcome = match outcome {

@@ -32,7 +32,7 @@ pub struct CloudTrail {
     settings: Settings,
     extractor: Extractor,
     pub(crate) log: HostLog,
-    /// The books of the last capture.
+    /// the counters of the last capture.
     stats: Arc<Stats>,
 }
 
@@ -71,7 +71,7 @@ impl Plugin for CloudTrail {
     }
 }
 
-/// The books as hosts show them.
+/// The counters as hosts show them.
 fn metrics(stats: &Stats) -> Vec<Metric> {
     let counters = [
         (c"files_listed", &stats.files_listed),

@@ -39,9 +39,9 @@ struct Found {
 
 /// Find the log files below `path`.
 pub(super) async fn open(path: PathBuf, wanted: Selection, stats: Arc<Stats>) -> Result<Directory> {
-    let books = Arc::clone(&stats);
+    let counted = Arc::clone(&stats);
     // A walk may take long, on a network's folder say.
-    let found = tokio::task::spawn_blocking(move || find(&path, &wanted, &books))
+    let found = tokio::task::spawn_blocking(move || find(&path, &wanted, &counted))
         .await
         .context("looking for log files")??;
     stats.files_listed.add(found.len() as u64);

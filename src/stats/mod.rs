@@ -1,4 +1,4 @@
-//! What was found, handed over and lost: the books of one capture.
+//! What was found, handed over and lost: the counters of one capture.
 //!
 //! They add up: log files listed = delivered + failed + withheld + repeated + archives, whose own log files are listed as well, and
 //! records found = handed over + passed over + filtered + of others + unreadable.
