@@ -14,7 +14,7 @@ use zip::ZipArchive;
 use zip::read::read_zipfile_from_stream;
 use zip::result::ZipError;
 
-use super::input::{Budget, Counted, Failing, Inflated};
+use super::input::{Allowance, Counted, Failing, Inflated};
 use super::tar_headers::{TarEntries, TarEntry};
 use super::{ArchiveCounts, Decode, Decoded, Hashing, Outcome, Take};
 use crate::formats::archive::Kind;
@@ -57,7 +57,7 @@ struct Listed {
 struct Reading<'a, 'b> {
     decode: &'a Decode,
     kind: Kind,
-    budget: &'a Budget,
+    allowance: &'a Allowance,
     outcome: &'a mut Outcome,
     take: Take<'b>,
     /// Nobody takes any more.
@@ -70,11 +70,11 @@ impl Decode {
         &self,
         kind: Kind,
         mut input: impl Read + Seek,
-        budget: &Budget,
+        allowance: &Allowance,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> Result<()> {
-        let mut reading = self.begin(kind, budget, outcome, take)?;
+        let mut reading = self.begin(kind, allowance, outcome, take)?;
         match kind {
             Kind::Zip => reading.zip(&mut input)?,
             Kind::Tar => reading.tar(&mut input)?,
@@ -87,11 +87,11 @@ impl Decode {
         &self,
         kind: Kind,
         input: &mut dyn Read,
-        budget: &Budget,
+        allowance: &Allowance,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> Result<()> {
-        let mut reading = self.begin(kind, budget, outcome, take)?;
+        let mut reading = self.begin(kind, allowance, outcome, take)?;
         match kind {
             Kind::Zip => reading.zip_in_order(input),
             Kind::Tar => reading.tar_in_order(input),
@@ -102,7 +102,7 @@ impl Decode {
     fn begin<'a, 'b>(
         &'a self,
         kind: Kind,
-        budget: &'a Budget,
+        allowance: &'a Allowance,
         outcome: &'a mut Outcome,
         take: Take<'b>,
     ) -> Result<Reading<'a, 'b>> {
@@ -116,7 +116,7 @@ impl Decode {
         Ok(Reading {
             decode: self,
             kind,
-            budget,
+            allowance,
             outcome,
             take,
             over: false,
@@ -238,12 +238,14 @@ impl Reading<'_, '_> {
         };
         let mut outcome = Outcome::default();
         let result = match read {
-            Ok(_) if bytes.len() <= WHOLE => decode.whole(bytes, self.budget, &mut outcome, take),
+            Ok(_) if bytes.len() <= WHOLE => {
+                decode.whole(bytes, self.allowance, &mut outcome, take)
+            }
             read => {
                 // What is before damage may be read.
                 let failing = Failing(read.err());
                 let mut rest = Read::chain(Read::chain(&*bytes, failing), &mut input);
-                let result = decode.read(&mut rest, 0, self.budget, &mut outcome, take);
+                let result = decode.read(&mut rest, 0, self.allowance, &mut outcome, take);
                 result.map_err(FileError::from)
             }
         };
@@ -314,7 +316,7 @@ impl Reading<'_, '_> {
             }
             match archive.by_index(place as usize) {
                 Ok(file) => {
-                    self.member(&name, None, &mut Inflated::new(file, self.budget));
+                    self.member(&name, None, &mut Inflated::new(file, self.allowance));
                 }
                 Err(error) => self.lost(&name, &error),
             }
@@ -328,7 +330,7 @@ impl Reading<'_, '_> {
                 Ok(Some(mut file)) => {
                     let name = String::from_utf8_lossy(file.name_raw()).into_owned();
                     if !file.is_dir() && self.wants(&name) {
-                        self.member(&name, None, &mut Inflated::new(&mut file, self.budget));
+                        self.member(&name, None, &mut Inflated::new(&mut file, self.allowance));
                     }
                 }
                 Ok(None) => return,

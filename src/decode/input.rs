@@ -62,14 +62,14 @@ impl Read for Peeked<'_> {
 /// How much may be inflated of a file, which bounds the work that it can make. Compressed data within compressed data
 /// within an archive would multiply, from some KB to years.
 #[derive(Debug, Default)]
-pub(super) struct Budget {
+pub(super) struct Allowance {
     /// Bytes read, as stored.
     pub stored: Cell<u64>,
     /// Bytes inflated, in all layers.
     inflated: Cell<u64>,
 }
 
-impl Budget {
+impl Allowance {
     /// So many bytes for each one that is stored: somewhat more than deflate makes of one.
     const RATIO: u64 = 1100;
     /// And so many besides: other ways of compressing make more of the same text, which costs nobody much.
@@ -97,25 +97,25 @@ impl Budget {
 /// Counts what is inflated, and ends where that is too much.
 pub(super) struct Inflated<'a, R> {
     input: R,
-    budget: &'a Budget,
+    allowance: &'a Allowance,
 }
 
 impl<'a, R> Inflated<'a, R> {
-    pub fn new(input: R, budget: &'a Budget) -> Self {
-        Self { input, budget }
+    pub fn new(input: R, allowance: &'a Allowance) -> Self {
+        Self { input, allowance }
     }
 }
 
 impl<R: Read> Read for Inflated<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.budget.left() == 0 {
+        if self.allowance.left() == 0 {
             return Err(io::Error::other(format!(
                 "it inflates to more than {} times its size, as bombs do",
-                Budget::RATIO
+                Allowance::RATIO
             )));
         }
         let read = self.input.read(buffer)?;
-        self.budget.spend(read as u64);
+        self.allowance.spend(read as u64);
         Ok(read)
     }
 }

@@ -39,7 +39,7 @@ pub(crate) use chunk::{Buffers, Chunk};
 pub(crate) use entries::ArchiveEntry;
 pub(crate) use hashing::Hashing;
 use hashing::{Hashed, content, hash_of};
-use input::{Budget, Counted, Failing, Inflated, Peeked, Pieces};
+use input::{Allowance, Counted, Failing, Inflated, Peeked, Pieces};
 #[cfg(any(fuzzing, test))]
 pub(crate) use outcome::Work;
 pub(crate) use outcome::{ArchiveCounts, Outcome};
@@ -119,8 +119,8 @@ impl Decode {
         let mut outcome = Outcome::default();
         match body {
             Body::Bytes(bytes) => {
-                let budget = Budget::stored(bytes.len() as u64);
-                self.whole(bytes, &budget, &mut outcome, take)?;
+                let allowance = Allowance::stored(bytes.len() as u64);
+                self.whole(bytes, &allowance, &mut outcome, take)?;
             }
             Body::File(path) => self.file(&path, &mut outcome, take)?,
             Body::Stream(pieces) => {
@@ -133,8 +133,8 @@ impl Decode {
                 bytes.clear();
                 let read = Read::take(&mut pieces, self.whole as u64 + 1).read_to_end(&mut bytes);
                 if read.is_ok() && bytes.len() <= self.whole {
-                    let budget = Budget::stored(bytes.len() as u64);
-                    self.whole(bytes, &budget, &mut outcome, take)?;
+                    let allowance = Allowance::stored(bytes.len() as u64);
+                    self.whole(bytes, &allowance, &mut outcome, take)?;
                     return Ok(outcome);
                 }
                 if let Hashing::First(admit) = &self.hashing {
@@ -161,8 +161,8 @@ impl Decode {
             let mut bytes = self.stored.take();
             bytes.clear();
             file.read_to_end(&mut bytes).context("can't be read")?;
-            let budget = Budget::stored(bytes.len() as u64);
-            return self.whole(bytes, &budget, outcome, take);
+            let allowance = Allowance::stored(bytes.len() as u64);
+            return self.whole(bytes, &allowance, outcome, take);
         }
         if let Hashing::First(admit) = &self.hashing {
             admit(content(hash_of(&file)))?;
@@ -176,8 +176,8 @@ impl Decode {
         match archive::kind(&head) {
             Some(kind) => {
                 outcome.bytes = size;
-                let budget = Budget::stored(size);
-                self.archive(kind, BufReader::new(file), &budget, outcome, take)?;
+                let allowance = Allowance::stored(size);
+                self.archive(kind, BufReader::new(file), &allowance, outcome, take)?;
             }
             None => self.pieces(file, outcome, take)?,
         }
@@ -187,7 +187,7 @@ impl Decode {
     fn whole(
         &self,
         bytes: Vec<u8>,
-        budget: &Budget,
+        allowance: &Allowance,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> Result<(), FileError> {
@@ -205,7 +205,7 @@ impl Decode {
                 let mut data = self.inflated.take();
                 let most = self
                     .whole
-                    .min(budget.left().try_into().unwrap_or(usize::MAX));
+                    .min(allowance.left().try_into().unwrap_or(usize::MAX));
                 let inflated = match compression {
                     Compression::Gzip => inflate(&bytes, &mut data, most),
                     _ => None,
@@ -216,9 +216,9 @@ impl Decode {
                         admit(content(hash_of(&*bytes)))?;
                     }
                     // Of another compression, too large, damaged, or with something behind it.
-                    return Ok(self.read(&mut &*bytes, 0, budget, outcome, take)?);
+                    return Ok(self.read(&mut &*bytes, 0, allowance, outcome, take)?);
                 };
-                budget.spend(length as u64);
+                allowance.spend(length as u64);
                 self.stored.give(bytes);
                 (data, length)
             }
@@ -244,11 +244,11 @@ impl Decode {
         data.truncate(length);
         if let Some(kind) = archive::kind(&data) {
             let data = io::Cursor::new(data);
-            return Ok(self.archive(kind, data, budget, outcome, take)?);
+            return Ok(self.archive(kind, data, allowance, outcome, take)?);
         }
         let layers = u8::from(compression.is_some());
         if layers > 0 && self::compression(&data).is_some() {
-            return Ok(self.read(&mut &*data, layers, budget, outcome, take)?);
+            return Ok(self.read(&mut &*data, layers, allowance, outcome, take)?);
         }
         if is_utf16(&data) {
             let mut text = Utf8::new(&*data);
@@ -331,10 +331,10 @@ impl Decode {
 
     /// The way for what is large.
     fn pieces(&self, input: impl Read, outcome: &mut Outcome, take: Take<'_>) -> Result<()> {
-        let budget = Budget::default();
-        let mut input = Counted::new(input, &budget.stored);
-        let result = self.read(&mut input, 0, &budget, outcome, take);
-        outcome.bytes = budget.stored.get();
+        let allowance = Allowance::default();
+        let mut input = Counted::new(input, &allowance.stored);
+        let result = self.read(&mut input, 0, &allowance, outcome, take);
+        outcome.bytes = allowance.stored.get();
         result
     }
 
@@ -343,7 +343,7 @@ impl Decode {
         &self,
         input: &mut dyn Read,
         layers: u8,
-        budget: &Budget,
+        allowance: &Allowance,
         outcome: &mut Outcome,
         take: Take<'_>,
     ) -> Result<()> {
@@ -356,7 +356,7 @@ impl Decode {
             }
         }
         if let Some(kind) = archive::kind(head) {
-            return self.archive_in_order(kind, &mut input, budget, outcome, take);
+            return self.archive_in_order(kind, &mut input, allowance, outcome, take);
         }
         if let Some(what) = unread(head) {
             return Err(not_opened(what));
@@ -382,8 +382,8 @@ impl Decode {
             return result;
         };
         let mut read_inflated = |inflated: &mut dyn Read| {
-            let mut hashed = Hashed::new(Inflated::new(inflated, budget), hashing);
-            let result = self.read(&mut hashed, layers + 1, budget, outcome, take);
+            let mut hashed = Hashed::new(Inflated::new(inflated, allowance), hashing);
+            let result = self.read(&mut hashed, layers + 1, allowance, outcome, take);
             if layers == 0 {
                 outcome.hash = hashed.finish();
             }
