@@ -26,6 +26,38 @@ fn root(random: &mut fastrand::Rng) -> String {
 }
 
 #[test]
+fn a_trail_whose_prefix_is_a_folder_of_another_account_is_found() {
+    let aws = Aws::start();
+    let mut files = Vec::new();
+    for (seed, prefix) in [
+        "",
+        "AWSLogs/999999999999/",
+        "AWSLogs/999999999999/CloudTrail/",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut maker = Maker::new(seed as u64);
+        for file in maker.trail(&["111122223333"], &["us-east-1"], "20240305T1205Z", 3, 2) {
+            aws.put("trail", &file.key(prefix), &file.gz());
+            files.push(file);
+        }
+    }
+    let ids = sorted(trail::ids(&files));
+    for interval in ["", "2024-03-05T00:00:00Z-2024-03-06T00:00:00Z"] {
+        let seen = Capture::new("s3://trail")
+            .aws(&aws)
+            .config(json!({"s3Interval": interval}))
+            .run();
+        assert_eq!(
+            (seen.error.clone(), sorted(seen.ids())),
+            (None, ids.clone()),
+            "{interval:?}"
+        );
+    }
+}
+
+#[test]
 fn random_layouts_pages_and_delays() {
     for seed in 0..24 {
         let mut random = fastrand::Rng::with_seed(seed);

@@ -273,7 +273,12 @@ fn listings(
                 .into_iter()
                 .filter_map(|folder| {
                     let child = below(level, folder_name(&folder));
-                    if level == Level::Account && child != Level::Kind {
+                    if child == Level::Account
+                        && !bucket.wanted.accounts.contain(Some(folder_name(&folder)))
+                    {
+                        return None;
+                    }
+                    if level == Level::Account && child == Level::Files {
                         // Digests, AWS Config, flow logs and the like.
                         if folder_name(&folder) == trail::DIGESTS {
                             bucket.digest_folders().push(folder.clone());

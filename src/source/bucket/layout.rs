@@ -35,10 +35,11 @@ pub(super) fn level(prefix: &str) -> Level {
     level
 }
 
-/// The level in a folder of this name.
+/// The level in a folder of this name. `AWSLogs/` may lie in any: a trail's prefix may be a folder of another one.
 pub(super) fn below(level: Level, folder: &str) -> Level {
     match level {
-        Level::Above(_) if folder == "AWSLogs" => Level::Logs,
+        Level::Files => Level::Files,
+        _ if folder == "AWSLogs" => Level::Logs,
         Level::Above(depth) => Level::Above(depth + 1),
         Level::Logs if trail::is_organization(folder) => Level::Logs,
         Level::Logs if trail::is_account(folder) => Level::Account,
@@ -110,6 +111,8 @@ mod tests {
                 Level::Files,
             ),
             ("AWSLogs/else/", Level::Files),
+            ("AWSLogs/111122223333/AWSLogs/", Level::Logs),
+            ("AWSLogs/111122223333/CloudTrail/AWSLogs/", Level::Logs),
         ] {
             assert_eq!(level(prefix), expected, "{prefix}");
         }
