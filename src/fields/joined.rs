@@ -7,7 +7,7 @@ use super::{COMPUTED, Text, text_at};
 use crate::record::{Member, Record, Value};
 
 /// A function that is called with each of several things.
-type Each<'e, T> = &'e mut dyn FnMut(T);
+pub(super) type Each<'e, T> = &'e mut dyn FnMut(T);
 
 /// A path to values: from a known member by these names, and through every element of arrays.
 ///

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::joined::{all, each_below, joined_texts};
+use super::joined::{Each, all, each_below, joined_texts};
 use super::{COMPUTED, Text, text_at, text_of};
 use crate::record::{Member, Record, Value};
 
@@ -173,23 +173,25 @@ pub(super) fn tags<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
             };
             let items = value.member("items").filter(|items| items.is_array());
             each_below(items.unwrap_or(value), names, &mut |tag| {
-                let key = [("key", "value"), ("Key", "Value"), ("tagKey", "tagValue")]
-                    .into_iter()
-                    .find_map(|(key, value)| Some((tag.member(key)?.text()?, tag.member(value))));
-                match key {
-                    Some((key, value)) => {
-                        let value = value.and_then(Value::text).unwrap_or_default();
-                        each(made([&*key, b"=", &*value].concat()));
-                    }
-                    // An object with a member for each tag.
-                    None => tag.each_member(&mut |key, value| {
-                        let value = value.text().unwrap_or_default();
-                        each(made([&*key, b"=", &*value].concat()));
-                    }),
-                }
+                each_tag(tag, each)
             });
         }
     })
+}
+
+/// Calls `each` with `key=value`: once, or for each member if this is an object with a member for each tag.
+fn each_tag<'a>(tag: Value<'a>, each: Each<Option<Text<'a>>>) {
+    let made = |key: &[u8], value: Option<Value<'a>>| {
+        let value = value.and_then(Value::text).unwrap_or_default();
+        made([key, b"=", &*value].concat())
+    };
+    let pair = [("key", "value"), ("Key", "Value"), ("tagKey", "tagValue")]
+        .into_iter()
+        .find_map(|(key, value)| Some((tag.member(key)?.text()?, tag.member(value))));
+    match pair {
+        Some((key, value)) => each(made(&key, value)),
+        None => tag.each_member(&mut |key, value| each(made(&key, Some(value)))),
+    }
 }
 
 fn made<'a>(text: Vec<u8>) -> Option<Text<'a>> {
@@ -511,6 +513,9 @@ mod tests {
             let record = format!(r#"{{"eventSource":"{source}","requestParameters":{request}}}"#);
             assert_eq!(text(&record, trail).as_deref(), expected, "{record}");
         }
+        let response =
+            r#"{"eventSource":"cloudtrail.amazonaws.com","responseElements":{"trailARN":"arn"}}"#;
+        assert_eq!(text(response, trail).as_deref(), Some("arn"));
         for kind in ["\"t3.micro\"", "{\"value\":\"t3.micro\"}"] {
             let record = format!(r#"{{"requestParameters":{{"instanceType":{kind}}}}}"#);
             assert_eq!(text(&record, instance_type).as_deref(), Some("t3.micro"));
