@@ -85,15 +85,7 @@ pub(super) async fn open(
     // What is wrong with receiving is known now.
     let first = queue.look().await?;
     if !settings.sqs_delete {
-        stats.warn(format!(
-            "sqsDelete is false: messages of the queue {queue} stay in it, and come again after this capture; {}",
-            match queue.most_receives {
-                Some(most) => format!(
-                    "its redrive policy takes a message away once it was received {most} times"
-                ),
-                None => "each time counts for a redrive policy of the queue".to_owned(),
-            }
-        ));
+        stats.warn(messages_stay(&queue));
     }
     let queue = Arc::new(queue);
     let in_flight = Arc::new(InFlight::new(
@@ -101,15 +93,7 @@ pub(super) async fn open(
         settings.sqs_delete,
         Arc::clone(&stats),
     ));
-    let mut workers = JoinSet::new();
-    for _ in 0..OTHERS {
-        workers.spawn(delete(Arc::clone(&queue), Arc::clone(&in_flight)));
-    }
-    workers.spawn(extend(
-        Arc::clone(&queue),
-        Arc::clone(&in_flight),
-        Arc::clone(&stats),
-    ));
+    let workers = workers(&queue, &in_flight, &stats);
     let mut source = QueueSource {
         buckets: Buckets {
             clients: HashMap::new(),
@@ -134,6 +118,37 @@ pub(super) async fn open(
     }
     source.take(first);
     Ok(source)
+}
+
+/// What sqsDelete set to false means for the queue.
+fn messages_stay(queue: &Queue) -> String {
+    let receives = match queue.most_receives {
+        Some(most) => {
+            format!("its redrive policy takes a message away once it was received {most} times")
+        }
+        None => "each time counts for a redrive policy of the queue".to_owned(),
+    };
+    format!(
+        "sqsDelete is false: messages of the queue {queue} stay in it, and come again after this capture; {receives}"
+    )
+}
+
+/// Start the tasks that delete messages and extend their visibility.
+fn workers(
+    queue: &Arc<Queue>,
+    in_flight: &Arc<InFlight>,
+    stats: &Arc<Stats>,
+) -> JoinSet<Result<()>> {
+    let mut workers = JoinSet::new();
+    for _ in 0..OTHERS {
+        workers.spawn(delete(Arc::clone(queue), Arc::clone(in_flight)));
+    }
+    workers.spawn(extend(
+        Arc::clone(queue),
+        Arc::clone(in_flight),
+        Arc::clone(stats),
+    ));
+    workers
 }
 
 impl Source for QueueSource {
@@ -361,19 +376,7 @@ async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, stats: Arc<Stats>) 
     let mut warned = false;
     loop {
         sleep(in_flight.visibility / 8).await;
-        let mut due = in_flight.due().into_iter();
-        let batches = std::iter::from_fn(|| {
-            let batch: Vec<Due> = due.by_ref().take(BATCH).collect();
-            (!batch.is_empty()).then_some(batch)
-        });
-        let requests = batches.map(|due| {
-            let queue = Arc::clone(&queue);
-            async move {
-                let extensions: Vec<_> = due.iter().map(|due| &due.extension).collect();
-                let answer = queue.extend(&extensions).await;
-                (due, answer)
-            }
-        });
+        let requests = batches(in_flight.due()).map(|due| extend_batch(&queue, due));
         let mut answers = stream::iter(requests).buffer_unordered(OTHERS);
         while let Some((due, answer)) = answers.next().await {
             match answer {
@@ -391,6 +394,22 @@ async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, stats: Arc<Stats>) 
             }
         }
     }
+}
+
+/// As many at a time as one request takes.
+fn batches(due: Vec<Due>) -> impl Iterator<Item = Vec<Due>> {
+    let mut due = due.into_iter();
+    std::iter::from_fn(move || {
+        let batch: Vec<Due> = due.by_ref().take(BATCH).collect();
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// Gives the messages back with those of them whose visibility can't be extended, by index.
+async fn extend_batch(queue: &Queue, due: Vec<Due>) -> (Vec<Due>, Result<Vec<usize>>) {
+    let extensions: Vec<_> = due.iter().map(|due| &due.extension).collect();
+    let answer = queue.extend(&extensions).await;
+    (due, answer)
 }
 
 /// See [`crate::fuzz`].
