@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_test_moves_the_time_of_day() {
+    async fn a_clock_of_a_test_can_be_moved() {
         let time: Timestamp = "2024-03-05T23:59:00Z".parse().unwrap();
         let clock = Clock::at(time);
         tokio::time::sleep(Duration::from_secs(90)).await;

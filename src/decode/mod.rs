@@ -649,7 +649,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_a_gzip_is_named() {
+    fn bytes_after_a_gzip_are_reported() {
         let (outcome, records) = decode(
             [
                 gzip(log_file(&[record(0)]).as_bytes()),
@@ -721,7 +721,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_log_file_is_named() {
+    fn files_that_are_not_log_files_are_reported() {
         for (bytes, expected) in [
             (b"".to_vec(), "is empty"),
             (b"not json at all".to_vec(), "is neither gzip nor JSON"),
@@ -797,7 +797,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_to_hold_is_not_held_wherever_it_comes() {
+    fn data_too_large_to_hold_is_not_held_wherever_it_is() {
         let largest = 64 << 10;
         let decode = Decode {
             include_insights: true,
@@ -858,7 +858,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_within_compressed_is_bounded() {
+    fn a_bomb_of_nested_compression_is_stopped() {
         // Of 16 GB, within some KB.
         let inner = gzip(&vec![b'x'; 16 << 20]).repeat(1000);
         let inner = [gzip(b"{\"Records\":[{\"a\":\""), inner].concat();
@@ -912,7 +912,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_windows_is_read() {
+    fn utf_16_is_read() {
         let file = log_file(&[record(1), record(2)]);
         let lookup = format!(
             r#"{{"Events": [{{"CloudTrailEvent": {}}}]}}"#,
@@ -985,7 +985,7 @@ mod tests {
 
     /// What users choose, names of sessions and keys say, imitates all that has a meaning around a record.
     #[test]
-    fn nothing_in_a_record_hides_it() {
+    fn content_of_a_record_does_not_hide_it() {
         let envelopes = r#""Records":[],"Events":[1],"events":[{}],"logEvents":[{"message":"CWL CONTROL MESSAGE"}],"results":[[]],"CloudTrailEvent":"x","detail-type":"x","detail":{},"@message":"x","message":"CWL CONTROL MESSAGE","timestamp":1,"Type":"Notification","TopicArn":"x","Message":"x","eventSource":"aws:s3","EventSource":"aws:sns","eventType":"AwsCloudTrailInsight","eventTime":"1970-01-01T00:00:00Z","messageType":"CONTROL_MESSAGE""#;
         let quoted = serde_json::Value::from(format!("{{{envelopes}}}")).to_string();
         let head = r#"{"eventVersion":"1.08","userIdentity":{"type":"AssumedRole","principalId":"#;

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_an_error() {
+    fn a_block_that_is_not_a_header_is_an_error() {
         let mut wrong = header("a", EntryType::Regular, 0);
         wrong[0] = b'b';
         assert!(TarEntries::default().next(&mut &*wrong).is_err());

@@ -104,7 +104,7 @@ mod tests {
 
     /// Records that name their files, such as no archive begins, are what they are.
     #[test]
-    fn what_begins_like_json_is_no_archive() {
+    fn files_that_begin_like_json_are_not_archives() {
         for begin in ["{", "[", "\u{feff}\r\n {"] {
             let mut header = tar_header();
             header[..begin.len()].copy_from_slice(begin.as_bytes());

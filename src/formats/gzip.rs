@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_nothing_and_all_else_is_told() {
+    fn padding_is_skipped_and_other_bytes_are_counted() {
         let one = gzip(b"one");
         let other = gzip(b" two");
         for padding in ["", "\n", "\r\n", "\0", "\0\0\0 \t"] {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_or_too_large_is_not_inflated_at_once() {
+    fn a_broken_or_too_large_gzip_is_not_inflated_at_once() {
         let bytes = gzip(&[b'x'; 10_000]);
         let (mut data, whole) = (Vec::new(), bytes.len());
         assert_eq!(inflate(&bytes, &mut data, 10_000), Some(10_000));

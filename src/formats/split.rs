@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_order_is_not_taken() {
+    fn what_split_takes_has_the_records_that_serde_json_finds() {
         for seed in 0..20_000 {
             let random = &mut Rng::with_seed(seed);
             let records: Vec<String> = (0..3).map(|_| object(random, 3)).collect();

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_replaced() {
+    fn invalid_utf_16_is_replaced() {
         for (units, wanted) in [
             (&b"\xff\xfea\0b"[..], "\u{feff}a\u{fffd}"),
             (b"\xff\xfe\x3d\xd8a\0", "\u{feff}\u{fffd}a"),

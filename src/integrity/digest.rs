@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digest_is_refused() {
+    fn a_file_that_is_not_a_digest_is_refused() {
         for bytes in [
             &b""[..],
             b"{}",

@@ -310,7 +310,7 @@ async fn links_bring_signatures() {
 }
 
 #[tokio::test]
-async fn a_digest_that_its_successor_names_is_missed() {
+async fn a_digest_that_its_successor_names_and_is_not_there_is_reported() {
     let (files, digests, _) = trail(3);
     for (strict, late, expected) in [
         (false, false, [24, 0, 12, 0, 0, 2, 1, 0]),
@@ -339,7 +339,7 @@ async fn a_digest_that_its_successor_names_is_missed() {
 
 /// Another digest of a good signature, in the place of the one that the next one knows.
 #[tokio::test]
-async fn a_digest_is_the_one_that_its_successor_names() {
+async fn a_digest_with_another_hash_than_its_successor_names_is_reported() {
     let (files, digests, _) = trail(3);
     let mut case = Case::new();
     digests.iter().for_each(|digest| case.world.put(digest));
@@ -402,7 +402,7 @@ async fn gaps_are_named_unless_belated_digests_fill_them() {
 
 /// A trail's bucket or prefix may be changed: what lies there is not missing here.
 #[tokio::test]
-async fn what_lies_elsewhere_is_not_missing() {
+async fn a_digest_in_another_place_is_not_missing() {
     let (files, digests, _) = trail(3);
     for (key, value) in [("Bucket", "before"), ("Object", "before/")] {
         let mut case = Case::strict();
@@ -431,7 +431,7 @@ async fn what_lies_elsewhere_is_not_missing() {
 
 /// A digest may come after the source has listed, and then its log files may as well.
 #[tokio::test]
-async fn what_came_later_is_not_missing() {
+async fn a_digest_delivered_during_the_capture_is_not_missing() {
     let (files, digests, _) = trail(3);
     for (opened, late, expected) in [
         ("2024-04-01T00:00:00Z", 0..0, 3),
@@ -499,7 +499,7 @@ async fn a_digest_is_overdue_three_hours_after_its_log_file() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_not_called_bad() {
+async fn a_digest_that_cannot_be_read_is_not_called_invalid() {
     let (files, digests, _) = trail(3);
     let mut case = Case::strict();
     digests.iter().for_each(|digest| case.world.put(digest));
@@ -528,7 +528,7 @@ async fn what_cannot_be_read_is_not_called_bad() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_listed_is_not_called_bad() {
+async fn digests_that_cannot_be_listed_are_not_called_invalid() {
     let (files, digests, _) = trail(1);
     let mut case = Case::strict();
     case.world.put(&digests[0]);

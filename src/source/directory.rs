@@ -335,7 +335,7 @@ mod tests {
     use crate::integrity::DigestStore;
 
     #[tokio::test]
-    async fn copies_of_digests_and_log_files_are_looked_at_anew() {
+    async fn copies_of_digests_and_log_files_are_checked_again() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings::default();
         let wanted = settings.selection(Timestamp::UNIX_EPOCH).unwrap();

@@ -380,7 +380,7 @@ async fn a_bucket_is_followed_over_midnights_and_troubles_with_every_event_once(
 /// By hand, with the release build: `cargo test --release --lib thirty_days -- --ignored --nocapture`.
 #[tokio::test(start_paused = true)]
 #[ignore = "takes minutes: memory over 30 days, by hand"]
-async fn memory_is_level_over_thirty_days_of_following() {
+async fn memory_does_not_grow_over_thirty_days_of_following() {
     let mut memory = Vec::new();
     follow_for(30, Duration::from_secs(60), |percent| {
         let pages = std::fs::read_to_string("/proc/self/statm").unwrap();

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_that_of_the_unpacked_file() {
+    fn twins_are_compared_by_the_name_without_gz() {
         for path in ["s3://b/AWSLogs/x.json.gz", "x.json", r"C:\copy\x.json.gz"] {
             assert_eq!(name(path), "x.json");
         }

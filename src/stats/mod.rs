@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_checked_is_no_sign_of_tampering() {
+    fn unchecked_log_files_do_not_count_as_tampered_with() {
         let stats = Stats::default();
         assert_eq!(stats.integrity(), None);
         stats.digests_unchecked.add(2);

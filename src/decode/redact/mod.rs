@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sound_is_refused() {
+    fn broken_records_are_refused() {
         for record in [
             "",
             "1",
@@ -488,7 +488,7 @@ mod tests {
 
     /// Whatever is in a record, what is held for it stays within bounds.
     #[test]
-    fn what_lies_too_deep_is_replaced_as_a_whole() {
+    fn values_nested_too_deep_are_replaced_as_a_whole() {
         let inner = nested(200_000, r#"{"password":"PLANTED"}"#);
         let wanted = nested(DEPTH, &format!("\"{}\"", "*".repeat(inner.len() - 2)));
         let mut record = nested(DEPTH, &inner).into_bytes();

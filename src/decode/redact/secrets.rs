@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_secret_is_shown() {
+    fn values_that_only_look_like_secrets_are_shown() {
         for name in [
             "",
             "-",
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_tells_as_well() {
+    fn secrets_are_known_by_their_values_too() {
         for (name, value, expected) in [
             ("manageMasterUserPassword", "true", false),
             ("generateSecret", "false", false),

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_stays_small_and_forgets_nothing_that_may_come_again() {
+    fn memory_is_bounded_and_keeps_every_object_that_may_be_listed_again() {
         let follow = Follow::new(Duration::from_secs(30), Clock::default());
         let mut memory = follow.memory();
         assert_eq!(memory.region(FOLDER, FOLDER), None);

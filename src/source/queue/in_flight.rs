@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_received_is_kept_from_others_before_anybody_takes_it() {
+    async fn received_messages_are_held_before_they_are_taken() {
         let queue = in_flight(true);
         queue.hold("1", "1's handle");
         queue.hold("2", "2's handle");
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_left_starts_anew() {
+    fn a_message_left_to_the_queue_is_read_again_as_a_whole() {
         let queue = in_flight(true);
         let [a, b] = queue.receive("1", &["a", "b"]).try_into().ok().unwrap();
         drop(a);
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duplicate_goes_the_way_of_its_original() {
+    fn a_duplicate_is_deleted_or_left_with_its_original() {
         let queue = in_flight(true);
         let [a] = queue.receive("1", &["a"]).try_into().ok().unwrap();
         assert!(queue.receive("2", &["a"]).is_empty());
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_comes_again_counts_by_its_new_handle() {
+    fn a_message_received_again_is_deleted_by_its_new_handle() {
         let queue = in_flight(true);
         let [a] = queue.receive("1", &["a"]).try_into().ok().unwrap();
         queue.hold("1", "new");
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_to_be_deleted_is_kept_and_takes_no_room() {
+    fn messages_that_are_not_to_be_deleted_take_no_room() {
         let queue = in_flight(false);
         let [a] = queue.receive("1", &["a"]).try_into().ok().unwrap();
         a.consume();

@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_something_else_is_unknown() {
+    fn other_messages_are_unknown() {
         for body in [
             "",
             "hello",
