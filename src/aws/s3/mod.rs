@@ -21,13 +21,11 @@ use super::retry::{Policy, Trouble};
 use super::sdk_error::{status, told_region};
 use super::sessions::{Login, Sessions};
 use crate::settings;
+use crate::settings::partitions::PARTITIONS;
 use crate::stats::Stats;
 
 /// Listing requests in flight.
 const LISTS: usize = 96;
-
-/// Where to ask for a bucket's region, one for each partition of AWS: a bucket's name is known in its own only.
-const PARTITIONS: [&str; 3] = [ANYWHERE, "cn-north-1", "us-gov-west-1"];
 
 /// How its objects are tried again where a bucket is followed: about an hour, for nobody would read that log file again,
 /// and for ever, which would hold up all behind it, is too long.
@@ -115,20 +113,22 @@ impl BucketClient {
     }
 }
 
-/// The region of a bucket: that of the settings, or else each partition is asked for it. None where S3 doesn't tell, as of
-/// buckets that don't exist, and of other stores.
+/// The region of a bucket: that of the settings, or else each partition that the internet leads to is asked for it, since a
+/// bucket's name is known in its own only. None where S3 doesn't tell, as of buckets that don't exist, and of other stores.
 pub(crate) async fn find_region(login: &Login, bucket: &str) -> Result<Option<String>, Error> {
     let (access, _) = login.current();
     if access.region().is_some() || access.endpoint.is_some() {
         return Ok(access.region());
     }
-    for partition in PARTITIONS {
-        let client = access.s3(partition);
+    for partition in PARTITIONS.iter().filter(|partition| partition.is_public) {
+        let asked = partition.regions[0];
+        let client = access.s3(asked);
         match client.head_bucket().bucket(bucket).send().await {
-            Ok(output) => return Ok(Some(output.bucket_region().unwrap_or(partition).to_owned())),
+            Ok(output) => return Ok(Some(output.bucket_region().unwrap_or(asked).to_owned())),
             Err(error) => match told_region(&error) {
                 Some(region) => return Ok(Some(region)),
-                None if status(&error).is_some() => {}
+                // A network may lead to one's own partition only.
+                None if status(&error).is_some() || asked != ANYWHERE => {}
                 None => {
                     let url = format!("s3://{bucket}");
                     return Err(Error::of(&access, Operation::FindBucket, &url, &error));
