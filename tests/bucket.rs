@@ -388,6 +388,7 @@ fn the_region_of_a_bucket_is_found_and_followed() {
         ("cn-northwest-1", "logs-cnw", "aws-cn"),
         ("us-gov-west-1", "logs-gov", "aws-us-gov"),
         ("us-gov-east-1", "logs-gove", "aws-us-gov"),
+        ("eusc-de-east-1", "logs-eusc", "aws-eusc"),
     ] {
         aws.put_in(region, bucket);
         put(&aws, bucket, &files, |file| file.key(""));

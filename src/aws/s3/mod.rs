@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::RequestPayer;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::access::ANYWHERE;
 use super::error::Error;
@@ -64,6 +64,8 @@ pub(crate) struct BucketClient {
     lists: Semaphore,
     list_trouble: Trouble,
     read_trouble: Trouble,
+    /// The store says of keys that they are percent-encoded, but they aren't; empty where it makes no difference so far.
+    keys_are_raw: OnceCell<bool>,
     /// How many objects of a folder S3 has refused as archived.
     archived: Mutex<HashMap<String, u32>>,
     stats: Arc<Stats>,
@@ -97,6 +99,7 @@ impl BucketClient {
             lists: Semaphore::new(LISTS),
             list_trouble: Trouble::new(stats),
             read_trouble: Trouble::new(stats),
+            keys_are_raw: OnceCell::new(),
             archived: Mutex::default(),
             stats: Arc::clone(stats),
         }

@@ -1,0 +1,52 @@
+//! The partitions of AWS: China, GovCloud, the European Sovereign Cloud and isolated ones.
+
+use harness::{
+    aws::{Aws, Credentials},
+    capture::Capture,
+    proxy::Proxy,
+};
+use serde_json::json;
+
+/// Runs the captures that the tests of this file start.
+#[test]
+#[ignore = "not a test: the process that a capture runs in"]
+fn child() {
+    harness::capture::child();
+}
+
+#[test]
+fn a_role_is_assumed_in_its_own_partition() {
+    for (partition, host) in [
+        ("aws", "sts.us-east-1.amazonaws.com"),
+        ("aws-cn", "sts.cn-north-1.amazonaws.com.cn"),
+        ("aws-us-gov", "sts.us-gov-west-1.amazonaws.com"),
+        ("aws-eusc", "sts.eusc-de-east-1.amazonaws.eu"),
+        ("aws-iso", "sts.us-iso-east-1.c2s.ic.gov"),
+    ] {
+        let aws = Aws::start();
+        let proxy = Proxy::start(&aws);
+        let role = format!("arn:{partition}:iam::123456789012:role/audit");
+        aws.role(&role, None);
+        let keys = Credentials {
+            partition: partition.into(),
+            ..Credentials::long_lived()
+        };
+        aws.add_key(keys);
+        Capture::new("s3://logs/")
+            .by_name(&aws, &proxy)
+            .keys()
+            .config(json!({"aws": {"roleArn": role}}))
+            .run();
+        let asked = proxy.asked();
+        let expected = format!("CONNECT {host}:443 ");
+        assert!(
+            asked.iter().any(|line| line.starts_with(&expected)),
+            "{partition}: {asked:?}"
+        );
+        let others = asked.iter().filter(|line| line.contains("CONNECT sts."));
+        assert!(
+            others.clone().all(|line| line.starts_with(&expected)),
+            "{asked:?}"
+        );
+    }
+}
