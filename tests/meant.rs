@@ -4,6 +4,7 @@ use harness::{
     aws::{Aws, Op},
     capture::{Capture, Seen},
     host::Plugin,
+    hosts::Hosts,
     trail::{self, LogFile, Maker, gzip, sorted},
 };
 use serde_json::json;
@@ -270,6 +271,32 @@ fn a_capture_without_events_says_so() {
         "{}",
         seen.stderr
     );
+}
+
+#[test]
+fn hosts_show_why_there_is_nothing() {
+    let Some(hosts) = Hosts::new("meant") else {
+        return;
+    };
+    let trail = hosts.folder.join("trail");
+    Maker::new(1)
+        .file(ACCOUNT, "eu-west-1", "20240305T1205Z", 3)
+        .write(&trail);
+    let trail = trail.to_str().unwrap();
+    let interval = "yesterday-yesterday";
+    let plugin = format!(
+        r#"{}:{{"s3interval":"{interval}"}}"#,
+        hosts.plugin.display()
+    );
+    let input = format!("cloudtrail:{trail}");
+    let sysdig = hosts.output(&["sysdig", "-H", &plugin, "-I", &input]);
+    let options = ["--cloudtrail-s3interval", interval];
+    let falcodump = hosts.falcodump(trail, "none.scap", &options);
+    for output in [sysdig, falcodump] {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let words = "the oldest log file there was delivered at 2024-03-05T12:05:00Z";
+        assert!(said.contains(words), "{output:?}");
+    }
 }
 
 #[test]

@@ -23,10 +23,10 @@ pub struct Config {
     /// Credentials, region and endpoint.
     #[schemars(title = "AWS")]
     pub aws: Aws,
-    /// Read only log files delivered in this time: how far back to go (5d, 36h), a start (2024-03-06T00:00:00Z), or
-    /// start and end with a dash between (5d-2d). The time of delivery counts, as in the file's name, to the minute,
-    /// both ends included; events are a few minutes older. Of the event history it is the time of the events. Empty
-    /// reads all.
+    /// Read only log files delivered in this time: how far back to go (5d, 36h), a start (2024-03-06, yesterday,
+    /// 2024-03-06T09:00+09:00), or start and end with a dash between (5d-2d, yesterday-yesterday). Days, and times without
+    /// an offset, are in UTC. The time of delivery counts, as in the file's name, to the minute, both ends included; events
+    /// are a few minutes older. Of the event history it is the time of the events. Empty reads all.
     #[schemars(title = "Time interval")]
     pub s3_interval: String,
     /// Which time the interval means: delivery, when the log files were delivered; or event, when the events happened. For
