@@ -50,3 +50,45 @@ fn a_role_is_assumed_in_its_own_partition() {
         );
     }
 }
+
+#[test]
+fn each_partition_is_asked_by_its_own_hosts() {
+    for (region, suffix) in [
+        ("eu-west-1", "amazonaws.com"),
+        ("cn-north-1", "amazonaws.com.cn"),
+        ("us-gov-west-1", "amazonaws.com"),
+        ("eusc-de-east-1", "amazonaws.eu"),
+        ("us-iso-east-1", "c2s.ic.gov"),
+        ("us-isob-east-1", "sc2s.sgov.gov"),
+        ("eu-isoe-west-1", "cloud.adc-e.uk"),
+        ("us-isof-south-1", "csp.hci.ic.gov"),
+    ] {
+        let point = format!("audit-123456789012.s3-accesspoint.{region}.{suffix}");
+        let queue = format!("sqs.{region}.{suffix}");
+        for (params, host) in [
+            (format!("https://{point}/AWSLogs/"), point.clone()),
+            (
+                format!("https://logs.s3.{region}.{suffix}/AWSLogs/"),
+                format!("logs.s3.{region}.{suffix}"),
+            ),
+            (format!("https://{queue}/123456789012/trail"), queue.clone()),
+            (
+                format!("cloudtrail://{region}"),
+                format!("cloudtrail.{region}.{suffix}"),
+            ),
+        ] {
+            let aws = Aws::start();
+            aws.put_in(region, "logs");
+            let proxy = Proxy::start(&aws);
+            // What it is answered does not matter.
+            let seen = Capture::new(&params).by_name(&aws, &proxy).keys().run();
+            let asked = proxy.asked();
+            let expected = format!("CONNECT {host}:443 ");
+            assert!(
+                !asked.is_empty() && asked.iter().all(|line| line.starts_with(&expected)),
+                "{params}: {asked:?} {}",
+                seen.words()
+            );
+        }
+    }
+}
