@@ -89,12 +89,12 @@ impl World {
                 &log_file(1).gz(),
             );
         }
-        for n in 0..1_100 {
+        for n in 0..1_010 {
             let mut file = log_file(1);
             file.time = format!("20240305T{:02}{:02}Z", n / 60, n % 60);
             put(&file.key("many/"), &file.gz());
         }
-        for n in 0..300 {
+        for n in 0..260 {
             put(&format!("folders/{n:03}/log.json.gz"), &log_file(1).gz());
         }
         for n in 0..30 {
@@ -156,7 +156,7 @@ impl World {
             "org/AWSLogs/o-",
             "many/",
             "folders/",
-            "folders/1",
+            "folders/12",
             "folders/000/",
             "flat/",
             "flat/1",
@@ -165,7 +165,6 @@ impl World {
             "special/",
             "special/in names/",
             "special/in names/as",
-            "large/lo",
         ]
         .map(str::to_owned)
         .into();

@@ -92,3 +92,34 @@ fn each_partition_is_asked_by_its_own_hosts() {
         }
     }
 }
+
+/// Companies' networks lead to their own partition only.
+#[test]
+fn a_partition_out_of_reach_is_none_of_a_bucket_s() {
+    let aws = Aws::start();
+    let proxy = Proxy::start(&aws);
+    for suffix in [".amazonaws.com.cn", ".amazonaws.eu"] {
+        proxy.refuse(suffix);
+    }
+    let error = Capture::new("s3://no-such-bucket/")
+        .by_name(&aws, &proxy)
+        .keys()
+        .open_error();
+    assert!(error.contains("there is no such bucket"), "{error}");
+    for suffix in [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"] {
+        let asked = proxy.asked();
+        assert!(
+            asked
+                .iter()
+                .any(|line| line.contains(&format!("{suffix}:"))),
+            "{asked:?}"
+        );
+    }
+    // One's own has to be in reach.
+    proxy.refuse(".amazonaws.com");
+    let error = Capture::new("s3://no-such-bucket/")
+        .by_name(&aws, &proxy)
+        .keys()
+        .open_error();
+    assert!(!error.contains("there is no such bucket"), "{error}");
+}

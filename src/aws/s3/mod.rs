@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::RequestPayer;
+use futures_util::future::join_all;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::access::ANYWHERE;
+use super::access::{ANYWHERE, Access};
 use super::error::Error;
 use super::operation::Operation;
 use super::retry::{Policy, Trouble};
@@ -123,21 +124,31 @@ pub(crate) async fn find_region(login: &Login, bucket: &str) -> Result<Option<St
     if access.region().is_some() || access.endpoint.is_some() {
         return Ok(access.region());
     }
-    for partition in PARTITIONS.iter().filter(|partition| partition.is_public) {
-        let asked = partition.regions[0];
-        let client = access.s3(asked);
-        match client.head_bucket().bucket(bucket).send().await {
-            Ok(output) => return Ok(Some(output.bucket_region().unwrap_or(asked).to_owned())),
-            Err(error) => match told_region(&error) {
-                Some(region) => return Ok(Some(region)),
-                // A network may lead to one's own partition only.
-                None if status(&error).is_some() || asked != ANYWHERE => {}
-                None => {
-                    let url = format!("s3://{bucket}");
-                    return Err(Error::of(&access, Operation::FindBucket, &url, &error));
-                }
-            },
-        }
+    if let Some(region) = region_in(&access, bucket, ANYWHERE).await? {
+        return Ok(Some(region));
     }
-    Ok(None)
+    let others = PARTITIONS.iter().filter(|partition| partition.is_public);
+    let others = others.map(|partition| partition.regions[0]);
+    let asked = others
+        .filter(|region| *region != ANYWHERE)
+        .map(|region| region_in(&access, bucket, region));
+    // A network may lead to one's own partition only.
+    let found = join_all(asked).await.into_iter().flatten();
+    Ok(found.flatten().next())
+}
+
+/// The region of a bucket, where the one that is `asked` is of its partition.
+async fn region_in(access: &Access, bucket: &str, asked: &str) -> Result<Option<String>, Error> {
+    let request = access.s3(asked).head_bucket().bucket(bucket);
+    match request.send().await {
+        Ok(output) => Ok(Some(output.bucket_region().unwrap_or(asked).to_owned())),
+        Err(error) => match told_region(&error) {
+            Some(region) => Ok(Some(region)),
+            None if status(&error).is_some() => Ok(None),
+            None => {
+                let url = format!("s3://{bucket}");
+                Err(Error::of(access, Operation::FindBucket, &url, &error))
+            }
+        },
+    }
 }
