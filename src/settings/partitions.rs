@@ -45,7 +45,7 @@ pub(crate) fn console_host(host: &str) -> Option<&str> {
     before(host, PARTITIONS.iter().filter_map(|one| one.console))
 }
 
-fn before<'a>(host: &'a str, mut suffixes: impl Iterator<Item = &'static str>) -> Option<&'a str> {
+fn before(host: &str, mut suffixes: impl Iterator<Item = &'static str>) -> Option<&str> {
     suffixes.find_map(|suffix| host.strip_suffix(suffix)?.strip_suffix('.'))
 }
 

@@ -114,7 +114,7 @@ fn bucket(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
         return Ok(None);
     };
     let labels: Vec<&str> = host.split('.').collect();
-    let Some(at) = labels.iter().rposition(|label| is_s3(label)) else {
+    let Some(at) = labels.iter().rposition(is_s3) else {
         return Ok(None);
     };
     // An endpoint in a VPC stands between: NAME.bucket.vpce-ID.s3.REGION.vpce.….
