@@ -4,6 +4,7 @@ use harness::{
     aws::{Aws, Credentials},
     capture::Capture,
     proxy::Proxy,
+    trail::{self, Maker},
 };
 use serde_json::json;
 
@@ -122,4 +123,30 @@ fn a_partition_out_of_reach_is_none_of_a_bucket_s() {
         .keys()
         .open_error();
     assert!(!error.contains("there is no such bucket"), "{error}");
+}
+
+/// A name may be that of another's bucket in another partition.
+#[test]
+fn an_arn_s_partition_alone_is_asked_for_its_bucket() {
+    let aws = Aws::start();
+    aws.put_in("cn-northwest-1", "logs");
+    let file = Maker::new(1).file("111122223333", "cn-northwest-1", "20240305T1205Z", 2);
+    file.put(&aws, "logs");
+    let keys = Credentials {
+        partition: "aws-cn".into(),
+        ..Credentials::long_lived()
+    };
+    aws.add_key(keys);
+    for params in [
+        "arn:aws-cn:s3:::logs/AWSLogs/",
+        "https://logs.s3.amazonaws.com.cn/AWSLogs/",
+    ] {
+        let proxy = Proxy::start(&aws);
+        let seen = Capture::new(params).by_name(&aws, &proxy).keys().run();
+        assert_eq!(seen.error, None, "{params}: {}", seen.words());
+        assert_eq!(seen.ids(), trail::ids(std::slice::from_ref(&file)));
+        let asked = proxy.asked();
+        let in_china = |line: &String| line.contains(".amazonaws.com.cn:443 ");
+        assert!(asked.iter().all(in_china), "{asked:?}");
+    }
 }

@@ -27,6 +27,11 @@ impl Partition {
             .unwrap_or(&PARTITIONS[0])
     }
 
+    /// A region of this partition, to ask it rather than all for a bucket; none of `aws`, which is asked first anyway.
+    pub fn to_ask(&self) -> Option<&'static str> {
+        (self.name != "aws").then(|| self.regions[0])
+    }
+
     /// The partition that an ARN names, if it is known.
     pub fn of_arn(arn: &str) -> Option<&'static Self> {
         let name = arn.split(':').nth(1)?;
@@ -34,19 +39,28 @@ impl Partition {
     }
 }
 
-/// The part of a host's name before what those of a partition's services end with; none of any other host.
-pub(crate) fn service_host(host: &str) -> Option<&str> {
-    let suffixes = PARTITIONS.iter().flat_map(|partition| partition.suffixes);
-    before(host, suffixes)
+/// The partition of a service's host, and the part of its name before what those of a partition end with; none of any
+/// other host. GovCloud's end as those of `aws` do.
+pub(crate) fn service_host(host: &str) -> Option<(&'static Partition, &str)> {
+    PARTITIONS.iter().find_map(|partition| {
+        let mut suffixes = partition.suffixes.iter();
+        Some((partition, suffixes.find_map(|suffix| before(host, suffix))?))
+    })
 }
 
 /// The same of the console.
-pub(crate) fn console_host(host: &str) -> Option<&str> {
-    before(host, PARTITIONS.iter().filter_map(|one| one.console))
+pub(crate) fn console_host(host: &str) -> Option<(&'static Partition, &str)> {
+    PARTITIONS
+        .iter()
+        .find_map(|partition| Some((partition, before(host, partition.console?)?)))
 }
 
-fn before(host: &str, mut suffixes: impl Iterator<Item = &'static str>) -> Option<&str> {
-    suffixes.find_map(|suffix| host.strip_suffix(suffix)?.strip_suffix('.'))
+/// The labels before a suffix of a host's name.
+fn before<'a>(host: &'a str, suffix: &str) -> Option<&'a str> {
+    match host.strip_suffix(suffix)? {
+        "" => Some(""),
+        labels => labels.strip_suffix('.'),
+    }
 }
 
 /// All partitions. That of all regions that no other has stands first.
@@ -186,22 +200,40 @@ mod tests {
     #[test]
     fn hosts_end_as_their_partition_s_do() {
         for (host, expected) in [
-            ("s3.us-east-1.amazonaws.com", Some("s3.us-east-1")),
-            ("s3.cn-north-1.amazonaws.com.cn", Some("s3.cn-north-1")),
+            ("s3.us-east-1.amazonaws.com", Some(("aws", "s3.us-east-1"))),
+            ("sqs.us-west-2.api.aws", Some(("aws", "sqs.us-west-2"))),
+            (
+                "s3.cn-north-1.amazonaws.com.cn",
+                Some(("aws-cn", "s3.cn-north-1")),
+            ),
             (
                 "sqs.eusc-de-east-1.amazonaws.eu",
-                Some("sqs.eusc-de-east-1"),
+                Some(("aws-eusc", "sqs.eusc-de-east-1")),
             ),
-            ("sqs.us-iso-east-1.c2s.ic.gov", Some("sqs.us-iso-east-1")),
+            (
+                "sqs.us-iso-east-1.c2s.ic.gov",
+                Some(("aws-iso", "sqs.us-iso-east-1")),
+            ),
             (
                 "sqs.us-isof-east-1.api.aws.hci.ic.gov",
-                Some("sqs.us-isof-east-1"),
+                Some(("aws-iso-f", "sqs.us-isof-east-1")),
             ),
             ("s3.evilamazonaws.com", None),
-            ("amazonaws.com", None),
             ("s3.amazonaws.com.example.com", None),
         ] {
-            assert_eq!(service_host(host), expected, "{host}");
+            let found = service_host(host).map(|(partition, labels)| (partition.name, labels));
+            assert_eq!(found, expected, "{host}");
+        }
+        for (host, expected) in [
+            ("console.aws.amazon.com", Some(("aws", ""))),
+            (
+                "us-gov-west-1.console.amazonaws-us-gov.com",
+                Some(("aws-us-gov", "us-gov-west-1")),
+            ),
+            ("myconsole.aws.amazon.com", None),
+        ] {
+            let found = console_host(host).map(|(partition, labels)| (partition.name, labels));
+            assert_eq!(found, expected, "{host}");
         }
     }
 }

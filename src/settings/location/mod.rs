@@ -628,10 +628,23 @@ mod tests {
             }
             let arn = format!("arn:{partition}:s3:::logs/AWSLogs/");
             let found = Location::parse(&arn, None).unwrap();
-            assert_eq!(found, bucket("logs", "AWSLogs/", ""), "{arn}");
+            let asked = Partition::of(region).to_ask().unwrap_or_default();
+            assert_eq!(found, bucket("logs", "AWSLogs/", asked), "{arn}");
             let arn = format!("arn:{partition}:sqs:{region}:123456789012:my-trail");
             let found = Location::parse(&arn, None).unwrap();
             assert_eq!(found, queue("", "123456789012", region), "{arn}");
+        }
+        // The partition is asked where there is no region.
+        for (url, asked) in [
+            ("https://logs.s3.amazonaws.com.cn/x", "cn-north-1"),
+            ("https://s3.amazonaws.eu/logs/x", "eusc-de-east-1"),
+            (
+                "https://console.amazonaws-us-gov.com/s3/buckets/logs?prefix=x",
+                "us-gov-west-1",
+            ),
+        ] {
+            let found = Location::parse(url, None).unwrap();
+            assert_eq!(found, bucket("logs", "x", asked), "{url}");
         }
         // These have no region in them.
         for host in [

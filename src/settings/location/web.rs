@@ -12,7 +12,7 @@ use crate::trail::{is_account, is_region};
 /// `ACCOUNT/NAME` at a host of SQS, of whatever age: `sqs.REGION.amazonaws.com`, `sqs-fips.REGION.…`,
 /// `REGION.queue.amazonaws.com`, `ID.sqs.REGION.vpce.amazonaws.com`, `sqs.REGION.api.aws`; of every partition.
 pub(super) fn queue_url(url: &Url) -> Option<Location> {
-    let labels: Vec<&str> = service_host(url.host_str()?)?.split('.').collect();
+    let labels: Vec<&str> = service_host(url.host_str()?)?.1.split('.').collect();
     let region = match &labels[..] {
         ["queue"] => "us-east-1",
         [region, "queue"] | ["sqs" | "sqs-fips", region] => region,
@@ -55,9 +55,12 @@ pub(super) fn web(text: &str, params: &str, endpoint: Option<&str>) -> Result<Lo
     if let Some(location) = queue_url(&url) {
         return Ok(location);
     }
-    let location = match is_console(host) {
-        true => console(&url, host, params)?,
-        false => bucket(&url, host, params)?,
+    let location = if let Some((partition, labels)) = console_host(host) {
+        console(&url, partition, labels, params)?
+    } else if let Some((partition, labels)) = service_host(host) {
+        bucket(&url, partition, labels, params)?
+    } else {
+        None
     };
     location.with_context(not_s3)
 }
@@ -71,8 +74,9 @@ fn below_endpoint<'a>(url: &'a Url, endpoint: &str) -> Option<(String, &'a str)>
     (endpoint.origin() == url.origin()).then_some((server, path))
 }
 
-/// A page of AWS's console. None where it is of something else than what events are read from.
-fn console(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
+/// A page of AWS's console, whose host is `REGION.…`, `s3.…`, `ACCOUNT-ID.REGION.…` or nothing before what it ends with. None
+/// where it is of something else than what events are read from.
+fn console(url: &Url, partition: &Partition, host: &str, params: &str) -> Result<Option<Location>> {
     let query = |name: &str| {
         let mut pairs = url.query_pairs();
         pairs.find_map(|(key, value)| (key == name).then_some(value))
@@ -86,8 +90,7 @@ fn console(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
     // REGION.console.aws.amazon.com/cloudtrailv2/home?region=REGION#/events
     let path = decode(url.path())?;
     if path.starts_with("/cloudtrail") {
-        let region = console_host(host).and_then(|host| host.rsplit('.').next());
-        let region = region.unwrap_or_default();
+        let region = host.rsplit('.').next().unwrap_or_default();
         return history(query("region").as_deref().unwrap_or(region), params).map(Some);
     }
     // s3.console.aws.amazon.com/s3/buckets/BUCKET?prefix=KEY, also /s3/object/BUCKET
@@ -98,21 +101,14 @@ fn console(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
         return Ok(None);
     };
     let prefix = query("prefix").unwrap_or_default();
-    bucket_location(bucket, &prefix, query("region").as_deref(), params).map(Some)
-}
-
-/// `console.aws.amazon.com`, `REGION.console.…`, `s3.console.…`, `ACCOUNT-ID.REGION.console.…`.
-fn is_console(host: &str) -> bool {
-    let labelled = format!(".{host}");
-    console_host(&labelled).is_some()
+    let region = query("region");
+    let region = region.as_deref().or(partition.to_ask());
+    bucket_location(bucket, &prefix, region, params).map(Some)
 }
 
 /// `[BUCKET.]SERVICE[.dualstack][.REGION]`, or an access point's host, before what a partition's hosts end with. None of
 /// another host.
-fn bucket(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
-    let Some(host) = service_host(host) else {
-        return Ok(None);
-    };
+fn bucket(url: &Url, partition: &Partition, host: &str, params: &str) -> Result<Option<Location>> {
     let labels: Vec<&str> = host.split('.').collect();
     let Some(at) = labels.iter().rposition(is_s3) else {
         return Ok(None);
@@ -143,6 +139,7 @@ fn bucket(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
             region,
         })));
     }
+    let region = region.or(partition.to_ask());
     if !name.is_empty() {
         return bucket_location(&name, &path, region, params).map(Some);
     }
@@ -155,7 +152,7 @@ fn bucket(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
 pub(crate) fn is_s3_of_aws(url: &str) -> bool {
     let url = Url::parse(url).ok();
     let host = url.as_ref().and_then(Url::host_str).and_then(service_host);
-    host.is_some_and(|host| host.split('.').any(|label| is_s3(&label)))
+    host.is_some_and(|(_, labels)| labels.split('.').any(|label| is_s3(&label)))
 }
 
 /// Is this the label of S3 in a host's name? `s3`, `s3-fips`, `s3-eu-west-1`, `s3express-use1-az4`, …
