@@ -50,6 +50,7 @@ fn nothing_and_the_settings_of_the_official_plugin_are_accepted_and_work() {
         r#"{"s3DownloadConcurrency":64}"#,
         r#"{"s3DownloadConcurrency":1,"s3Interval":"","s3AccountList":"","sqsOwnerAccount":""}"#,
         r#"{"useS3SNS":true,"useAsync":false,"sqsOwnerAccount":"123456789012"}"#,
+        r#"{"S3INTERVAL":"2024-03-05","AWS":{"Region":"eu-west-1"},"usesqs":true}"#,
         r#"{"s3Interval":"100w","s3AccountList":"123456789012, 210987654321"}"#,
         r#"{"aws":{"profile":"","region":"","config":"","credentials":""}}"#,
         r#"{"aws":{"profile":"audit","region":"eu-west-1","config":"/c","credentials":"/d"}}"#,
@@ -94,10 +95,7 @@ fn wrong_types_and_values_are_refused_by_the_name_of_their_key() {
             &["s3DownloadConcurrency", "99999999999"],
         ),
         (r#"{"s3Interval":5}"#, &["s3Interval"]),
-        (
-            r#"{"s3Interval":"yesterday"}"#,
-            &["s3Interval", "yesterday"],
-        ),
+        (r#"{"s3Interval":"tomorrow"}"#, &["s3Interval", "tomorrow"]),
         (r#"{"s3Interval":"5"}"#, &["s3Interval", "\"5\""]),
         (
             r#"{"s3Interval":"2d-5d"}"#,
@@ -130,6 +128,22 @@ fn wrong_types_and_values_are_refused_by_the_name_of_their_key() {
         (
             r#"{"aws":{"externalId":"7"}}"#,
             &["aws.externalId", "aws.roleArn"],
+        ),
+        (
+            r#"{"s3Intervall":"5d"}"#,
+            &["\"s3Intervall\" is not a setting: s3Interval is"],
+        ),
+        (
+            r#"{"profile":"audit"}"#,
+            &["\"profile\" is not a setting: aws.profile is"],
+        ),
+        (
+            r#"{"aws":{"role_arn":"audit"}}"#,
+            &["\"aws.role_arn\" is not a setting: aws.roleArn is"],
+        ),
+        (
+            r#"{"redact":"","Redact":"secrets"}"#,
+            &["redact: is given twice"],
         ),
     ] {
         let error = refused(config);

@@ -25,6 +25,8 @@ use super::credentials::{Credentials, Missing, describe};
 use super::files::profile_files;
 use crate::clock::Clock;
 use crate::settings;
+use crate::settings::location::is_s3_of_aws;
+use crate::settings::partitions::Partition;
 
 /// Where roles are assumed, and other requests sent, where nothing else tells.
 pub(super) const ANYWHERE: &str = "us-east-1";
@@ -60,7 +62,7 @@ impl Access {
         let region = configured_region(settings, &files, &base).await;
         // Roles are assumed somewhere, and STS answers everywhere.
         let anywhere = Region::from_static(ANYWHERE);
-        let base = base.with_region(Some(region.clone().unwrap_or(anywhere.clone())));
+        let base = base.with_region(Some(region.clone().unwrap_or(anywhere)));
         let found = provider(settings, &files, &base).await;
         let mut credentials = Credentials::new(found, describe(settings));
 
@@ -96,7 +98,9 @@ impl Access {
                 assume = assume.external_id(id);
             }
             if sdk.region().is_none() {
-                assume = assume.region(anywhere);
+                let partition = Partition::of_arn(role);
+                let region = partition.map_or(ANYWHERE, |partition| partition.regions[0]);
+                assume = assume.region(Region::from_static(region));
             }
             let assumed = assume
                 .configure(&sdk)
@@ -171,9 +175,7 @@ impl Access {
     /// What is asked in the place of AWS by other services than S3: an endpoint of S3 in one's own network is none of
     /// theirs.
     fn service_endpoint(&self) -> Option<&str> {
-        self.endpoint
-            .as_deref()
-            .filter(|url| !(url.contains(".s3.") && url.contains(".amazonaws.com")))
+        self.endpoint.as_deref().filter(|url| !is_s3_of_aws(url))
     }
 
     /// The region for a queue: that of the configuration or else of the machine, if it is AWS's.

@@ -40,10 +40,18 @@ pub struct Instance {
     percent: f64,
     /// The first problem, for a capture that finds nothing else.
     first_problem: Option<String>,
+    /// What else those who see no log are told at the end.
+    remarks: Vec<String>,
 }
 
 impl Instance {
-    pub(crate) fn new(pipeline: Pipeline, stats: Arc<Stats>, log: HostLog) -> Self {
+    /// `remarks` are told at the end as well.
+    pub(crate) fn new(
+        pipeline: Pipeline,
+        stats: Arc<Stats>,
+        log: HostLog,
+        remarks: Vec<String>,
+    ) -> Self {
         Self {
             pipeline,
             stats,
@@ -55,6 +63,7 @@ impl Instance {
             progress: CString::default(),
             percent: 0.0,
             first_problem: None,
+            remarks,
         }
     }
 
@@ -111,6 +120,10 @@ impl Instance {
                 Note::Info(line) => self.log.info(&line),
                 Note::Warning(line) => self.log.warn(&line),
                 Note::Problem(line) => self.warn(line),
+                Note::Remark(line) => {
+                    self.log.warn(&line);
+                    self.remarks.push(line);
+                }
             }
         }
     }
@@ -227,6 +240,10 @@ impl Instance {
         let problem = self.first_problem.take();
         let Some(problem) = problem.or_else(|| nothing_else.then(|| stats.summary())) else {
             self.log.info(&stats.summary());
+            // Some hosts show nothing of a capture without events, and sysdig crashes.
+            if !self.remarks.is_empty() || stats.records_handed.get() == 0 {
+                self.say_in_one_line(None);
+            }
             return Error::new(FailureReason::Eof);
         };
         if found == stats.records_unreadable.get() + other {
@@ -240,15 +257,21 @@ impl Instance {
             return anyhow!(text);
         }
         self.log.warn(&stats.summary());
-        say_losses(&stats, &problem);
+        self.say_in_one_line(Some(&problem));
         Error::new(FailureReason::Eof)
     }
-}
 
-/// The one line about what was lost, for those who see no log.
-fn say_losses(stats: &Stats, problem: &str) {
-    let summary = stats.summary();
-    process::say(&for_host(&format!("{summary}; the first: {problem}")));
+    /// The one line at the end, for those who see no log: what was handed over and lost, and what else they should know.
+    fn say_in_one_line(&self, problem: Option<&str>) {
+        let remarks = self.remarks.iter().cloned();
+        let problem = problem.map(|problem| format!("the first: {problem}"));
+        let parts: Vec<String> = [self.stats.summary()]
+            .into_iter()
+            .chain(problem)
+            .chain(remarks)
+            .collect();
+        process::say(&for_host(&parts.join("; ")));
+    }
 }
 
 impl Drop for Instance {
@@ -256,8 +279,9 @@ impl Drop for Instance {
         let log = self.log;
         let close = || {
             // A live capture has no other end than its close.
-            if let (None, Some(problem)) = (&self.end, &self.first_problem) {
-                say_losses(&self.stats, problem);
+            let is_told = self.first_problem.is_some() || !self.remarks.is_empty();
+            if self.end.is_none() && is_told {
+                self.say_in_one_line(self.first_problem.as_deref());
             }
             self.pipeline.close();
             Ok(())

@@ -25,6 +25,7 @@ use crate::settings::dialog::Init;
 use crate::settings::location::Location;
 use crate::source;
 use crate::stats::{Count, Stats};
+use crate::trail::Interval;
 use jiff::Timestamp;
 
 /// The plugin as hosts see it.
@@ -52,8 +53,10 @@ impl Plugin for CloudTrail {
     fn new(_input: Option<&TablesInput>, Json(Init(settings)): Self::ConfigType) -> Result<Self> {
         let log = HostLog::announced();
         let start = || {
+            let settings = settings.map_err(anyhow::Error::msg)?;
+            settings.unknown_words().inspect(|words| log.warn(words));
             Ok(Self {
-                settings: settings.map_err(anyhow::Error::msg)?,
+                settings,
                 extractor: Extractor::default(),
                 log,
                 stats: Arc::default(),
@@ -130,6 +133,11 @@ impl SourcePlugin for CloudTrail {
                     .info("useAsync and useS3SNS have no effect in this plugin: it needs neither");
             }
             let selection = self.settings.selection(Timestamp::now())?;
+            if selection.asked != Interval::default() {
+                let what = self.settings.interval_words(&location);
+                self.log
+                    .info(&format!("s3Interval: {what} {}", selection.asked));
+            }
             let stats = Arc::new(Stats::default());
             let runtime = start_runtime()?;
             // On threads of ours: the host's may be ended by a SIGPIPE.
@@ -168,7 +176,8 @@ impl SourcePlugin for CloudTrail {
             process::guard("opening", open).map_err(|error| host_error(&error))?;
         self.extractor.reset();
         self.stats = Arc::clone(&stats);
-        Ok(Instance::new(pipeline, stats, self.log))
+        let remarks = self.settings.unknown_words().into_iter().collect();
+        Ok(Instance::new(pipeline, stats, self.log, remarks))
     }
 
     fn event_to_string(&mut self, event: &EventInput<Self::Event<'_>>) -> Result<CString> {

@@ -219,7 +219,9 @@ impl Case {
         let result = self.validation.finish().await;
         let notes = self.stats.take_notes().into_iter();
         self.said.extend(notes.map(|note| match note {
-            Note::Info(line) | Note::Warning(line) | Note::Problem(line) => line,
+            Note::Info(line) | Note::Warning(line) | Note::Problem(line) | Note::Remark(line) => {
+                line
+            }
         }));
         self.said.push(self.stats.summary());
         result

@@ -11,8 +11,9 @@ use std::borrow::Cow;
 use anyhow::{Result, ensure};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
-use super::Settings;
+use super::{Settings, keys};
 
 /// The configuration of the plugin; [`Init`] is how hosts hand it over.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -22,10 +23,10 @@ pub struct Config {
     /// Credentials, region and endpoint.
     #[schemars(title = "AWS")]
     pub aws: Aws,
-    /// Read only log files delivered in this time: how far back to go (5d, 36h), a start (2024-03-06T00:00:00Z), or
-    /// start and end with a dash between (5d-2d). The time of delivery counts, as in the file's name, to the minute,
-    /// both ends included; events are a few minutes older. Of the event history it is the time of the events. Empty
-    /// reads all.
+    /// Read only log files delivered in this time: how far back to go (5d, 36h), a start (2024-03-06, yesterday,
+    /// 2024-03-06T09:00+09:00), or start and end with a dash between (5d-2d, yesterday-yesterday). Days, and times without
+    /// an offset, are in UTC. The time of delivery counts, as in the file's name, to the minute, both ends included; events
+    /// are a few minutes older. Of the event history it is the time of the events. Empty reads all.
     #[schemars(title = "Time interval")]
     pub s3_interval: String,
     /// Which time the interval means: delivery, when the log files were delivered; or event, when the events happened. For
@@ -166,8 +167,8 @@ pub struct Init(pub(crate) std::result::Result<Settings, String>);
 
 impl<'de> Deserialize<'de> for Init {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = match serde_json::Value::deserialize(deserializer) {
-            Ok(serde_json::Value::Null) => return Ok(Self(Ok(Settings::default()))),
+        let json = match Box::<RawValue>::deserialize(deserializer) {
+            Ok(json) if json.get() == "null" => return Ok(Self(Ok(Settings::default()))),
             Ok(json) => json,
             // The Falco SDK offers no other place to accept Falco's empty init_config.
             Err(error) if error.to_string() == EMPTY => return Ok(Self(Ok(Settings::default()))),
@@ -175,14 +176,17 @@ impl<'de> Deserialize<'de> for Init {
         };
         let settings = crate::process::guard("reading the configuration", || {
             // serde would accept a list for a struct.
-            ensure!(json.is_object(), "the configuration is not a JSON object");
             ensure!(
-                json.get("aws").is_none_or(|aws| aws.is_object()),
-                "aws: is not a JSON object"
+                json.get().starts_with('{'),
+                "the configuration is not a JSON object"
             );
+            let (json, unknown) = keys::read(json.get())?;
             let config: Config = serde_path_to_error::deserialize(json)
                 .map_err(|error| anyhow::anyhow!("{}: {}", error.path(), error.inner()))?;
-            Settings::try_from(config)
+            Ok(Settings {
+                unknown,
+                ..Settings::try_from(config)?
+            })
         });
         Ok(Self(settings.map_err(|error| format!("{error:#}"))))
     }

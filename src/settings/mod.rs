@@ -1,7 +1,9 @@
 //! The settings, parsed once into types. `dialog` is how users write them, `location` is what they open.
 
 pub(crate) mod dialog;
+mod keys;
 pub(crate) mod location;
+pub(crate) mod partitions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use url::Url;
 use crate::decode::redact::Redaction;
 use crate::trail::{Accounts, Interval, RelativeInterval, Selection, is_account};
 use dialog::Config;
-use location::presentable;
+use location::{Location, presentable};
 
 /// The settings of a plugin object.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +42,8 @@ pub struct Settings {
     pub(crate) redaction: Arc<Redaction>,
     /// A setting of the official plugin that has no effect here was changed.
     pub(crate) has_obsolete: bool,
+    /// Keys of the configuration that are not those of settings.
+    pub(crate) unknown: Vec<String>,
 }
 
 /// How to reach AWS. Whatever is not set is as for the AWS CLI.
@@ -125,6 +129,31 @@ impl Settings {
             accounts: self.accounts.clone(),
         })
     }
+
+    /// What the interval chooses at a location.
+    pub(crate) fn interval_words(&self, location: &Location) -> &'static str {
+        match (location, self.interval_of) {
+            (Location::History(_), _) | (_, IntervalOf::Event) => "events",
+            (_, IntervalOf::Delivery) => "log files delivered",
+        }
+    }
+
+    /// A sentence about keys of the configuration that are not those of settings, if there are any.
+    pub(crate) fn unknown_words(&self) -> Option<String> {
+        const SHOWN: usize = 5;
+        let short = |key: &String| format!("{:?}", key.chars().take(40).collect::<String>());
+        let keys: Vec<String> = self.unknown.iter().take(SHOWN).map(short).collect();
+        let more = match self.unknown.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!keys.is_empty()).then(|| {
+            format!(
+                "without effect, since the plugin has no such settings: {}{more}",
+                keys.join(", ")
+            )
+        })
+    }
 }
 
 impl Default for Settings {
@@ -146,6 +175,7 @@ impl Default for Settings {
             sqs_owner_account: None,
             redaction: Arc::default(),
             has_obsolete: false,
+            unknown: Vec::new(),
         }
     }
 }
@@ -185,6 +215,7 @@ impl TryFrom<Config> for Settings {
                 !bucket.contains([':', '/']),
                 "validateBucket: {bucket:?} is not the name of a bucket: give it without s3:// and without a prefix"
             );
+            location::check_bucket(bucket).context("validateBucket")?;
         }
         let unchanged = Config::default();
         Ok(Self {
@@ -217,6 +248,7 @@ impl TryFrom<Config> for Settings {
             redaction: Arc::new(Redaction::parse(&config.redact).context("redact")?),
             has_obsolete: config.use_async != unchanged.use_async
                 || config.use_s3_sns != unchanged.use_s3_sns,
+            unknown: Vec::new(),
             aws: config.aws.try_into()?,
         })
     }
@@ -276,7 +308,7 @@ mod tests {
 
     #[test]
     fn nothing_stands_for_the_defaults() {
-        for json in ["", "{}", "null", r#"{"aws":{}}"#, r#"{"unknown":1}"#] {
+        for json in ["", "{}", "null", r#"{"aws":{}}"#] {
             assert_eq!(
                 Settings::parse(json).unwrap(),
                 Settings::default(),

@@ -19,6 +19,7 @@ use crate::aws::{Environment, Login, cloudtrail};
 use crate::formats;
 use crate::integrity::{self, Listed, PublicKeys, Stored};
 use crate::log_file::{Body, LARGEST_WHOLE, LogFile};
+use crate::settings::location::QUOTES;
 use crate::settings::{self, Settings};
 use crate::stats::Stats;
 use crate::trail::{self, Interval, Naming, Selection};
@@ -56,7 +57,12 @@ pub(super) async fn open(path: PathBuf, wanted: Selection, stats: Arc<Stats>) ->
 fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
     let shown = path.display();
     let metadata = path.metadata().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => anyhow!("{shown}: there is no such file or folder"),
+        std::io::ErrorKind::NotFound => {
+            anyhow!(
+                "{shown}: there is no such file or folder{}",
+                hint(&path.to_string_lossy())
+            )
+        }
         _ => anyhow!("{shown}: can't be read: {error}"),
     })?;
     if !metadata.is_dir() {
@@ -73,6 +79,7 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
     }
     let mut found = Vec::new();
     let (mut seen, mut digests) = (0, 0);
+    let mut elsewhere: Option<(Timestamp, Timestamp)> = None;
     for entry in WalkDir::new(path).follow_links(true) {
         let entry = match entry {
             Ok(entry) if entry.depth() == 0 || entry.file_type().is_dir() => continue,
@@ -117,9 +124,14 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
         }
         seen += 1;
         // A file's own time says little of its delivery: where the name has none, the interval doesn't apply.
-        if !wanted.takes_time(&name, trail::delivery_time(&name))
-            || !wanted.takes_account(&entry.path().to_string_lossy())
-        {
+        if !wanted.takes_account(&entry.path().to_string_lossy()) {
+            stats.filtered.add(1);
+            continue;
+        }
+        let delivered = trail::delivery_time(&name);
+        if let Some(time) = delivered.filter(|_| !wanted.takes_time(&name, delivered)) {
+            let (oldest, newest) = elsewhere.unwrap_or((time, time));
+            elsewhere = Some((oldest.min(time), newest.max(time)));
             stats.filtered.add(1);
             continue;
         }
@@ -138,9 +150,27 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
             }
         );
     }
+    if let Some((oldest, newest)) = elsewhere.filter(|_| found.is_empty()) {
+        stats.remark(format!(
+            "s3Interval ({}) holds nothing of {shown}: the oldest log file there was delivered at {oldest}, the newest at \
+             {newest}",
+            wanted.asked
+        ));
+    }
     // Files without a time in their name have that of the file; equal times go by name.
     found.sort_unstable_by(|a, b| (a.delivered, &a.path).cmp(&(b.delivered, &b.path)));
     Ok(found)
+}
+
+/// What may be wrong with a path that leads nowhere.
+fn hint(path: &str) -> &'static str {
+    if path.starts_with(QUOTES) && path.ends_with(QUOTES) {
+        ": leave out the quotes around it"
+    } else if path.contains(['*', '?']) {
+        ": * and ? are no wildcards here: give the folder, all of which is read"
+    } else {
+        ""
+    }
 }
 
 /// The names that CloudTrail gives, of log files that are there more than once.

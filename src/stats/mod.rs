@@ -37,6 +37,8 @@ pub(crate) enum Note {
     Warning(String),
     /// A warning that is told at the end as well, to those who see no log.
     Problem(String),
+    /// The same, where nothing is lost by it: what a user has asked for may not be what they meant.
+    Remark(String),
 }
 
 /// The counts of one capture. Bytes are compressed ones, as stored.
@@ -137,6 +139,11 @@ impl Stats {
     /// The same, to be told at the end as well.
     pub fn problem(&self, line: String) {
         self.push(Note::Problem(line));
+    }
+
+    /// The same, where nothing is lost by it.
+    pub fn remark(&self, line: String) {
+        self.push(Note::Remark(line));
     }
 
     fn push(&self, note: Note) {

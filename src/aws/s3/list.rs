@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes};
 
-use super::page::{Next, Page, TakePage};
+use super::page::{Next, Page, TakePage, comes_before};
 use super::{BucketClient, Error, Operation, Policy};
 use crate::aws::error::Kind;
 use crate::aws::retry::Retry;
@@ -45,24 +45,45 @@ impl BucketClient {
     }
 
     async fn list_as(&self, query: &Query, policy: Policy) -> Result<Page, Error> {
-        let mut retry = Retry::new(policy);
-        let page = self
-            .sessions
-            .ask(&mut retry, &self.list_trouble, |session| {
-                self.ask_for_page(session, query)
-            })
-            .await?;
+        let raw = self.keys_are_raw.get().copied().unwrap_or_default();
+        let mut page = self.page(query, policy, raw).await?;
+        if page.is_raw {
+            _ = self.keys_are_raw.set(true);
+        }
+        // Only one of both can be what is there: the key as it came, or decoded.
+        if let Some(doubtful) = page.doubtful.take() {
+            let asked = Query {
+                prefix: doubtful,
+                most: Some(1),
+                ..Query::default()
+            };
+            let is_there = || async {
+                let page = self.page(&asked, Policy::OPEN, true).await;
+                page.is_ok_and(|page| !page.objects.is_empty())
+            };
+            if *self.keys_are_raw.get_or_init(is_there).await {
+                page = self.page(query, policy, true).await?;
+            }
+        }
         self.check(query, page)
+    }
+
+    /// A page as the store gives it, whose keys are as they are where they are `raw`.
+    async fn page(&self, query: &Query, policy: Policy, raw: bool) -> Result<Page, Error> {
+        let mut retry = Retry::new(policy);
+        let ask = |session| self.ask_for_page(session, query, raw);
+        self.sessions.ask(&mut retry, &self.list_trouble, ask).await
     }
 
     async fn ask_for_page(
         &self,
         session: Arc<Session<Client>>,
         query: &Query,
+        raw: bool,
     ) -> Result<Page, Error> {
         // The semaphore is never closed.
         let _slot = self.lists.acquire().await;
-        let take = TakePage::of(&query.prefix);
+        let take = TakePage::of(&query.prefix, raw);
         let most = query.most.and_then(|most| most.try_into().ok());
         let delimiter = query.delimiter.then(|| "/".to_owned());
         let answered = if let From::Page(Next::Marker(marker)) = &query.from {
@@ -161,7 +182,7 @@ impl BucketClient {
         let goes_on = match (last, page.first()) {
             // Of a folder, keys follow its name.
             (Some(last), Some(first)) => {
-                first > *last || query.delimiter && last.starts_with(&first)
+                comes_before(last, &first) || query.delimiter && last.starts_with(&first)
             }
             _ => true,
         };

@@ -12,22 +12,21 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::RequestPayer;
-use tokio::sync::Semaphore;
+use futures_util::future::join_all;
+use tokio::sync::{OnceCell, Semaphore};
 
-use super::access::ANYWHERE;
+use super::access::{ANYWHERE, Access};
 use super::error::Error;
 use super::operation::Operation;
 use super::retry::{Policy, Trouble};
 use super::sdk_error::{status, told_region};
 use super::sessions::{Login, Sessions};
 use crate::settings;
+use crate::settings::partitions::PARTITIONS;
 use crate::stats::Stats;
 
 /// Listing requests in flight.
 const LISTS: usize = 96;
-
-/// Where to ask for a bucket's region, one for each partition of AWS: a bucket's name is known in its own only.
-const PARTITIONS: [&str; 3] = [ANYWHERE, "cn-north-1", "us-gov-west-1"];
 
 /// How its objects are tried again where a bucket is followed: about an hour, for nobody would read that log file again,
 /// and for ever, which would hold up all behind it, is too long.
@@ -66,6 +65,8 @@ pub(crate) struct BucketClient {
     lists: Semaphore,
     list_trouble: Trouble,
     read_trouble: Trouble,
+    /// The store says of keys that they are percent-encoded, but they aren't; empty where it makes no difference so far.
+    keys_are_raw: OnceCell<bool>,
     /// How many objects of a folder S3 has refused as archived.
     archived: Mutex<HashMap<String, u32>>,
     stats: Arc<Stats>,
@@ -99,6 +100,7 @@ impl BucketClient {
             lists: Semaphore::new(LISTS),
             list_trouble: Trouble::new(stats),
             read_trouble: Trouble::new(stats),
+            keys_are_raw: OnceCell::new(),
             archived: Mutex::default(),
             stats: Arc::clone(stats),
         }
@@ -115,26 +117,38 @@ impl BucketClient {
     }
 }
 
-/// The region of a bucket: that of the settings, or else each partition is asked for it. None where S3 doesn't tell, as of
-/// buckets that don't exist, and of other stores.
+/// The region of a bucket: that of the settings, or else each partition that the internet leads to is asked for it, since a
+/// bucket's name is known in its own only. None where S3 doesn't tell, as of buckets that don't exist, and of other stores.
 pub(crate) async fn find_region(login: &Login, bucket: &str) -> Result<Option<String>, Error> {
     let (access, _) = login.current();
     if access.region().is_some() || access.endpoint.is_some() {
         return Ok(access.region());
     }
-    for partition in PARTITIONS {
-        let client = access.s3(partition);
-        match client.head_bucket().bucket(bucket).send().await {
-            Ok(output) => return Ok(Some(output.bucket_region().unwrap_or(partition).to_owned())),
-            Err(error) => match told_region(&error) {
-                Some(region) => return Ok(Some(region)),
-                None if status(&error).is_some() => {}
-                None => {
-                    let url = format!("s3://{bucket}");
-                    return Err(Error::of(&access, Operation::FindBucket, &url, &error));
-                }
-            },
-        }
+    if let Some(region) = region_in(&access, bucket, ANYWHERE).await? {
+        return Ok(Some(region));
     }
-    Ok(None)
+    let others = PARTITIONS.iter().filter(|partition| partition.is_public);
+    let others = others.map(|partition| partition.regions[0]);
+    let asked = others
+        .filter(|region| *region != ANYWHERE)
+        .map(|region| region_in(&access, bucket, region));
+    // A network may lead to one's own partition only.
+    let found = join_all(asked).await.into_iter().flatten();
+    Ok(found.flatten().next())
+}
+
+/// The region of a bucket, where the one that is `asked` is of its partition.
+async fn region_in(access: &Access, bucket: &str, asked: &str) -> Result<Option<String>, Error> {
+    let request = access.s3(asked).head_bucket().bucket(bucket);
+    match request.send().await {
+        Ok(output) => Ok(Some(output.bucket_region().unwrap_or(asked).to_owned())),
+        Err(error) => match told_region(&error) {
+            Some(region) => Ok(Some(region)),
+            None if status(&error).is_some() => Ok(None),
+            None => {
+                let url = format!("s3://{bucket}");
+                Err(Error::of(access, Operation::FindBucket, &url, &error))
+            }
+        },
+    }
 }

@@ -35,6 +35,11 @@ pub(crate) struct Page {
     pub is_ordered: bool,
     /// Keys are percent-encoded, but the answer does not say so.
     pub is_encoded_unsaid: bool,
+    /// Keys are as they are, though the answer says that they are percent-encoded: they have letters in them that are none
+    /// of an encoding. So does what is built with s3s.
+    pub is_raw: bool,
+    /// A key or folder, as it came, that has `+` or `%` in it, of which it is not certain what they stand for.
+    pub doubtful: Option<String>,
 }
 
 /// Where the next page of a listing goes on.
@@ -139,7 +144,7 @@ impl Objects {
         !self.entries.is_empty()
             && key
                 .strip_prefix(&*self.prefix)
-                .is_some_and(|rest| last >= rest)
+                .is_some_and(|rest| !comes_before(last, rest))
     }
 
     /// Add all of another page with the same prefix.
@@ -251,16 +256,23 @@ impl Page {
         }
     }
 
-    /// Read the answer to ListObjectsV2; none if it is something else. See
+    /// Read the answer to ListObjectsV2, of a store whose keys may be known to be `raw`; none if it is something else. See
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
-    fn parse(xml: &[u8], prefix: &Arc<str>) -> Option<Self> {
+    fn parse(xml: &[u8], prefix: &Arc<str>, raw: bool) -> Option<Self> {
         // Not every store encodes keys when it is asked to.
         let encoding = memmem::find(xml, ENCODING).map(|at| &xml[at + ENCODING.len()..]);
-        let encoded = encoding.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"url"));
-        let decode = |text: &str, key: &mut String| {
+        let said = encoding.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"url"));
+        let encoded = said && !raw;
+        let mut is_raw = false;
+        let mut doubtful = None;
+        let mut decode = |text: &str, key: &mut String| {
             key.clear();
+            is_raw |= encoded && !is_encoding(text);
             match encoded && text.contains(['%', '+']) {
-                true => key.push_str(&decode_key(text)),
+                true => {
+                    doubtful.get_or_insert_with(|| text.to_owned());
+                    key.push_str(&decode_key(text));
+                }
                 false => key.push_str(text),
             }
         };
@@ -325,7 +337,8 @@ impl Page {
                         (Parent::CommonPrefixes, 3, b"Prefix") => {
                             let mut folder = String::new();
                             decode(&text, &mut folder);
-                            page.is_ordered &= page.folders.last() < Some(&folder);
+                            let last = page.folders.last();
+                            page.is_ordered &= last.is_none_or(|last| comes_before(last, &folder));
                             page.folders.push(folder);
                         }
                         (Parent::Page, 2, b"IsTruncated") => {
@@ -335,14 +348,17 @@ impl Page {
                             token = Some(text.clone()).filter(|token| !token.is_empty());
                         }
                         (Parent::Page, 2, b"NextMarker") => {
-                            let mut key = String::new();
-                            decode(&text, &mut key);
+                            let key = match encoded {
+                                true => decode_key(&text),
+                                false => text.clone(),
+                            };
                             marker = Some(key).filter(|key| !key.is_empty());
                         }
-                        // The prefix asked for comes back as keys come.
+                        // The prefix asked for comes back as keys come. Where keys are said to be encoded it may not:
+                        // SeaweedFS leaves it as it is.
                         (Parent::Page, 2, b"Prefix") => {
                             page.is_encoded_unsaid =
-                                !encoded && text != **prefix && decode_key(&text) == **prefix;
+                                !said && text != **prefix && decode_key(&text) == **prefix;
                         }
                         (Parent::Page, 2, b"KeyCount") => has_count = true,
                         _ => {}
@@ -355,13 +371,36 @@ impl Page {
                 _ => {}
             }
         }
+        if is_raw {
+            let page = Self::parse(xml, prefix, true)?;
+            return Some(Self { is_raw, ..page });
+        }
         if page.is_truncated {
             page.next = page.after(token, marker, !has_count);
         }
         page.objects.shrink();
+        page.doubtful = doubtful;
         // It may have been cut short.
         (depth == 0 && is_page).then_some(page)
     }
+}
+
+/// Can this be what percent-encoding made of a text?
+fn is_encoding(text: &str) -> bool {
+    let mut parts = text.split('%');
+    let plain = parts.next().unwrap_or_default();
+    let is_hex = |part: &str| {
+        let digits = part.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let never = |byte: u8| byte <= b' ' || b"\"#<>?\\^`{|}\x7f".contains(&byte);
+    !plain.bytes().any(never) && parts.all(|part| is_hex(part) && !part.bytes().any(never))
+}
+
+/// Does a key come before another in a listing? In the order of all their bytes as in AWS's S3, or else folder by folder,
+/// as in SeaweedFS, where `CloudTrail/` comes before `CloudTrail-Digest/`. Both are the same within a region.
+pub(super) fn comes_before(key: &str, other: &str) -> bool {
+    key < other || key.split('/').lt(other.split('/'))
 }
 
 const ROOT: &[u8] = b"ListBucketResult";
@@ -386,14 +425,17 @@ pub(crate) fn decode_key(key: &str) -> String {
 pub(crate) struct TakePage {
     /// The prefix asked for.
     pub prefix: Arc<str>,
+    /// The store's keys are as they are, whatever it says.
+    pub raw: bool,
     pub taken: Arc<Mutex<Option<Page>>>,
 }
 
 impl TakePage {
     /// For an answer that lists this prefix.
-    pub fn of(prefix: &str) -> Self {
+    pub fn of(prefix: &str, raw: bool) -> Self {
         Self {
             prefix: prefix.into(),
+            raw,
             ..Self::default()
         }
     }
@@ -455,7 +497,7 @@ impl Body for PageBody {
                 None => {
                     let xml = std::mem::take(&mut self.xml);
                     let Some(take) = self.take.take() else { break };
-                    let rest = match Page::parse(&xml, &take.prefix) {
+                    let rest = match Page::parse(&xml, &take.prefix, take.raw) {
                         Some(page) => {
                             *lock(&take.taken) = Some(page);
                             Bytes::from_static(b"<ListBucketResult/>")
@@ -546,7 +588,7 @@ pub(crate) mod fuzz {
 
     fn agree(page: Page, sdk: &ListObjectsV2Output, prefix: &str) {
         let decode = |key: Option<&str>| match sdk.encoding_type() {
-            Some(EncodingType::Url) => decode_key(key.unwrap_or_default()),
+            Some(EncodingType::Url) if !page.is_raw => decode_key(key.unwrap_or_default()),
             _ => key.unwrap_or_default().to_owned(),
         };
         let theirs = sdk.contents().iter().map(|object| Object {
@@ -603,7 +645,7 @@ pub(crate) mod fuzz {
             "<ListBucketResult><Contents><Key>{}</Key></Contents><EncodingType>url</EncodingType></ListBucketResult>",
             utf8_percent_encode(&key, NON_ALPHANUMERIC)
         );
-        let mut page = Page::parse(xml.as_bytes(), &"".into()).expect("a page");
+        let mut page = Page::parse(xml.as_bytes(), &"".into(), false).expect("a page");
         assert_eq!(page.objects.next().expect("an object").key, key);
     }
 }
@@ -629,7 +671,7 @@ mod tests {
             archived,
             restored: false,
         };
-        let page = Page::parse(xml.as_bytes(), &"p/".into()).unwrap();
+        let page = Page::parse(xml.as_bytes(), &"p/".into(), false).unwrap();
         assert_eq!(token(page.next.as_ref()), Some("a+b/="));
         assert_eq!(page.folders, ["p/f /"]);
         assert_eq!(page.objects.last_key().as_deref(), Some("p/x&yé"));
@@ -641,7 +683,7 @@ mod tests {
             ]
         );
         let plain = xml.replace("<EncodingType>url</EncodingType>", "");
-        let mut page = Page::parse(plain.as_bytes(), &"".into()).unwrap();
+        let mut page = Page::parse(plain.as_bytes(), &"".into(), false).unwrap();
         assert_eq!(page.objects.len(), 3);
         assert_eq!(page.objects.next().unwrap().key, "p/a%20b+c%2Fd");
         assert_eq!(page.folders, ["p/f%20/"]);
@@ -656,16 +698,20 @@ mod tests {
             "<ListBucketResult><Contents><Key>&unknown;</Key></Contents></ListBucketResult>",
             "<ListBucketResult><Contents><Size>x</Size></Contents></ListBucketResult>",
         ] {
-            assert_eq!(Page::parse(xml.as_bytes(), &"".into()), None, "{xml}");
+            assert_eq!(
+                Page::parse(xml.as_bytes(), &"".into(), false),
+                None,
+                "{xml}"
+            );
         }
-        let empty = Page::parse(b"<ListBucketResult/>", &"".into());
+        let empty = Page::parse(b"<ListBucketResult/>", &"".into(), false);
         assert_eq!(empty.map(|page| page.next), Some(None));
     }
 
     /// A page of a listing with these elements.
     fn listing(elements: &str) -> Page {
         let xml = format!("<ListBucketResult>{elements}</ListBucketResult>");
-        Page::parse(xml.as_bytes(), &"".into()).unwrap()
+        Page::parse(xml.as_bytes(), &"".into(), false).unwrap()
     }
 
     #[test]
@@ -726,7 +772,7 @@ mod tests {
         let page = |prefix: &str, told: &str, encoding: &str| {
             let xml =
                 format!("<ListBucketResult>{encoding}<Prefix>{told}</Prefix></ListBucketResult>");
-            Page::parse(xml.as_bytes(), &prefix.into()).unwrap()
+            Page::parse(xml.as_bytes(), &prefix.into(), false).unwrap()
         };
         assert!(page("a b/", "a%20b/", "").is_encoded_unsaid);
         // As the page before has named the folder.
@@ -739,6 +785,31 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_are_not_encoded_as_is_said_are_noticed() {
+        for (key, expected, is_raw) in [
+            ("a%20b", "a b", false),
+            ("a+b", "a b", false),
+            ("a/b-c_d.e~f*g:é", "a/b-c_d.e~f*g:é", false),
+            ("a b+c%20d", "a b+c%20d", true),
+            ("100%+x", "100%+x", true),
+            ("a+b|c", "a+b|c", true),
+        ] {
+            let xml = format!(
+                "<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>{key}</Key></Contents>\
+                 </ListBucketResult>"
+            );
+            let mut page = Page::parse(xml.as_bytes(), &"".into(), false).unwrap();
+            assert_eq!(page.objects.next().unwrap().key, expected, "{key}");
+            assert_eq!(page.is_raw, is_raw, "{key}");
+            let doubtful = (!is_raw && key.contains(['+', '%'])).then_some(key);
+            assert_eq!(page.doubtful.as_deref(), doubtful, "{key}");
+            let mut page = Page::parse(xml.as_bytes(), &"".into(), true).unwrap();
+            assert_eq!(page.objects.next().unwrap().key, key);
+            assert_eq!(page.doubtful, None, "{key}");
+        }
+    }
+
+    #[test]
     fn an_order_that_is_not_kept_is_noticed() {
         let listed = |keys: &[&str]| {
             let key = |key: &&str| format!("<Contents><Key>{key}</Key></Contents>");
@@ -747,6 +818,10 @@ mod tests {
         assert!(listing(&listed(&["a", "aa", "b"])).is_ordered);
         assert!(!listing(&listed(&["a", "b", "aa"])).is_ordered);
         assert!(!listing(&listed(&["a", "a"])).is_ordered);
+        // Both orders of folders that stores have.
+        assert!(listing(&listed(&["a-b/c", "a/b", "a0"])).is_ordered);
+        assert!(listing(&listed(&["a/b", "a-b/c", "a0"])).is_ordered);
+        assert!(!listing(&listed(&["a-b/c", "a-b/b"])).is_ordered);
         let folders = "<CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>\
                        <CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>";
         assert!(!listing(folders).is_ordered);

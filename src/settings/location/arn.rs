@@ -3,6 +3,7 @@
 use anyhow::{Result, bail, ensure};
 
 use super::{BucketLocation, Location, QueueLocation, queue_location, s3};
+use crate::settings::partitions::Partition;
 
 /// `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/PREFIX` and its like; `arn:aws:s3:::BUCKET/PREFIX`;
 /// `arn:aws:sqs:REGION:ACCOUNT:NAME`.
@@ -26,7 +27,15 @@ pub(super) fn arn(text: &str, params: &str) -> Result<Location> {
         "{params}: not an ARN of S3 or SQS but of {service:?}"
     );
     if region.is_empty() && !resource.starts_with("accesspoint") {
-        return s3(resource, params);
+        let location = s3(resource, params)?;
+        let partition = Partition::of_arn(text);
+        return Ok(match location {
+            Location::Bucket(bucket) => Location::Bucket(BucketLocation {
+                region: partition.and_then(Partition::to_ask).map(str::to_owned),
+                ..bucket
+            }),
+            location => location,
+        });
     }
     // The name and, after a slash, the prefix; for Outposts: outpost/ID/accesspoint/NAME.
     let names = if resource.starts_with("outpost") {

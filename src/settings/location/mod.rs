@@ -3,6 +3,7 @@
 mod arn;
 mod web;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,8 +11,10 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::process::platform::user_path;
+use crate::stats::count;
 use crate::trail::is_region;
 use arn::arn;
+pub(crate) use web::is_s3_of_aws;
 use web::{queue_url, web};
 
 /// Where to read from.
@@ -95,13 +98,14 @@ impl Location {
         if params.starts_with("arn:") {
             return arn(params, params);
         }
+        let shown = &presentable(params);
         let Some((scheme, rest)) = params
             .split_once("://")
             .filter(|(scheme, _)| is_scheme(scheme))
         else {
+            check_is_path(params, shown)?;
             return Ok(Self::Path(user_path(params)));
         };
-        let shown = &presentable(params);
         match scheme.to_ascii_lowercase().as_str() {
             "s3" => s3(rest, shown),
             "file" => file(rest, shown),
@@ -120,6 +124,31 @@ fn is_scheme(text: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
+
+/// A text without `SCHEME://` is a path, unless a URL was meant.
+fn check_is_path(params: &str, shown: &str) -> Result<()> {
+    let quotes = |letter: char| QUOTES.contains(&letter);
+    let within = params.trim_matches(quotes);
+    ensure!(
+        within.len() == params.len() || !(within.contains("://") || within.starts_with("arn:")),
+        "{shown}: leave out the quotes around it: {}",
+        presentable(within)
+    );
+    if let Some((scheme, rest)) = params.split_once(':') {
+        let scheme = scheme.to_ascii_lowercase();
+        let rest = rest.trim_start_matches(['/', '\\']);
+        let slashes = if scheme == "file" { "///" } else { "//" };
+        ensure!(
+            !["s3", "sqs", "cloudtrail", "file", "http", "https"].contains(&&*scheme),
+            "{shown}: a URL has two slashes behind the colon: {}",
+            presentable(&format!("{scheme}:{slashes}{rest}"))
+        );
+    }
+    Ok(())
+}
+
+/// Quotes that are copied along with a URL.
+pub(crate) const QUOTES: [char; 8] = ['"', '\'', '`', '“', '”', '‘', '’', '„'];
 
 /// `BUCKET/PREFIX` or an ARN of an access point.
 fn s3(text: &str, params: &str) -> Result<Location> {
@@ -140,21 +169,45 @@ fn bucket_location(
     region: Option<&str>,
     params: &str,
 ) -> Result<Location> {
-    // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, capital letters and `_` from
-    // before 2018.
-    ensure!(
-        (3..=255).contains(&bucket.len())
-            && bucket
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
-        "{params}: {:?} can't be a bucket's name, which has 3 to 63 letters, digits, dots and hyphens",
-        presentable(bucket)
-    );
+    check_bucket(bucket).with_context(|| params.to_owned())?;
     Ok(Location::Bucket(BucketLocation {
         bucket: bucket.to_owned(),
         prefix: prefix.to_owned(),
         region: region.map(str::to_owned),
     }))
+}
+
+/// Can this be the name of a bucket?
+///
+/// # Errors
+/// Where it can't, see <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>; capital letters,
+/// `_` and more than 63 letters are from before 2018.
+pub(super) fn check_bucket(name: &str) -> Result<()> {
+    let shown = presentable(name);
+    let is_odd = |letter: &char| !letter.is_ascii_alphanumeric() && !"-._".contains(*letter);
+    let odd = name.chars().find(is_odd);
+    let (host, port) = name.split_once(':').unwrap_or((name, ""));
+    let why = match odd {
+        _ if host.parse::<Ipv4Addr>().is_ok() || port.parse::<u16>().is_ok() => {
+            "it is the host of a store, which goes into aws.endpoint: give s3://BUCKET/PREFIX here"
+                .to_owned()
+        }
+        _ if is_s3_of_aws(&format!("https://{name}")) => {
+            "it is the host of a URL: give that with https://, or s3://BUCKET/PREFIX".to_owned()
+        }
+        Some(letter) => format!(
+            "{letter:?} is in it, but only letters, digits, dots and hyphens may be: give s3://BUCKET/PREFIX"
+        ),
+        None if name.contains("..") => "no dot may follow another".to_owned(),
+        None if !(3..=255).contains(&name.len()) => {
+            format!(
+                "it has {}, but 3 to 63 are needed",
+                count(name.len() as u64, "letter")
+            )
+        }
+        None => return Ok(()),
+    };
+    bail!("{shown:?} can't be a bucket's name: {why}");
 }
 
 /// `NAME`, an ARN, or a URL without its `https:`.
@@ -251,6 +304,7 @@ fn decode(text: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::partitions::Partition;
 
     fn bucket(bucket: &str, prefix: &str, region: &str) -> Location {
         Location::Bucket(BucketLocation {
@@ -485,6 +539,182 @@ mod tests {
         }
     }
 
+    /// Hosts of a bucket or an access point in every partition, after the tables of botocore.
+    #[test]
+    fn hosts_of_every_partition() {
+        for (region, suffix, dual) in [
+            ("us-east-1", "amazonaws.com", "api.aws"),
+            (
+                "cn-north-1",
+                "amazonaws.com.cn",
+                "api.amazonwebservices.com.cn",
+            ),
+            ("us-gov-west-1", "amazonaws.com", "api.aws"),
+            ("eusc-de-east-1", "amazonaws.eu", "api.amazonwebservices.eu"),
+            ("us-iso-east-1", "c2s.ic.gov", "api.aws.ic.gov"),
+            ("us-isob-east-1", "sc2s.sgov.gov", "api.aws.scloud"),
+            ("eu-isoe-west-1", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"),
+            ("us-isof-south-1", "csp.hci.ic.gov", "api.aws.hci.ic.gov"),
+        ] {
+            let partition = Partition::of(region).name;
+            let arn = |service: &str, resource: &str| {
+                format!("arn:{partition}:{service}:{region}:123456789012:{resource}")
+            };
+            let own = "logs".to_owned();
+            let point = arn("s3", "accesspoint/my-point");
+            let lambda = arn("s3-object-lambda", "accesspoint/my-point");
+            let outpost = arn("s3-outposts", "outpost/op-01ab/accesspoint/my-point");
+            for (host, name) in [
+                ("logs.s3.R", &own),
+                ("logs.s3.dualstack.R", &own),
+                ("logs.s3-fips.R", &own),
+                ("logs.s3-fips.dualstack.R", &own),
+                ("logs.s3-R", &own),
+                ("logs.s3-website.R", &own),
+                ("logs.s3-website-R", &own),
+                ("logs.s3-fips-R", &own),
+                ("logs.s3express-use1-az4.R", &own),
+                ("logs.s3express-fips-use1-az4.dualstack.R", &own),
+                ("logs.bucket.vpce-1a-2b.s3.R.vpce", &own),
+                ("my-point-123456789012.s3-accesspoint.R", &point),
+                ("my-point-123456789012.s3-accesspoint.dualstack.R", &point),
+                ("my-point-123456789012.s3-accesspoint-fips.R", &point),
+                (
+                    "my-point-123456789012.s3-accesspoint-fips.dualstack.R",
+                    &point,
+                ),
+                (
+                    "my-point-123456789012.accesspoint.vpce-1a-2b.s3.R.vpce",
+                    &point,
+                ),
+                ("my-point-123456789012.s3-object-lambda.R", &lambda),
+                ("my-point-123456789012.s3-object-lambda-fips.R", &lambda),
+                ("my-point-123456789012.op-01ab.s3-outposts.R", &outpost),
+            ] {
+                let url = format!(
+                    "https://{}.{suffix}/AWSLogs/a%20b",
+                    host.replace('R', region)
+                );
+                let found = Location::parse(&url, None).unwrap();
+                assert_eq!(found, bucket(name, "AWSLogs/a b", region), "{url}");
+            }
+            for host in [
+                "s3.R",
+                "s3.dualstack.R",
+                "s3-fips.R",
+                "bucket.vpce-1a.s3.R.vpce",
+            ] {
+                let url = format!(
+                    "https://{}.{suffix}/logs/AWSLogs/",
+                    host.replace('R', region)
+                );
+                let found = Location::parse(&url, None).unwrap();
+                assert_eq!(found, bucket("logs", "AWSLogs/", region), "{url}");
+            }
+            let queues = [
+                format!("sqs.{region}.{suffix}"),
+                format!("sqs-fips.{region}.{suffix}"),
+                format!("{region}.queue.{suffix}"),
+                format!("vpce-1a2b.sqs.{region}.vpce.{suffix}"),
+                format!("sqs.{region}.{dual}"),
+                format!("sqs-fips.{region}.{dual}"),
+            ];
+            for host in queues {
+                let url = format!("https://{host}/123456789012/my-trail");
+                let expected = queue(&url, "123456789012", region);
+                assert_eq!(Location::parse(&url, None).unwrap(), expected, "{url}");
+                let short = format!("sqs://{host}/123456789012/my-trail");
+                assert_eq!(Location::parse(&short, None).unwrap(), expected, "{short}");
+            }
+            let arn = format!("arn:{partition}:s3:::logs/AWSLogs/");
+            let found = Location::parse(&arn, None).unwrap();
+            let asked = Partition::of(region).to_ask().unwrap_or_default();
+            assert_eq!(found, bucket("logs", "AWSLogs/", asked), "{arn}");
+            let arn = format!("arn:{partition}:sqs:{region}:123456789012:my-trail");
+            let found = Location::parse(&arn, None).unwrap();
+            assert_eq!(found, queue("", "123456789012", region), "{arn}");
+        }
+        // The partition is asked where there is no region.
+        for (url, asked) in [
+            ("https://logs.s3.amazonaws.com.cn/x", "cn-north-1"),
+            ("https://s3.amazonaws.eu/logs/x", "eusc-de-east-1"),
+            (
+                "https://console.amazonaws-us-gov.com/s3/buckets/logs?prefix=x",
+                "us-gov-west-1",
+            ),
+        ] {
+            let found = Location::parse(url, None).unwrap();
+            assert_eq!(found, bucket("logs", "x", asked), "{url}");
+        }
+        // These have no region in them.
+        for host in [
+            "s3-accelerate",
+            "s3-accelerate.dualstack",
+            "s3",
+            "s3-external-1",
+        ] {
+            let url = format!("https://logs.{host}.amazonaws.com/x");
+            let found = Location::parse(&url, None).unwrap();
+            assert_eq!(found, bucket("logs", "x", ""), "{url}");
+        }
+        // Those of others.
+        for host in [
+            "logs.s3.us-east-1.amazonaws.com.example.org",
+            "logs.s3.eviltld",
+        ] {
+            let url = format!("https://{host}/x");
+            assert!(Location::parse(&url, None).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn consoles_of_every_partition() {
+        for (region, console) in [
+            ("eu-west-1", "console.aws.amazon.com"),
+            ("cn-north-1", "console.amazonaws.cn"),
+            ("us-gov-west-1", "console.amazonaws-us-gov.com"),
+            ("eusc-de-east-1", "console.amazonaws-eusc.eu"),
+        ] {
+            for host in [
+                format!("{region}.{console}"),
+                format!("123456789012-ab1cd2.{region}.{console}"),
+            ] {
+                let url = format!("https://{host}/cloudtrailv2/home#/events");
+                let expected = Location::History(HistoryLocation {
+                    regions: vec![region.to_owned()],
+                    all: false,
+                });
+                assert_eq!(Location::parse(&url, None).unwrap(), expected, "{url}");
+            }
+            for host in [console.to_owned(), format!("s3.{console}")] {
+                let url = format!("https://{host}/s3/buckets/logs?region={region}&prefix=AWSLogs/");
+                let found = Location::parse(&url, None).unwrap();
+                assert_eq!(found, bucket("logs", "AWSLogs/", region), "{url}");
+            }
+        }
+        let other = "https://console.min.io/s3/buckets/logs?region=eu-west-1";
+        assert!(Location::parse(other, None).is_err());
+    }
+
+    #[test]
+    fn only_aws_s_own_s3_is_that() {
+        for (url, expected) in [
+            ("https://s3.us-east-1.amazonaws.com", true),
+            (
+                "https://bucket.vpce-1a.s3.us-east-1.vpce.amazonaws.com",
+                true,
+            ),
+            ("https://s3.eusc-de-east-1.amazonaws.eu/", true),
+            ("https://s3.cn-north-1.amazonaws.com.cn:443", true),
+            ("https://sqs.us-east-1.amazonaws.com", false),
+            ("https://s3.example.com", false),
+            ("https://127.0.0.1:9000", false),
+            ("nothing", false),
+        ] {
+            assert_eq!(is_s3_of_aws(url), expected, "{url}");
+        }
+    }
+
     #[test]
     fn what_is_wrong_is_named() {
         for (params, expected) in [
@@ -494,8 +724,64 @@ mod tests {
                 "s3:///AWSLogs",
                 "s3:///AWSLogs: the bucket's name is missing",
             ),
-            ("s3://b", "\"b\" can't be a bucket's name"),
-            ("s3://my bucket/x", "\"my bucket\" can't be a bucket's name"),
+            (
+                "s3://my bucket/x",
+                "\"my bucket\" can't be a bucket's name: ' ' is in it",
+            ),
+            (
+                "s3://b",
+                "\"b\" can't be a bucket's name: it has 1 letter, but 3 to 63",
+            ),
+            ("s3://*/AWSLogs", "'*' is in it, but only letters"),
+            ("s3://<bucket>/", "'<' is in it, but only letters"),
+            ("s3://bu\u{200b}cket", "'\\u{200b}' is in it"),
+            ("s3://logs..audit", "no dot may follow another"),
+            ("s3://10.0.0.5/logs", "goes into aws.endpoint"),
+            (
+                "s3://minio.example.com:9000/logs/AWSLogs/",
+                "goes into aws.endpoint",
+            ),
+            ("s3://logs:AWSLogs", "':' is in it"),
+            (
+                "s3://logs.s3.eu-west-1.amazonaws.com/AWSLogs/",
+                "it is the host of a URL: give that with https://",
+            ),
+            (
+                "s3://s3.amazonaws.com/logs",
+                "it is the host of a URL: give that with https://",
+            ),
+            (
+                "\"s3://logs/AWSLogs\"",
+                "\"s3://logs/AWSLogs\": leave out the quotes around it: s3://logs/AWSLogs",
+            ),
+            ("'s3://logs", "leave out the quotes around it: s3://logs"),
+            (
+                "“sqs://trail”",
+                "leave out the quotes around it: sqs://trail",
+            ),
+            (
+                "`arn:aws:s3:::logs`",
+                "leave out the quotes around it: arn:aws:s3:::logs",
+            ),
+            (
+                "s3:/logs/AWSLogs",
+                "s3:/logs/AWSLogs: a URL has two slashes behind the colon: s3://logs/AWSLogs",
+            ),
+            ("S3:logs", "two slashes behind the colon: s3://logs"),
+            ("sqs:trail", "two slashes behind the colon: sqs://trail"),
+            (
+                r"https:\\logs.s3.amazonaws.com",
+                "two slashes behind the colon: https://logs.s3.amazonaws.com",
+            ),
+            ("cloudtrail:us-east-1", "colon: cloudtrail://us-east-1"),
+            (
+                "file:/var/log",
+                "two slashes behind the colon: file:///var/log",
+            ),
+            (
+                "https://mfzwi23gnjvgw.mrap.accesspoint.s3-global.amazonaws.com/x",
+                "give its ARN, arn:aws:s3::ACCOUNT:accesspoint/ALIAS.mrap",
+            ),
             ("ftp://host/x", "ftp://host/x: ftp:// is not supported"),
             ("sqs://", "sqs://: the queue's name is missing"),
             ("sqs://my queue", "\"my queue\" can't be a queue's name"),

@@ -3,23 +3,20 @@
 use anyhow::{Context, Result, bail, ensure};
 use url::{Host, Url};
 
-use super::{FORMS, Location, QueueLocation, bucket_location, decode, history, is_queue, s3};
-use crate::trail::is_account;
+use super::{
+    BucketLocation, FORMS, Location, QueueLocation, bucket_location, decode, history, is_queue, s3,
+};
+use crate::settings::partitions::{Partition, console_host, service_host};
+use crate::trail::{is_account, is_region};
 
 /// `ACCOUNT/NAME` at a host of SQS, of whatever age: `sqs.REGION.amazonaws.com`, `sqs-fips.REGION.…`,
-/// `REGION.queue.amazonaws.com`, `ID.sqs.REGION.vpce.amazonaws.com`, `sqs.REGION.api.aws`.
+/// `REGION.queue.amazonaws.com`, `ID.sqs.REGION.vpce.amazonaws.com`, `sqs.REGION.api.aws`; of every partition.
 pub(super) fn queue_url(url: &Url) -> Option<Location> {
-    let host = url.host_str()?;
-    let labels: Vec<&str> = host
-        .strip_suffix(".amazonaws.com.cn")
-        .or_else(|| host.strip_suffix(".amazonaws.com"))
-        .or_else(|| host.strip_suffix(".api.aws"))?
-        .split('.')
-        .collect();
+    let labels: Vec<&str> = service_host(url.host_str()?)?.1.split('.').collect();
     let region = match &labels[..] {
         ["queue"] => "us-east-1",
         [region, "queue"] | ["sqs" | "sqs-fips", region] => region,
-        [.., "sqs", region, "vpce"] => region,
+        [.., "sqs" | "sqs-fips", region, "vpce"] => region,
         _ => return None,
     };
     let server = url.origin().ascii_serialization();
@@ -58,9 +55,12 @@ pub(super) fn web(text: &str, params: &str, endpoint: Option<&str>) -> Result<Lo
     if let Some(location) = queue_url(&url) {
         return Ok(location);
     }
-    let location = match host.contains("console.") {
-        true => console(&url, host, params)?,
-        false => bucket(&url, host, params)?,
+    let location = if let Some((partition, labels)) = console_host(host) {
+        console(&url, partition, labels, params)?
+    } else if let Some((partition, labels)) = service_host(host) {
+        bucket(&url, partition, labels, params)?
+    } else {
+        None
     };
     location.with_context(not_s3)
 }
@@ -74,8 +74,9 @@ fn below_endpoint<'a>(url: &'a Url, endpoint: &str) -> Option<(String, &'a str)>
     (endpoint.origin() == url.origin()).then_some((server, path))
 }
 
-/// A page of AWS's console. None where it is of something else than what events are read from.
-fn console(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
+/// A page of AWS's console, whose host is `REGION.…`, `s3.…`, `ACCOUNT-ID.REGION.…` or nothing before what it ends with. None
+/// where it is of something else than what events are read from.
+fn console(url: &Url, partition: &Partition, host: &str, params: &str) -> Result<Option<Location>> {
     let query = |name: &str| {
         let mut pairs = url.query_pairs();
         pairs.find_map(|(key, value)| (key == name).then_some(value))
@@ -89,7 +90,7 @@ fn console(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
     // REGION.console.aws.amazon.com/cloudtrailv2/home?region=REGION#/events
     let path = decode(url.path())?;
     if path.starts_with("/cloudtrail") {
-        let region = host.split('.').next().unwrap_or_default();
+        let region = host.rsplit('.').next().unwrap_or_default();
         return history(query("region").as_deref().unwrap_or(region), params).map(Some);
     }
     // s3.console.aws.amazon.com/s3/buckets/BUCKET?prefix=KEY, also /s3/object/BUCKET
@@ -100,34 +101,90 @@ fn console(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
         return Ok(None);
     };
     let prefix = query("prefix").unwrap_or_default();
-    bucket_location(bucket, &prefix, query("region").as_deref(), params).map(Some)
+    let region = query("region");
+    let region = region.as_deref().or(partition.to_ask());
+    bucket_location(bucket, &prefix, region, params).map(Some)
 }
 
-/// `[BUCKET.](s3|s3-REGION|s3.REGION|s3.dualstack.REGION|s3-fips…).amazonaws.com`. None of another host.
-fn bucket(url: &Url, host: &str, params: &str) -> Result<Option<Location>> {
-    let domain = host
-        .strip_suffix(".amazonaws.com.cn")
-        .or_else(|| host.strip_suffix(".amazonaws.com"));
-    let labels: Vec<&str> = domain.unwrap_or_default().split('.').collect();
-    let is_s3 = |label: &&str| *label == "s3" || label.starts_with("s3-");
-    let Some(s3_label) = labels.iter().rposition(is_s3) else {
+/// `[BUCKET.]SERVICE[.dualstack][.REGION]`, or an access point's host, before what a partition's hosts end with. None of
+/// another host.
+fn bucket(url: &Url, partition: &Partition, host: &str, params: &str) -> Result<Option<Location>> {
+    let labels: Vec<&str> = host.split('.').collect();
+    let Some(at) = labels.iter().rposition(is_s3) else {
         return Ok(None);
     };
-    let region = labels[s3_label + 1..]
-        .iter()
-        .copied()
-        .find(|label| *label != "dualstack")
-        .or_else(|| {
-            labels[s3_label]
-                .strip_prefix("s3-")
-                .filter(|region| !matches!(*region, "fips" | "accesspoint" | "external-1"))
-        });
+    // An endpoint in a VPC stands between: NAME.bucket.vpce-ID.s3.REGION.vpce.….
+    let is_vpc = |label: &str| label.starts_with("vpce-") && labels.last() == Some(&"vpce");
+    let (name, service) = match &labels[..at] {
+        [name @ .., "bucket", id] if is_vpc(id) => (name, labels[at]),
+        [name @ .., "accesspoint", id] if is_vpc(id) => (name, "s3-accesspoint"),
+        name => (name, labels[at]),
+    };
+    let name = name.join(".");
+    let mut behind = labels[at + 1..].iter().copied();
+    let region = behind
+        .find(|label| !matches!(*label, "dualstack" | "vpce"))
+        .or_else(|| region_within(service));
     let path = decode(url.path().strip_prefix('/').unwrap_or_default())?;
-    let bucket = labels[..s3_label].join(".");
-    if !bucket.is_empty() {
-        return bucket_location(&bucket, &path, region, params).map(Some);
+    ensure!(
+        service != "s3-global",
+        "{params}: the host of a multi-region access point does not tell its account: give its ARN, \
+         arn:aws:s3::ACCOUNT:accesspoint/ALIAS.mrap"
+    );
+    if let Some(arn) = region.and_then(|region| access_point(service, &name, region)) {
+        let (prefix, region) = (path, region.map(str::to_owned));
+        return Ok(Some(Location::Bucket(BucketLocation {
+            bucket: arn,
+            prefix,
+            region,
+        })));
+    }
+    let region = region.or(partition.to_ask());
+    if !name.is_empty() {
+        return bucket_location(&name, &path, region, params).map(Some);
     }
     let (bucket, prefix) = path.split_once('/').unwrap_or((&path, ""));
     ensure!(!bucket.is_empty(), "{params}: the bucket's name is missing");
     bucket_location(bucket, prefix, region, params).map(Some)
+}
+
+/// Is this a URL of AWS's own S3?
+pub(crate) fn is_s3_of_aws(url: &str) -> bool {
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(Url::host_str).and_then(service_host);
+    host.is_some_and(|(_, labels)| labels.split('.').any(|label| is_s3(&label)))
+}
+
+/// Is this the label of S3 in a host's name? `s3`, `s3-fips`, `s3-eu-west-1`, `s3express-use1-az4`, …
+fn is_s3(label: &&str) -> bool {
+    *label == "s3" || label.starts_with("s3-") || label.starts_with("s3express-")
+}
+
+/// The region in old labels of S3: `s3-eu-west-1`, `s3-website-eu-west-1`, `s3-fips-us-gov-west-1`.
+fn region_within(service: &str) -> Option<&str> {
+    let rest = service.strip_prefix("s3-")?;
+    let kinds = ["website-", "fips-"];
+    let region = kinds.iter().find_map(|kind| rest.strip_prefix(kind));
+    Some(region.unwrap_or(rest)).filter(|region| is_region(region))
+}
+
+/// The ARN of an access point whose host's name begins with `NAME-ACCOUNT`, of Outposts with `NAME-ACCOUNT.op-ID`.
+fn access_point(service: &str, name: &str, region: &str) -> Option<String> {
+    let (name, outpost) = match name.split_once('.') {
+        Some((name, outpost)) => (name, format!("outpost/{outpost}/")),
+        None => (name, String::new()),
+    };
+    let service = match service.strip_suffix("-fips").unwrap_or(service) {
+        "s3-accesspoint" if outpost.is_empty() => "s3",
+        "s3-object-lambda" if outpost.is_empty() => "s3-object-lambda",
+        "s3-outposts" if !outpost.is_empty() => "s3-outposts",
+        _ => return None,
+    };
+    let (name, account) = name
+        .rsplit_once('-')
+        .filter(|(_, account)| is_account(account))?;
+    let partition = Partition::of(region).name;
+    Some(format!(
+        "arn:{partition}:{service}:{region}:{account}:{outpost}accesspoint/{name}"
+    ))
 }

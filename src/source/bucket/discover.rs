@@ -14,6 +14,7 @@ use super::Bucket;
 use super::layout::{Level, below, day, folder_name, level, region_folder};
 use crate::aws::s3::page::{Objects, Page, behind};
 use crate::aws::s3::{From, Query};
+use crate::process::lock;
 use crate::stats::Stats;
 use crate::trail::{self, Interval};
 
@@ -177,9 +178,7 @@ impl Walker {
             let mut walks = Vec::new();
             for folder in folders {
                 let child = below(level, folder_name(&folder));
-                if child == Level::Account
-                    && !bucket.wanted.accounts.contain(Some(folder_name(&folder)))
-                {
+                if child == Level::Account && !bucket.takes_account(folder_name(&folder)) {
                     continue;
                 }
                 // Their first pages are asked for side by side.
@@ -273,9 +272,7 @@ fn listings(
                 .into_iter()
                 .filter_map(|folder| {
                     let child = below(level, folder_name(&folder));
-                    if child == Level::Account
-                        && !bucket.wanted.accounts.contain(Some(folder_name(&folder)))
-                    {
+                    if child == Level::Account && !bucket.takes_account(folder_name(&folder)) {
                         return None;
                     }
                     if level == Level::Account && child == Level::Files {
@@ -310,6 +307,7 @@ pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
             ..Listing::default()
         };
     };
+    lock(&bucket.elsewhere).region(&prefix);
     let Interval { start, end } = bucket.wanted.interval;
     let folder = |time: Timestamp| format!("{region}{}", day(time));
     let seen = bucket

@@ -15,6 +15,7 @@ use super::discover::Listing;
 use super::follow::Follow;
 use crate::aws::s3::page::{Next, Object, Objects, Page, behind};
 use crate::aws::s3::{From, Query};
+use crate::process::lock;
 use crate::source::twins::{self, Twins};
 use crate::trail;
 
@@ -284,7 +285,13 @@ impl Bucket {
             let delivered = trail::delivery_time(key)
                 .or(object.time)
                 .unwrap_or_default();
-            if !self.wanted.takes_time(key, Some(delivered)) || !self.wanted.takes_account(key) {
+            if !self.wanted.takes_account(key) {
+                trail::account(key).inspect(|account| lock(&self.elsewhere).account(account));
+                self.stats.filtered.add(1);
+                continue;
+            }
+            if !self.wanted.takes_time(key, Some(delivered)) {
+                lock(&self.elsewhere).log_file(delivered);
                 self.stats.filtered.add(1);
                 continue;
             }

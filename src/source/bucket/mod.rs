@@ -6,6 +6,7 @@
 
 mod digests;
 mod discover;
+mod elsewhere;
 mod follow;
 mod layout;
 mod merge;
@@ -31,6 +32,7 @@ use crate::stats::{Stats, count};
 use crate::trail::{self, Selection};
 use digests::BucketDigests;
 use discover::Listings;
+use elsewhere::Elsewhere;
 use follow::Follow;
 use merge::Merge;
 
@@ -46,6 +48,8 @@ struct Bucket {
     follow: Option<Follow>,
     /// Accounts' folders of digests, as far as they were seen.
     digest_folders: Mutex<Vec<String>>,
+    /// What is there that was not asked for.
+    elsewhere: Mutex<Elsewhere>,
 }
 
 /// The log files of a bucket in order of delivery.
@@ -102,18 +106,26 @@ pub(super) async fn open(
         clock,
         follow: follow.then(|| Follow::new(settings.poll_interval, clock)),
         digest_folders: Mutex::default(),
+        elsewhere: Mutex::default(),
     });
     let page = bucket.client.list_first(&first).await?;
     if page.objects.is_empty() && page.folders.is_empty() && page.next.is_none() {
         let url = bucket.client.url(&first.prefix);
+        let check = match first.prefix.split_once(['*', '?']) {
+            Some((before, _)) => format!(
+                "* and ? are no wildcards here: give {}, below which all is read",
+                bucket.client.url(before)
+            ),
+            None => "check the prefix, which is case-sensitive".to_owned(),
+        };
         if !follow {
             bail!(
-                "there is nothing under {url}: check the prefix, which is case-sensitive (with {})",
+                "there is nothing under {url}: {check} (with {})",
                 bucket.client.who()
             );
         }
         stats.warn(format!(
-            "there is nothing under {url} yet: log files are waited for; check the prefix, which is case-sensitive"
+            "there is nothing under {url} yet: log files are waited for; {check}"
         ));
     }
     let listings = discover::start(Arc::clone(&bucket), Some(page));
@@ -144,12 +156,12 @@ impl Source for BucketSource {
                 // All of them is the first one's, unless there are too many to merge.
                 let (listings, merge) = match self.next.take() {
                     Some(next) => next.await.context("listing log files")??,
-                    None => return self.end(),
+                    None => return self.end().await,
                 };
                 let Some(merge) = merge else {
                     self.merge = None;
                     match &self.bucket.follow {
-                        None => return self.end(),
+                        None => return self.end().await,
                         Some(follow) => match follow.look(&self.bucket).await {
                             Some(listings) => self.listings = Some(listings),
                             None => return Ok(None),
@@ -216,19 +228,22 @@ impl BucketSource {
         ));
     }
 
-    /// All is listed. That there was something, but no log file, is an error; that nothing lies in the interval is not.
-    fn end(&self) -> Result<Option<LogFile>> {
-        let stats = &self.bucket.stats;
-        let unfiltered = self.bucket.wanted.interval == trail::Interval::default()
-            && self.bucket.wanted.accounts.are_all();
-        if stats.files_listed.get() == 0 && stats.filtered.get() == 0 && unfiltered {
-            let url = self.bucket.client.url(&self.bucket.location.prefix);
-            bail!(
-                "there is no CloudTrail log file (*.json.gz or *.json) under {url}, but {} of another kind",
-                count(stats.passed_over.get(), "file or folder")
-            );
+    /// All is listed. That there was something, but no log file, is an error; that nothing was asked for of what there is,
+    /// is not.
+    async fn end(&self) -> Result<Option<LogFile>> {
+        let (stats, wanted) = (&self.bucket.stats, &self.bucket.wanted);
+        if stats.files_listed.get() > 0 {
+            return Ok(None);
         }
-        Ok(None)
+        if wanted.interval != trail::Interval::default() || !wanted.accounts.are_all() {
+            stats.remark(elsewhere::describe(&self.bucket).await);
+            return Ok(None);
+        }
+        let url = self.bucket.client.url(&self.bucket.location.prefix);
+        bail!(
+            "there is no CloudTrail log file (*.json.gz or *.json) under {url}, but {} of another kind",
+            count(stats.passed_over.get(), "file or folder")
+        );
     }
 }
 
@@ -249,6 +264,15 @@ impl Bucket {
             follow.asked(query);
         }
         Ok(self.client.list(query).await?)
+    }
+
+    /// Is this folder's account asked for?
+    fn takes_account(&self, account: &str) -> bool {
+        let takes = self.wanted.accounts.contain(Some(account));
+        if !takes {
+            lock(&self.elsewhere).account(account);
+        }
+        takes
     }
 
     fn digest_folders(&self) -> MutexGuard<'_, Vec<String>> {

@@ -23,6 +23,7 @@ use crate::aws::cloudtrail::{Event, EventHistory, Page, Query};
 use crate::aws::{self, Environment, Kind, Login};
 use crate::log_file::{Body, LogFile};
 use crate::settings::location::HistoryLocation;
+use crate::settings::partitions::Partition;
 use crate::settings::{HistoryOrder, Settings};
 use crate::stats::{Stats, count};
 use crate::trail::Interval;
@@ -32,53 +33,6 @@ const HISTORY: i64 = 90 * 24 * 60 * 60;
 /// What is handed on as one log file, at most: events and bytes.
 const EVENTS: usize = 1_000;
 const BYTES: usize = 1 << 20;
-
-/// The regions of each partition that CloudTrail is in, see <https://docs.aws.amazon.com/general/latest/gr/ct.html>.
-/// Asking AWS for them would need another service, and another permission.
-const REGIONS: [(&str, &[&str]); 4] = [
-    ("cn-", &["cn-north-1", "cn-northwest-1"]),
-    ("us-gov-", &["us-gov-west-1", "us-gov-east-1"]),
-    ("eusc-", &["eusc-de-east-1"]),
-    (
-        "",
-        &[
-            "us-east-1",
-            "us-east-2",
-            "us-west-1",
-            "us-west-2",
-            "af-south-1",
-            "ap-east-1",
-            "ap-east-2",
-            "ap-northeast-1",
-            "ap-northeast-2",
-            "ap-northeast-3",
-            "ap-south-1",
-            "ap-south-2",
-            "ap-southeast-1",
-            "ap-southeast-2",
-            "ap-southeast-3",
-            "ap-southeast-4",
-            "ap-southeast-5",
-            "ap-southeast-6",
-            "ap-southeast-7",
-            "ca-central-1",
-            "ca-west-1",
-            "eu-central-1",
-            "eu-central-2",
-            "eu-north-1",
-            "eu-south-1",
-            "eu-south-2",
-            "eu-west-1",
-            "eu-west-2",
-            "eu-west-3",
-            "il-central-1",
-            "me-central-1",
-            "me-south-1",
-            "mx-central-1",
-            "sa-east-1",
-        ],
-    ),
-];
 
 /// The event history of some regions.
 pub(super) struct History {
@@ -210,16 +164,8 @@ fn say_limits(settings: &Settings, plan: &Plan, first: Option<i64>, stats: &Stat
 fn regions(location: &HistoryLocation, configured: Option<&str>) -> Vec<String> {
     let mut regions = Vec::new();
     if location.all {
-        let configured = configured.unwrap_or_default();
-        let partition = REGIONS
-            .iter()
-            .find(|(prefix, _)| configured.starts_with(prefix));
-        regions.extend(
-            partition
-                .into_iter()
-                .flat_map(|(_, regions)| *regions)
-                .map(|name| (*name).to_owned()),
-        );
+        let partition = Partition::of(configured.unwrap_or_default());
+        regions.extend(partition.regions.iter().map(|name| (*name).to_owned()));
     }
     for region in &location.regions {
         if !regions.contains(region) {

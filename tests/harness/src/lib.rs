@@ -7,6 +7,7 @@
 //!   services that credentials come from, SQS ([`sqs`]), the event history ([`history`]); [`proxy`] makes it answer by AWS's own host names.
 //! - [`faulty`] is an S3 and SQS whose answers go wrong as a test says.
 //! - [`moto`] is somebody else's AWS, with S3, SNS, SQS and EventBridge wired up.
+//! - [`others`] are stores of other people's making: rclone's server and SeaweedFS.
 //! - [`platform`] runs the builds for Windows and arm64.
 //! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
 //! - [`trail`] makes trails, from a seed.
@@ -30,6 +31,7 @@ pub mod hosts;
 mod list;
 pub mod moto;
 pub mod needs;
+pub mod others;
 pub mod platform;
 pub mod proxy;
 pub mod sample;

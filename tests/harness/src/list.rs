@@ -12,11 +12,12 @@ enum Entry {
     Folder,
 }
 
-/// A page of the bucket in the folder `root`.
+/// A page of the bucket in the folder `root`. With `raw` keys come as they are, and are said to be encoded all the same.
 pub(crate) fn page(
     root: &Path,
     input: &ListObjectsV2Input,
     most: usize,
+    raw: bool,
 ) -> io::Result<ListObjectsV2Output> {
     let prefix = input.prefix.clone().unwrap_or_default();
     let delimited = input.delimiter.as_deref() == Some("/");
@@ -39,7 +40,7 @@ pub(crate) fn page(
     let (mut contents, mut common_prefixes, mut last) = (vec![], vec![], None);
     for (key, entry) in found.by_ref().take(most) {
         last = Some(key.clone());
-        let shown = if encoded {
+        let shown = if encoded && !raw {
             percent_encoding::utf8_percent_encode(&key, ENCODED).to_string()
         } else {
             key

@@ -255,7 +255,8 @@ impl Moto {
 
 const EVENTS: &str = "<Event>s3:ObjectCreated:*</Event><Event>s3:ObjectRemoved:*</Event>";
 
-fn object(bucket: &str, key: &str) -> String {
+/// The path of an object in a URL.
+pub(crate) fn object(bucket: &str, key: &str) -> String {
     format!("/{bucket}/{}", utf8_percent_encode(key, NON_ALPHANUMERIC)).replace("%2F", "/")
 }
 

@@ -16,6 +16,7 @@ use crate::{aws::Aws, server::Server};
 pub struct Proxy {
     server: Server<1>,
     asked: Arc<Mutex<Vec<String>>>,
+    refused: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
@@ -24,14 +25,25 @@ impl Proxy {
         let asked = Arc::new(Mutex::default());
         let (http, https) = (aws.http_address(), aws.https_address());
         let log = Arc::clone(&asked);
+        let refused: Arc<Mutex<Vec<String>>> = Arc::default();
+        let refuses = Arc::clone(&refused);
         let server = Server::start([0], move |_, client| {
-            let log = Arc::clone(&log);
+            let (log, refuses) = (Arc::clone(&log), Arc::clone(&refuses));
             async move {
                 // An error ends the connection.
-                _ = serve(client, log, http, https).await;
+                _ = serve(client, log, refuses, http, https).await;
             }
         });
-        Self { server, asked }
+        Self {
+            server,
+            asked,
+            refused,
+        }
+    }
+
+    /// Takes nobody to hosts whose names end so.
+    pub fn refuse(&self, suffix: &str) {
+        self.refused.lock().unwrap().push(format!("{suffix}:443 "));
     }
 
     /// What `HTTP_PROXY` and `HTTPS_PROXY` are set to.
@@ -49,6 +61,7 @@ impl Proxy {
 async fn serve(
     mut client: TcpStream,
     log: Arc<Mutex<Vec<String>>>,
+    refuses: Arc<Mutex<Vec<String>>>,
     http: SocketAddr,
     https: SocketAddr,
 ) -> std::io::Result<()> {
@@ -64,7 +77,14 @@ async fn serve(
         .unwrap_or_default()
         .to_owned();
     let connect = first.starts_with("CONNECT ");
+    let refused = {
+        let refuses = refuses.lock().unwrap();
+        refuses.iter().any(|suffix| first.contains(suffix))
+    };
     log.lock().unwrap().push(first);
+    if refused {
+        return client.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await;
+    }
     let mut server = TcpStream::connect(if connect { https } else { http }).await?;
     if connect {
         client

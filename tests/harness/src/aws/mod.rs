@@ -287,6 +287,11 @@ impl Aws {
         self.state.world.page.store(keys, Ordering::Relaxed);
     }
 
+    /// Lists keys as they are, and says that they are percent-encoded.
+    pub fn raw_keys(&self) {
+        self.state.world.raw.store(true, Ordering::Relaxed);
+    }
+
     /// Makes every request on which the condition holds go wrong. Of several, the first counts.
     pub fn fault(&self, when: impl Fn(&Request) -> bool + Send + Sync + 'static, fault: Fault) {
         self.state.faults.add(Box::new(when), None, fault);

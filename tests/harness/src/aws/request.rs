@@ -83,10 +83,16 @@ pub fn parse_host(host: &str) -> Host<'_> {
             region: None,
         };
     }
-    let Some(name) = name
-        .strip_suffix(".amazonaws.com")
-        .or_else(|| name.strip_suffix(".amazonaws.com.cn"))
-    else {
+    let suffixes = [
+        ".amazonaws.com",
+        ".amazonaws.com.cn",
+        ".amazonaws.eu",
+        ".c2s.ic.gov",
+        ".sc2s.sgov.gov",
+        ".cloud.adc-e.uk",
+        ".csp.hci.ic.gov",
+    ];
+    let Some(name) = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)) else {
         return Host::default();
     };
     let labels: Vec<&str> = name.split('.').collect();

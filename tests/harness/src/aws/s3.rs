@@ -139,11 +139,12 @@ impl S3 for Store {
             page => page,
         };
         let page = input.max_keys.unwrap_or(1000).min(page);
+        let raw = self.world.raw.load(Ordering::Relaxed);
         let folder = self.root.join(&input.bucket);
         if !folder.is_dir() {
             return Err(worded(s3_error!(NoSuchBucket)));
         }
-        let output = crate::list::page(&folder, input, page as usize);
+        let output = crate::list::page(&folder, input, page as usize, raw);
         Ok(S3Response::new(output.map_err(S3Error::internal_error)?))
     }
 }

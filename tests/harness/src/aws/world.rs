@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, atomic::AtomicI32},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicI32},
+    },
 };
 
 use super::{ACCESS_KEY, REGION, Request, SECRET_KEY};
@@ -16,7 +19,7 @@ pub struct Credentials {
     pub secret_key: String,
     /// The session token of temporary ones.
     pub token: Option<String>,
-    /// `aws`, `aws-cn`, `aws-us-gov`
+    /// `aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`
     pub partition: String,
     /// Whether they were good once.
     pub expired: bool,
@@ -63,6 +66,8 @@ pub struct World {
     pub container_token: Mutex<Option<String>>,
     /// Keys of a page of a listing; 0 for S3's own 1,000.
     pub page: AtomicI32,
+    /// Keys in listings are as they are, and are said to be encoded.
+    pub raw: AtomicBool,
 }
 
 impl World {
@@ -116,6 +121,7 @@ pub fn partition(region: &str) -> &'static str {
     match region {
         _ if region.starts_with("cn-") => "aws-cn",
         _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ if region.starts_with("eusc-") => "aws-eusc",
         _ => "aws",
     }
 }

@@ -1,0 +1,164 @@
+//! What a bucket holds where a capture finds nothing in the interval or of the accounts that were asked for: those who
+//! have mistaken a day or an account's number see what there is.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Bucket;
+use crate::aws::s3::page::Page;
+use crate::aws::s3::{From, Query};
+use crate::process::lock;
+use crate::stats::count;
+use crate::trail;
+
+/// Requests that are made for it.
+const LISTS: usize = 20;
+/// Keys of a region among which the oldest log file is looked for.
+const FIRST_KEYS: usize = 100;
+/// Regions that are kept in mind.
+const REGIONS: usize = 64;
+/// Accounts that are named.
+const ACCOUNTS: usize = 5;
+
+/// What was come by while the listings were made.
+#[derive(Debug, Default)]
+pub(super) struct Elsewhere {
+    /// What to list of each region, the first of them.
+    regions: Vec<String>,
+    /// How many regions there are.
+    all_regions: usize,
+    /// When the oldest and the newest log file seen outside of the interval were delivered.
+    span: Option<Span>,
+    /// Accounts that are not asked for, the first of them.
+    accounts: Vec<String>,
+}
+
+/// Between the oldest and the newest.
+type Span = (Timestamp, Timestamp);
+
+fn join(span: Option<Span>, time: Timestamp) -> Span {
+    span.map_or((time, time), |(oldest, newest)| {
+        (oldest.min(time), newest.max(time))
+    })
+}
+
+impl Elsewhere {
+    pub fn region(&mut self, prefix: &str) {
+        self.all_regions += 1;
+        if self.regions.len() < REGIONS {
+            self.regions.push(prefix.to_owned());
+        }
+    }
+
+    pub fn log_file(&mut self, delivered: Timestamp) {
+        self.span = Some(join(self.span, delivered));
+    }
+
+    pub fn account(&mut self, account: &str) {
+        let is_new = !self.accounts.iter().any(|known| known == account);
+        if is_new && self.accounts.len() < ACCOUNTS {
+            self.accounts.push(account.to_owned());
+        }
+    }
+}
+
+/// A sentence about what there is elsewhere.
+pub(super) async fn describe(bucket: &Arc<Bucket>) -> String {
+    let found = std::mem::take(&mut *lock(&bucket.elsewhere));
+    let url = bucket.client.url(&bucket.location.prefix);
+    let mut search = Search {
+        bucket,
+        lists: LISTS,
+        span: found.span,
+    };
+    let looked_at = search.regions(found.regions).await;
+    if let Some((oldest, newest)) = search.span {
+        let mut far = String::new();
+        if looked_at < found.all_regions {
+            let all = count(found.all_regions as u64, "region");
+            far = format!(", as far as {LISTS} requests in {looked_at} of {all} tell");
+        }
+        return format!(
+            "s3Interval ({}) holds nothing of {url}: the oldest log file there was delivered at {oldest}, the newest at \
+             {newest}{far}",
+            bucket.wanted.asked
+        );
+    }
+    let accounts = match found.accounts.is_empty() {
+        true => String::new(),
+        false => format!(", but of {}", found.accounts.join(", ")),
+    };
+    let whose = match bucket.wanted.accounts.are_all() {
+        true => "",
+        false => " of the accounts in s3AccountList",
+    };
+    format!("there is no log file{whose} under {url}{accounts}")
+}
+
+/// The search for the oldest and the newest log file.
+struct Search<'a> {
+    bucket: &'a Arc<Bucket>,
+    /// Requests that are left.
+    lists: usize,
+    span: Option<Span>,
+}
+
+impl Search<'_> {
+    /// Search regions, and tell how many there were requests for. The one that all accounts have events in comes first.
+    async fn regions(&mut self, mut regions: Vec<String>) -> usize {
+        regions.sort_by_key(|region| !region.contains("/us-east-1/"));
+        for (index, region) in regions.iter().enumerate() {
+            if self.region(region).await.is_none() {
+                return index;
+            }
+        }
+        regions.len()
+    }
+
+    /// None where it could not be searched to its end.
+    async fn region(&mut self, prefix: &str) -> Option<()> {
+        let first = Query {
+            prefix: prefix.to_owned(),
+            most: Some(FIRST_KEYS),
+            ..Query::default()
+        };
+        let page = self.list(&first).await?;
+        self.note(page);
+        // The last year, month and day, and all of that.
+        let mut folder = Some(prefix.to_owned());
+        while let Some(prefix) = folder.take() {
+            let mut query = Query {
+                prefix,
+                delimiter: true,
+                ..Query::default()
+            };
+            loop {
+                let mut page = self.list(&query).await?;
+                folder = page.folders.pop().or(folder);
+                let next = page.next.take();
+                self.note(page);
+                match next {
+                    Some(next) => query.from = From::Page(next),
+                    None => break,
+                }
+            }
+        }
+        Some(())
+    }
+
+    async fn list(&mut self, query: &Query) -> Option<Page> {
+        self.lists = self.lists.checked_sub(1)?;
+        self.bucket.list(query).await.ok()
+    }
+
+    /// Take note of the log files of a page.
+    fn note(&mut self, page: Page) {
+        for object in page.objects {
+            let delivered = trail::delivery_time(&object.key).or(object.time);
+            if let Some(delivered) = delivered.filter(|_| trail::is_log_file(&object.key)) {
+                self.span = Some(join(self.span, delivered));
+            }
+        }
+    }
+}
