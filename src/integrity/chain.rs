@@ -1,27 +1,22 @@
 //! The digests of one account and region, gone through in the order of their time, as far as log files come by.
 //!
 //! There is a digest chain for each trail, and one of digests that were made belatedly (`_backfill`). Held are the
-//! entries of a few hours about the log files that are looked up. How digests of a chain follow each other is a
-//! matter of [`super::links`].
+//! entries of a few hours about the log files that are looked up. How the digests of a trail follow
+//! each other is in [`super::links`], and what is held of them in [`super::state`]: each of the three knows only the next.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use anyhow::Result;
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync;
 
 use super::digest::Digest;
-use super::links::{Chain, Link, chain_of};
-use super::{Checks, Expected, Flaw, NAMED, Stored};
-use crate::log_file::Sha256;
-use crate::process::lock;
+use super::links::chain_of;
+use super::state::{DigestChains, DigestEntry, EARLY, Hole, Link, Named, Read, State, before};
+use super::{Expected, Flaw, NAMED, Stored};
 use crate::stats::count;
-use crate::trail::{self, Interval, Place};
+use crate::trail::{self, Place};
 
-/// How long before its delivery's hour, as a digest has it, a log file may have its name's time.
-pub(super) const EARLY: SignedDuration = SignedDuration::from_mins(10);
 /// How long after a log file's time a digest may end that names it.
 const LATE: SignedDuration = SignedDuration::from_hours(2);
 /// How long after a log file's time its digest should be there.
@@ -37,133 +32,10 @@ const KNOWN: usize = 64;
 pub(super) const NO_DIGESTS: &str = "there are no digest files for it, so log file validation is not enabled for its \
      trail: enable it in CloudTrail, for log files to come";
 
-/// The digest chains of one account and region.
-pub(super) struct DigestChains {
-    pub(super) checks: Arc<Checks>,
-    /// Of digests, with a separator behind.
-    pub(super) folder: String,
-    /// What is read of the region, as far as it is known.
-    pub(super) span: Interval,
-    named: Mutex<Named>,
-    state: sync::Mutex<State>,
-}
-
-/// What the source has named.
-#[derive(Default)]
-struct Named {
-    /// Paths that are kept in mind, with their times.
-    paths: HashMap<String, Timestamp>,
-    /// How far it has come, by kind.
-    reached: HashMap<String, Timestamp>,
-    /// The times of those that are not looked up yet, with their number.
-    waiting: BTreeMap<Timestamp, usize>,
-}
-
-/// How far the digests are read.
-///
-/// ```text
-///                        reached
-///   ──digest──digest──────digest│ waiting      │ held_back
-///   known ◀──────── 64          │ fetched next │ others of their day may be listed yet
-///   entries of ◀─── 4 hours     │              │
-/// ```
-///
-/// A digest is taken into account after all that end before it: names leave `held_back` for `waiting` when nothing that
-/// sorts before them can be listed any more. So what is not among `entries` when `reached` is `LATE` behind a log
-/// file's time is in no digest. A digest whose signature is not with it waits in its chain until the next one, which
-/// has the signature, or the end; `entries` are of those only whose signature was looked at.
-#[derive(Default)]
-pub(super) struct State {
-    /// After which name listing goes on.
-    after: Option<String>,
-    /// All are listed.
-    listed: bool,
-    /// Listed, but others may come before them in time.
-    held_back: Vec<String>,
-    /// To be fetched.
-    waiting: VecDeque<String>,
-    /// All are read.
-    done: bool,
-    /// The beginning of the first one.
-    first: Option<Timestamp>,
-    /// The end of the newest so far, and its name.
-    reached: Option<(Timestamp, String)>,
-    entries: HashMap<String, DigestEntry>,
-    /// By what names of their digests have in common.
-    pub(super) chains: HashMap<String, Chain>,
-    /// Paths of those read last.
-    pub(super) known: VecDeque<String>,
-    /// Times without a good digest.
-    pub(super) holes: Vec<Hole>,
-    /// Why they can't be listed.
-    trouble: Option<String>,
-    /// It was said that there are none.
-    said_none: bool,
-}
-
-/// A log file as a digest has it.
-struct DigestEntry {
-    hash: Sha256,
-    time: Timestamp,
-    digest: Arc<str>,
-    /// Why the digest is not proven, if it isn't.
-    doubt: Option<Arc<str>>,
-}
-
 /// The time and path of a log file that is not there, and the digest that names it.
 type Absent = (Timestamp, String, Arc<str>);
 
-/// A time of which no good digest tells.
-pub(super) struct Hole {
-    pub from: Timestamp,
-    pub to: Timestamp,
-    /// What is known of its log files.
-    pub expected: Expected,
-}
-
-/// A digest that was read.
-pub(super) struct Read {
-    pub name: String,
-    /// Where it lies.
-    place: Place,
-    pub end: Timestamp,
-    generated: Option<Timestamp>,
-    pub digest: Digest,
-}
-
 impl DigestChains {
-    pub fn new(checks: Arc<Checks>, folder: String) -> Self {
-        let span = checks.digests.span();
-        Self {
-            checks,
-            folder,
-            span,
-            named: Mutex::default(),
-            state: sync::Mutex::default(),
-        }
-    }
-
-    fn named_so_far(&self) -> MutexGuard<'_, Named> {
-        lock(&self.named)
-    }
-
-    /// The folder of the account, with a separator behind, or nothing.
-    fn account(&self) -> &str {
-        let end = self.folder.rfind(trail::DIGESTS);
-        &self.folder[..end.unwrap_or_default()]
-    }
-
-    /// The region's own name.
-    fn region(&self) -> &str {
-        let folder = self.folder.trim_end_matches(['/', '\\']);
-        folder.rsplit(['/', '\\']).next().unwrap_or_default()
-    }
-
-    /// The full name of a log file or digest.
-    pub(super) fn name(&self, path: &str) -> String {
-        format!("{}{path}.gz", self.account())
-    }
-
     /// The source has named a log file, which will be looked up.
     pub fn named(&self, path: &str, time: Timestamp) {
         let mut named = self.named_so_far();
@@ -605,10 +477,6 @@ impl State {
                 .as_ref()
                 .is_some_and(|(reached, _)| *reached > until)
     }
-}
-
-pub(super) fn before(time: Timestamp, span: SignedDuration) -> Timestamp {
-    time.checked_sub(span).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]

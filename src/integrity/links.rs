@@ -10,28 +10,9 @@ use std::sync::atomic::Ordering;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Expected;
-use super::chain::{DigestChains, EARLY, Hole, Read, State, before};
 use super::digest::{Digest, Previous};
-use crate::log_file::Sha256;
+use super::state::{DigestChains, EARLY, Hole, Read, State, before};
 use crate::trail::{self, Place};
-
-/// The digests of one trail.
-#[derive(Default)]
-pub(super) struct Chain {
-    pub last: Option<Link>,
-    /// The last one, whose signature is only in the next one.
-    pub unsigned: Option<Read>,
-    /// What belated digests tell of, from when to when, in order of their ends.
-    belated: Vec<(Timestamp, Timestamp)>,
-}
-
-/// What a digest's successor says of it.
-pub(super) struct Link {
-    pub path: String,
-    pub end: Timestamp,
-    /// None where it is of no use, which was said.
-    pub hash: Option<Sha256>,
-}
 
 impl DigestChains {
     /// Is a digest the successor of the last one of its chain?

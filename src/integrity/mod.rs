@@ -13,6 +13,7 @@ mod digest;
 pub(crate) mod hash;
 mod keys;
 mod links;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -31,9 +32,9 @@ use crate::log_file::{Content, FileError, Proof, Sha256};
 use crate::process::lock;
 use crate::stats::{Count, Stats};
 use crate::trail::{Interval, Place};
-use chain::DigestChains;
 use hash::hex;
 pub(crate) use keys::Keys;
+use state::DigestChains;
 
 /// Log files without proof that are named one by one.
 const NAMED: u64 = 100;
