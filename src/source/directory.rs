@@ -55,21 +55,8 @@ pub(super) async fn open(path: PathBuf, wanted: Selection, stats: Arc<Stats>) ->
 
 fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
     let shown = path.display();
-    let metadata = path.metadata().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => anyhow!("{shown}: there is no such file or folder"),
-        _ => anyhow!("{shown}: can't be read: {error}"),
-    })?;
-    if !metadata.is_dir() {
-        // What is named by itself is read whatever its name and account.
-        if !metadata.is_file() {
-            bail!("{shown}: is neither a file nor a folder");
-        }
-        let delivered = delivery_time(path);
-        return Ok(vec![Found {
-            delivered,
-            path: path.to_owned(),
-            unreadable: None,
-        }]);
+    if let Some(file) = file_named_by_itself(path)? {
+        return Ok(vec![file]);
     }
     let mut found = Vec::new();
     let (mut seen, mut digests) = (0, 0);
@@ -83,14 +70,11 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
                 continue;
             }
             Err(error) => {
+                let why = error.io_error().map(ToString::to_string);
                 found.push(Found {
                     delivered: None,
                     path: error.path().unwrap_or(path).to_owned(),
-                    unreadable: Some(
-                        error
-                            .io_error()
-                            .map_or_else(|| error.to_string(), ToString::to_string),
-                    ),
+                    unreadable: Some(why.unwrap_or_else(|| error.to_string())),
                 });
                 continue;
             }
@@ -99,15 +83,7 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
         // of any name.
         let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
         let name = below.to_string_lossy();
-        let is_log_file = entry.file_type().is_file()
-            && match trail::naming(&name) {
-                Naming::LogFile => true,
-                Naming::Other => false,
-                // An export may have any name.
-                Naming::Unknown => File::open(entry.path())
-                    .is_ok_and(|mut file| formats::holds_events(&name, &mut file)),
-            };
-        if !is_log_file {
+        if !is_log_file(&entry, &name) {
             // Digests belong there, and are no loss.
             match trail::is_digest(&name) {
                 true => digests += 1,
@@ -141,6 +117,38 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
     // Files without a time in their name have that of the file; equal times go by name.
     found.sort_unstable_by(|a, b| (a.delivered, &a.path).cmp(&(b.delivered, &b.path)));
     Ok(found)
+}
+
+/// The file at `path`, which is read whatever its name and account; none where a folder is there.
+fn file_named_by_itself(path: &Path) -> Result<Option<Found>> {
+    let shown = path.display();
+    let metadata = path.metadata().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => anyhow!("{shown}: there is no such file or folder"),
+        _ => anyhow!("{shown}: can't be read: {error}"),
+    })?;
+    if metadata.is_dir() {
+        return Ok(None);
+    }
+    if !metadata.is_file() {
+        bail!("{shown}: is neither a file nor a folder");
+    }
+    Ok(Some(Found {
+        delivered: delivery_time(path),
+        path: path.to_owned(),
+        unreadable: None,
+    }))
+}
+
+/// Is this a log file, going by its name, or by its content where the name does not tell?
+fn is_log_file(entry: &DirEntry, name: &str) -> bool {
+    entry.file_type().is_file()
+        && match trail::naming(name) {
+            Naming::LogFile => true,
+            Naming::Other => false,
+            // An export may have any name.
+            Naming::Unknown => File::open(entry.path())
+                .is_ok_and(|mut file| formats::holds_events(name, &mut file)),
+        }
 }
 
 /// The names that CloudTrail gives, of log files that are there more than once.

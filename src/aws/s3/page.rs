@@ -254,51 +254,14 @@ impl Page {
     /// Read the answer to ListObjectsV2; none if it is something else. See
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
     fn parse(xml: &[u8], prefix: &Arc<str>) -> Option<Self> {
-        // Not every store encodes keys when it is asked to.
-        let encoding = memmem::find(xml, ENCODING).map(|at| &xml[at + ENCODING.len()..]);
-        let encoded = encoding.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"url"));
-        let decode = |text: &str, key: &mut String| {
-            key.clear();
-            match encoded && text.contains(['%', '+']) {
-                true => key.push_str(&decode_key(text)),
-                false => key.push_str(text),
-            }
-        };
-        let mut page = Self {
-            objects: Objects::new(prefix),
-            ..Self::default()
-        };
-        let mut token = None;
-        let mut marker = None;
-        // The first version of listings has none.
-        let mut has_count = false;
-        page.is_ordered = true;
-        let mut object = Object::default();
-        // The element around the present one, and how many are around it.
-        let mut parent = Parent::Page;
-        let mut depth = 0;
-        let mut is_page = false;
+        let mut parser = Parser::new(xml, prefix);
         let mut text = String::new();
         let mut reader = Reader::from_reader(xml);
         loop {
             match reader.read_event().ok()? {
                 Event::Start(tag) => {
-                    depth += 1;
                     text.clear();
-                    match (depth, tag.local_name().into_inner()) {
-                        (1, name) if name != ROOT => return None,
-                        (1, _) => is_page = true,
-                        (2, b"Contents") => {
-                            parent = Parent::Contents;
-                            object.key.clear();
-                            object.size = 0;
-                            object.time = None;
-                            object.archived = false;
-                            object.restored = false;
-                        }
-                        (2, b"CommonPrefixes") => parent = Parent::CommonPrefixes,
-                        _ => {}
-                    }
+                    parser.start(tag.local_name().into_inner())?;
                 }
                 Event::Text(part) => text.push_str(&part.decode().ok()?),
                 Event::CData(part) => text.push_str(&part.decode().ok()?),
@@ -307,65 +270,157 @@ impl Page {
                     None => text.push_str(resolve_predefined_entity(&reference.decode().ok()?)?),
                 },
                 Event::End(tag) => {
-                    match (&parent, depth, tag.local_name().into_inner()) {
-                        (Parent::Contents, 2, _) => {
-                            page.is_ordered &= !page.objects.is_behind(&object.key);
-                            page.objects.push(&object);
-                            parent = Parent::Page;
-                        }
-                        (Parent::CommonPrefixes, 2, _) => parent = Parent::Page,
-                        (Parent::Contents, 3, b"Key") => decode(&text, &mut object.key),
-                        (Parent::Contents, 3, b"Size") => object.size = text.parse().ok()?,
-                        (Parent::Contents, 3, b"LastModified") => object.time = text.parse().ok(),
-                        (Parent::Contents, 3, b"StorageClass") => {
-                            object.archived = matches!(&*text, "GLACIER" | "DEEP_ARCHIVE");
-                        }
-                        // It was restored, and is there until then.
-                        (Parent::Contents, 4, b"RestoreExpiryDate") => object.restored = true,
-                        (Parent::CommonPrefixes, 3, b"Prefix") => {
-                            let mut folder = String::new();
-                            decode(&text, &mut folder);
-                            page.is_ordered &= page.folders.last() < Some(&folder);
-                            page.folders.push(folder);
-                        }
-                        (Parent::Page, 2, b"IsTruncated") => {
-                            page.is_truncated = text.trim().eq_ignore_ascii_case("true");
-                        }
-                        (Parent::Page, 2, b"NextContinuationToken") => {
-                            token = Some(text.clone()).filter(|token| !token.is_empty());
-                        }
-                        (Parent::Page, 2, b"NextMarker") => {
-                            let mut key = String::new();
-                            decode(&text, &mut key);
-                            marker = Some(key).filter(|key| !key.is_empty());
-                        }
-                        // The prefix asked for comes back as keys come.
-                        (Parent::Page, 2, b"Prefix") => {
-                            page.is_encoded_unsaid =
-                                !encoded && text != **prefix && decode_key(&text) == **prefix;
-                        }
-                        (Parent::Page, 2, b"KeyCount") => has_count = true,
-                        _ => {}
-                    }
-                    depth -= 1;
+                    parser.end(tag.local_name().into_inner(), &text)?;
                     text.clear();
                 }
-                Event::Empty(tag) if depth == 0 => is_page = tag.local_name().into_inner() == ROOT,
-                Event::Eof => break,
+                Event::Empty(tag) => parser.empty(tag.local_name().into_inner()),
+                Event::Eof => return parser.finish(),
                 _ => {}
             }
         }
-        if page.is_truncated {
-            page.next = page.after(token, marker, !has_count);
-        }
-        page.objects.shrink();
-        // It may have been cut short.
-        (depth == 0 && is_page).then_some(page)
     }
 }
 
 const ROOT: &[u8] = b"ListBucketResult";
 const ENCODING: &[u8] = b"<EncodingType>";
+
+/// What has been read of an answer.
+struct Parser<'a> {
+    prefix: &'a str,
+    /// Keys are percent-encoded, and the answer says so.
+    encoded: bool,
+    page: Page,
+    token: Option<String>,
+    marker: Option<String>,
+    /// The first version of listings has none.
+    has_count: bool,
+    /// The object that is being read.
+    object: Object,
+    /// The element around the present one, and how many are around it.
+    parent: Parent,
+    depth: usize,
+    is_page: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn new(xml: &[u8], prefix: &'a Arc<str>) -> Self {
+        // Not every store encodes keys when it is asked to.
+        let encoding = memmem::find(xml, ENCODING).map(|at| &xml[at + ENCODING.len()..]);
+        Self {
+            prefix,
+            encoded: encoding.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"url")),
+            page: Page {
+                objects: Objects::new(prefix),
+                is_ordered: true,
+                ..Page::default()
+            },
+            token: None,
+            marker: None,
+            has_count: false,
+            object: Object::default(),
+            parent: Parent::Page,
+            depth: 0,
+            is_page: false,
+        }
+    }
+
+    /// Put a key as it was sent into `key`, decoded.
+    fn decode(&self, text: &str, key: &mut String) {
+        key.clear();
+        match self.encoded && text.contains(['%', '+']) {
+            true => key.push_str(&decode_key(text)),
+            false => key.push_str(text),
+        }
+    }
+
+    fn decoded(&self, text: &str) -> String {
+        let mut key = String::new();
+        self.decode(text, &mut key);
+        key
+    }
+
+    /// An element begins. None where the answer is not a page.
+    fn start(&mut self, name: &[u8]) -> Option<()> {
+        self.depth += 1;
+        match (self.depth, name) {
+            (1, name) if name != ROOT => return None,
+            (1, _) => self.is_page = true,
+            (2, b"Contents") => {
+                self.parent = Parent::Contents;
+                self.object.key.clear();
+                self.object.size = 0;
+                self.object.time = None;
+                self.object.archived = false;
+                self.object.restored = false;
+            }
+            (2, b"CommonPrefixes") => self.parent = Parent::CommonPrefixes,
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// An element ends, which holds this text. None where the text is not valid.
+    fn end(&mut self, name: &[u8], text: &str) -> Option<()> {
+        match (&self.parent, self.depth, name) {
+            (Parent::Contents, 2, _) => {
+                self.page.is_ordered &= !self.page.objects.is_behind(&self.object.key);
+                self.page.objects.push(&self.object);
+                self.parent = Parent::Page;
+            }
+            (Parent::CommonPrefixes, 2, _) => self.parent = Parent::Page,
+            (Parent::Contents, 3, b"Key") => {
+                let mut key = std::mem::take(&mut self.object.key);
+                self.decode(text, &mut key);
+                self.object.key = key;
+            }
+            (Parent::Contents, 3, b"Size") => self.object.size = text.parse().ok()?,
+            (Parent::Contents, 3, b"LastModified") => self.object.time = text.parse().ok(),
+            (Parent::Contents, 3, b"StorageClass") => {
+                self.object.archived = matches!(text, "GLACIER" | "DEEP_ARCHIVE");
+            }
+            // It was restored, and is there until then.
+            (Parent::Contents, 4, b"RestoreExpiryDate") => self.object.restored = true,
+            (Parent::CommonPrefixes, 3, b"Prefix") => {
+                let folder = self.decoded(text);
+                self.page.is_ordered &= self.page.folders.last() < Some(&folder);
+                self.page.folders.push(folder);
+            }
+            (Parent::Page, 2, b"IsTruncated") => {
+                self.page.is_truncated = text.trim().eq_ignore_ascii_case("true");
+            }
+            (Parent::Page, 2, b"NextContinuationToken") => {
+                self.token = Some(text.to_owned()).filter(|token| !token.is_empty());
+            }
+            (Parent::Page, 2, b"NextMarker") => {
+                self.marker = Some(self.decoded(text)).filter(|key| !key.is_empty());
+            }
+            // The prefix asked for comes back encoded where keys do.
+            (Parent::Page, 2, b"Prefix") => {
+                self.page.is_encoded_unsaid =
+                    !self.encoded && text != self.prefix && decode_key(text) == self.prefix;
+            }
+            (Parent::Page, 2, b"KeyCount") => self.has_count = true,
+            _ => {}
+        }
+        self.depth -= 1;
+        Some(())
+    }
+
+    fn empty(&mut self, name: &[u8]) {
+        if self.depth == 0 {
+            self.is_page = name == ROOT;
+        }
+    }
+
+    /// The page, unless the answer was cut short.
+    fn finish(mut self) -> Option<Page> {
+        if self.page.is_truncated {
+            self.page.next = self.page.after(self.token, self.marker, !self.has_count);
+        }
+        self.page.objects.shrink();
+        (self.depth == 0 && self.is_page).then_some(self.page)
+    }
+}
 
 enum Parent {
     Page,

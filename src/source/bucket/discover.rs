@@ -125,11 +125,7 @@ impl Walker {
         first: Option<Page>,
     ) -> Result<()> {
         let bucket = Arc::clone(&self.bucket);
-        let mut query = Query {
-            prefix: prefix.clone(),
-            delimiter: true,
-            ..Query::default()
-        };
+        let mut query = folder_query(prefix.clone());
         let mut page = match first {
             Some(page) => page,
             None => bucket.list(&query).await?,
@@ -174,41 +170,37 @@ impl Walker {
                 })
                 .await;
             }
-            let mut walks = Vec::new();
-            for folder in folders {
-                let child = below(level, folder_name(&folder));
-                if child == Level::Account
-                    && !bucket.wanted.accounts.contain(Some(folder_name(&folder)))
-                {
-                    continue;
-                }
-                // Their first pages are asked for side by side.
-                let first = matches!(child, Level::Above(_) | Level::Logs).then(|| {
-                    let (bucket, query) = (
-                        Arc::clone(&bucket),
-                        Query {
-                            prefix: folder.clone(),
-                            delimiter: true,
-                            ..Query::default()
-                        },
-                    );
-                    tokio::spawn(async move { bucket.list(&query).await })
-                });
-                walks.push((folder, child, first));
-            }
-            for (folder, child, first) in walks {
-                let first = match first {
-                    Some(first) => Some(first.await.context("listing folders")??),
-                    None => None,
-                };
-                Arc::clone(&self).walk(folder, child, first).await?;
-            }
+            Arc::clone(&self).walk_into(folders, level).await?;
             match next {
                 Some(next) => page = next.await.context("listing folders")??,
                 None if is_full_of_files => return self.flat(prefix, done).await,
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Look into folders of a level, one after the other. Their first pages are asked for side by side.
+    async fn walk_into(self: Arc<Self>, folders: Vec<String>, level: Level) -> Result<()> {
+        let mut walks = Vec::new();
+        for folder in folders {
+            let child = below(level, folder_name(&folder));
+            if !self.bucket.wants_folder(&folder, child) {
+                continue;
+            }
+            let first = matches!(child, Level::Above(_) | Level::Logs).then(|| {
+                let (bucket, query) = (Arc::clone(&self.bucket), folder_query(folder.clone()));
+                tokio::spawn(async move { bucket.list(&query).await })
+            });
+            walks.push((folder, child, first));
+        }
+        for (folder, child, first) in walks {
+            let first = match first {
+                Some(first) => Some(first.await.context("listing folders")??),
+                None => None,
+            };
+            Arc::clone(&self).walk(folder, child, first).await?;
+        }
+        Ok(())
     }
 
     /// Too many folders to look into each: list all behind what is `done` in one go, but for `AWSLogs/` among them.
@@ -240,6 +232,22 @@ impl Walker {
     }
 }
 
+/// The first page of what is in a folder, with the folders in it as such.
+fn folder_query(prefix: String) -> Query {
+    Query {
+        prefix,
+        delimiter: true,
+        ..Query::default()
+    }
+}
+
+impl Bucket {
+    /// Is a folder of this level read? Not that of an account that is not asked for.
+    fn wants_folder(&self, folder: &str, level: Level) -> bool {
+        level != Level::Account || self.wanted.accounts.contain(Some(folder_name(folder)))
+    }
+}
+
 /// The listings of an account or below.
 fn listings(
     bucket: &Arc<Bucket>,
@@ -251,11 +259,7 @@ fn listings(
         if level == Level::Files {
             return Ok(vec![files(bucket, prefix)]);
         }
-        let mut query = Query {
-            prefix,
-            delimiter: true,
-            ..Query::default()
-        };
+        let mut query = folder_query(prefix);
         let mut page = match first {
             Some(page) => page,
             None => bucket.list(&query).await?,
@@ -273,9 +277,7 @@ fn listings(
                 .into_iter()
                 .filter_map(|folder| {
                     let child = below(level, folder_name(&folder));
-                    if child == Level::Account
-                        && !bucket.wanted.accounts.contain(Some(folder_name(&folder)))
-                    {
+                    if !bucket.wants_folder(&folder, child) {
                         return None;
                     }
                     if level == Level::Account && child == Level::Files {

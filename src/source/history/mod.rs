@@ -104,6 +104,25 @@ struct Stream {
     until: i64,
 }
 
+impl Plan {
+    /// What is read of the event history, where it is this time now.
+    fn new(interval: Interval, settings: &Settings, now: i64) -> Self {
+        let start = interval.start.map(Timestamp::as_second);
+        let end = interval.end.map(Timestamp::as_second);
+        let follow = settings.follow && end.is_none_or(|end| now <= end + LAG);
+        Self {
+            from: start.unwrap_or(0).max(now - HISTORY),
+            to: end.map_or(now, |end| end.min(now)),
+            newest_first: settings.history_order == HistoryOrder::Newest && !follow,
+            follow: follow.then_some(Follow {
+                interval: settings.poll_interval,
+                end,
+                looked: now,
+            }),
+        }
+    }
+}
+
 /// Look up the first page of every region, and begin to read.
 pub(super) async fn open(
     location: HistoryLocation,
@@ -114,20 +133,10 @@ pub(super) async fn open(
 ) -> Result<History> {
     let login = Arc::new(Login::load(&settings.aws, environment).await?);
     let now = environment.clock.now().as_second();
-    let start = interval.start.map(Timestamp::as_second);
-    let end = interval.end.map(Timestamp::as_second);
-    let follow = settings.follow && end.is_none_or(|end| now <= end + LAG);
-    let plan = Plan {
-        from: start.unwrap_or(0).max(now - HISTORY),
-        to: end.map_or(now, |end| end.min(now)),
-        newest_first: settings.history_order == HistoryOrder::Newest && !follow,
-        follow: follow.then_some(Follow {
-            interval: settings.poll_interval,
-            end,
-            looked: now,
-        }),
-    };
-    say_limits(settings, &plan, start.or(end), &stats);
+    let plan = Plan::new(interval, settings, now);
+    let follow = plan.follow.is_some();
+    let begins = interval.start.or(interval.end);
+    say_limits(settings, &plan, begins.map(Timestamp::as_second), &stats);
 
     let names = regions(&location, login.current().0.region().as_deref());
     let is_empty = plan.from > plan.to;

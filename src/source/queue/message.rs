@@ -232,18 +232,7 @@ fn parse_within(body: &str, may_be_envelope: bool) -> Message {
             region,
             time,
             ..
-        } if source == "aws.s3" => match detail {
-            Some(Entity { bucket, object }) if kind == "Object Created" => {
-                Message::Created(vec![Created {
-                    bucket: bucket.name,
-                    key: object.key,
-                    size: object.size,
-                    region: region.filter(|region| !region.is_empty()),
-                    time: time.and_then(|time| time.parse().ok()),
-                }])
-            }
-            _ => Message::Nothing,
-        },
+        } if source == "aws.s3" => event_bridge(&kind, detail, region, time.as_deref()),
         Any {
             kind: Some(kind), ..
         } if kind == "SubscriptionConfirmation" => Message::Unknown(
@@ -254,6 +243,27 @@ fn parse_within(body: &str, may_be_envelope: bool) -> Message {
             ..
         } if may_be_envelope => parse_within(&message, false),
         _ => Message::Unknown("it is not a notification of CloudTrail, S3 or EventBridge"),
+    }
+}
+
+/// What EventBridge says of a bucket.
+fn event_bridge(
+    kind: &str,
+    detail: Option<Entity>,
+    region: Option<String>,
+    time: Option<&str>,
+) -> Message {
+    match detail {
+        Some(Entity { bucket, object }) if kind == "Object Created" => {
+            Message::Created(vec![Created {
+                bucket: bucket.name,
+                key: object.key,
+                size: object.size,
+                region: region.filter(|region| !region.is_empty()),
+                time: time.and_then(|time| time.parse().ok()),
+            }])
+        }
+        _ => Message::Nothing,
     }
 }
 
