@@ -26,21 +26,21 @@ use crate::trail::{self, Interval, Naming, Selection};
 /// The log files found, in order of delivery.
 pub(super) struct Directory {
     found: vec::IntoIter<Found>,
-    /// By the names of those that are there more than once.
+    /// By name, for log files that are there more than once.
     twins: HashMap<String, Arc<Twins>>,
 }
 
 struct Found {
     delivered: Option<Timestamp>,
     path: PathBuf,
-    /// Why it can't be read, where the walk saw that.
+    /// Why it can't be read, if the walk could not look at it.
     unreadable: Option<String>,
 }
 
 /// Find the log files below `path`.
 pub(super) async fn open(path: PathBuf, wanted: Selection, stats: Arc<Stats>) -> Result<Directory> {
     let counted = Arc::clone(&stats);
-    // A walk may take long, on a network's folder say.
+    // A walk may take long, for example in a folder on a network.
     let found = tokio::task::spawn_blocking(move || find(&path, &wanted, &counted))
         .await
         .context("looking for log files")??;
@@ -79,12 +79,11 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
                 continue;
             }
         };
-        // Only the part below what the user named tells what is not a log file: they may keep a trail in a folder
-        // of any name.
+        // The folder that the user named may have any name, so only the path below it tells what is not a log file.
         let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
         let name = below.to_string_lossy();
         if !is_log_file(&entry, &name) {
-            // Digests belong there, and are no loss.
+            // Digests belong there and are not counted as passed over.
             match trail::is_digest(&name) {
                 true => digests += 1,
                 false => stats.passed_over.add(1),
@@ -92,7 +91,7 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
             continue;
         }
         seen += 1;
-        // A file's own time says little of its delivery: where the name has none, the interval doesn't apply.
+        // A file's own time says little about its delivery: without a time in the name, the interval does not apply.
         if !wanted.takes_time(&name, trail::delivery_time(&name))
             || !wanted.takes_account(&entry.path().to_string_lossy())
         {
@@ -114,12 +113,12 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
             }
         );
     }
-    // Files without a time in their name have that of the file; equal times go by name.
+    // Files without a time in their name are sorted by their modification time, and files of the same time by name.
     found.sort_unstable_by(|a, b| (a.delivered, &a.path).cmp(&(b.delivered, &b.path)));
     Ok(found)
 }
 
-/// The file at `path`, which is read whatever its name and account; none where a folder is there.
+/// The file at `path`, which is read whatever its name and account are. None if `path` is a folder.
 fn file_named_by_itself(path: &Path) -> Result<Option<Found>> {
     let shown = path.display();
     let metadata = path.metadata().map_err(|error| match error.kind() {
@@ -151,14 +150,14 @@ fn is_log_file(entry: &DirEntry, name: &str) -> bool {
         }
 }
 
-/// The names that CloudTrail gives, of log files that are there more than once.
+/// Log files that are there more than once, by the names that CloudTrail gives.
 fn twins(found: &[Found], stats: &Arc<Stats>) -> HashMap<String, Arc<Twins>> {
     let mut names = HashSet::new();
     let mut twins = HashMap::new();
     for file in found {
         let path = file.path.to_string_lossy();
         let name = twins::name(&path);
-        // Others may have the same name in each folder.
+        // Files with other names may share a name by chance.
         if trail::delivery_time(name).is_some() && !names.insert(name.to_owned()) {
             twins
                 .entry(name.to_owned())
@@ -168,7 +167,7 @@ fn twins(found: &[Found], stats: &Arc<Stats>) -> HashMap<String, Arc<Twins>> {
     twins
 }
 
-/// The time in the name, else the file's own.
+/// The time in the name, or else the file's modification time.
 fn delivery_time(path: &Path) -> Option<Timestamp> {
     trail::delivery_time(&path.to_string_lossy())
         .or_else(|| Timestamp::try_from(path.metadata().ok()?.modified().ok()?).ok())
@@ -180,7 +179,7 @@ pub(super) struct DirectoryDigests {
     wanted: Selection,
     aws: settings::Aws,
     environment: Environment,
-    /// To ask for public keys, if need be.
+    /// For requests for public keys, if they are needed.
     login: OnceCell<Arc<Login>>,
     stats: Arc<Stats>,
 }
@@ -244,7 +243,7 @@ impl integrity::DigestStore for DirectoryDigests {
             let bytes = tokio::task::spawn_blocking(move || read_small(Path::new(&name))).await?;
             Ok(Stored {
                 bytes: bytes.context("can't be read")?,
-                // That is kept by S3 only.
+                // Only S3 keeps it, in the object's metadata.
                 signature: None,
                 generated: None,
             })
