@@ -1,8 +1,8 @@
-//! The digests of one account and region, gone through in the order of their time, as far as log files come by.
+//! Reads the digests of one account and region in the order of their time, as far as log files are looked up.
 //!
-//! There is a digest chain for each trail, and one of digests that were made belatedly (`_backfill`). Held are the
-//! entries of a few hours about the log files that are looked up. How the digests of a trail follow
-//! each other is in [`super::links`], and what is held of them in [`super::state`]: each of the three knows only the next.
+//! There is a digest chain for each trail, and another one for its digests that were made late (`_backfill`). Only a few
+//! hours of digest entries are held. How the digests of a chain follow each other is in [`super::links`], and what is
+//! held of them in [`super::state`]: chain knows links, and both know state.
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ use super::{Expected, Flaw, NAMED, Stored};
 use crate::stats::count;
 use crate::trail::{self, Place};
 
-/// How long after a log file's time a digest may end that names it.
+/// How long after a log file's time the digest that names it may end.
 const LATE: SignedDuration = SignedDuration::from_hours(2);
 /// How long after a log file's time its digest should be there.
 const OVERDUE: SignedDuration = SignedDuration::from_hours(3);
-/// How long entries are kept behind the log file that is looked up.
+/// How long digest entries are kept after the log file that is looked up has passed them.
 const KEPT: SignedDuration = SignedDuration::from_hours(4);
-/// Digests fetched at once.
+/// How many digests are fetched at once.
 const BATCH: usize = 8;
-/// Digests that others may name as the one before.
+/// How many digests are remembered, which later ones may name as the one before.
 const KNOWN: usize = 64;
 
-/// Said where there are none.
+/// What is logged if there are no digests.
 pub(super) const NO_DIGESTS: &str = "there are no digest files for it, so log file validation is not enabled for its \
      trail: enable it in CloudTrail, for log files to come";
 
@@ -72,7 +72,7 @@ impl DigestChains {
         expected
     }
 
-    /// All log files are named: find those that digests name and that are not there.
+    /// Called when the source has named all log files: find those that only digests name.
     pub async fn finish(&self) {
         let mut state = self.state.lock().await;
         let end = self.span.end.unwrap_or(Timestamp::MAX);
@@ -122,7 +122,7 @@ impl DigestChains {
         self.forget(state, false).await;
     }
 
-    /// List a page of digests. Within a day, names go by trail first.
+    /// List a page of digests. Within a day, names are sorted by trail first, so a day is released as a whole.
     async fn list(&self, state: &mut State) -> Result<()> {
         let start = self
             .span
@@ -155,7 +155,7 @@ impl DigestChains {
         Ok(())
     }
 
-    /// Take a digest into account.
+    /// Add a digest to its chain.
     async fn take(&self, state: &mut State, name: String, stored: Result<Stored>) {
         let (Some(end), Some(place)) = (trail::digest_end(&name), Place::of(&name)) else {
             return;
@@ -221,8 +221,8 @@ impl DigestChains {
         Ok((read, stored.signature))
     }
 
-    /// Was a digest written for where it lies? As for `aws cloudtrail validate-logs` the trail of a bucket is the one
-    /// that writes to it: else anybody could put a trail of their own there, with CloudTrail's good signature.
+    /// Was a digest written for the place where it is? As with `aws cloudtrail validate-logs`, a bucket's trail is the one
+    /// that writes to it: otherwise, anybody could put digests of their own trail there, which CloudTrail has signed.
     fn check_place(&self, name: &str, place: &Place, digest: &Digest) -> Result<(), String> {
         let rules = &self.checks.rules;
         let here = self.checks.digests.bucket();
@@ -295,7 +295,7 @@ impl DigestChains {
             if doubt.is_some() && state.entries.contains_key(&place.path) {
                 continue;
             }
-            // Nothing that would never be asked for.
+            // Log files that would never be looked up are left out.
             let is_named = self.named_so_far().paths.contains_key(&place.path);
             if !is_named && !self.checks.digests.wants(&self.name(&place.path)) {
                 continue;
@@ -324,7 +324,7 @@ impl DigestChains {
         verified.map_err(|error| Flaw::Bad(format!("{error:#}")))
     }
 
-    /// A digest is of no use.
+    /// Report a digest that can't be used.
     fn refuse(&self, state: &mut State, chain: &str, name: &str, end: Timestamp, flaw: Flaw) {
         let stats = &self.checks.stats;
         let expected = match flaw {
@@ -397,13 +397,13 @@ impl DigestChains {
         )
     }
 
-    /// Forget what is over, and name what was missing of it; at the end, all that is missing.
+    /// Forget old entries, and log which of their log files are missing; at the end, of all entries.
     async fn forget(&self, state: &mut State, end: bool) {
         let absent = self.prune(state, end);
         self.name_missing(absent).await;
     }
 
-    /// Forget what is over. What digests name of it and the source has not is left.
+    /// Forget old entries. Returns the log files that digests name and the source has not.
     fn prune(&self, state: &mut State, end: bool) -> Vec<Absent> {
         let mut absent = Vec::new();
         let mut named = self.named_so_far();
@@ -432,15 +432,15 @@ impl DigestChains {
         absent
     }
 
-    /// Name log files that a digest names and the source has not. Those that came after it had listed are not missing:
-    /// the digest may have come then as well.
+    /// Log which log files a digest names and the source has not. Those that came after the source had listed are not
+    /// missing: the digest may have come only then, too.
     async fn name_missing(&self, mut absent: Vec<Absent>) {
         let (rules, stats) = (&self.checks.rules, &self.checks.stats);
         absent.retain(|(time, ..)| *time < before(rules.opened, EARLY));
         absent.sort_unstable();
         let looked_at = absent.into_iter().map(|(_, path, digest)| async move {
             let name = self.name(&path);
-            // Where many are missing, they are not all looked for once more.
+            // If many are missing, not all of them are looked for once more.
             let is_there =
                 stats.files_missing.get() < NAMED && self.checks.digests.exists(name.clone()).await;
             (name, digest, is_there)
@@ -468,7 +468,7 @@ impl DigestChains {
 }
 
 impl State {
-    /// Are all digests read that may name a log file of this time?
+    /// Have all digests been read that may name a log file of this time?
     fn is_past(&self, time: Timestamp) -> bool {
         let until = time.checked_add(LATE).unwrap_or(Timestamp::MAX);
         self.done

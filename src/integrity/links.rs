@@ -34,7 +34,7 @@ impl DigestChains {
         if let Some(last) = last
             && previous.is_at(&last.path)
         {
-            // Where it is not checked yet, its signature will tell.
+            // If the last one is not checked yet, its signature will show it.
             let is_unsigned = chain.is_some_and(|chain| chain.unsigned.is_some());
             if !is_unsigned && last.hash.is_some() && previous.hash != last.hash {
                 self.checks.stats.digests_failed.add(1);
@@ -53,9 +53,9 @@ impl DigestChains {
         }
     }
 
-    /// A chain begins anew: of the time since its last digest no digest tells, unless belated ones do.
+    /// A new chain begins: the time since the last digest is a gap, unless late digests cover it.
     fn note_gaps(&self, state: &mut State, chain: &str, read: &Read) {
-        // The first of belated ones says nothing.
+        // The first late digest says nothing about a gap.
         if chain.ends_with(BACKFILL) {
             return;
         }
@@ -82,7 +82,7 @@ impl DigestChains {
         }
     }
 
-    /// The name and end of the digest before another, if it should be there and was not listed.
+    /// The name and end of the digest before this one, if it should be there and was not listed.
     fn missing(
         &self,
         state: &State,
@@ -148,7 +148,7 @@ impl DigestChains {
 
     /// Say it once if the digests were written for another bucket.
     pub(super) fn note_copy(&self, digest: &Digest) {
-        // What stands for a bucket does not tell its name.
+        // An access point's ARN or alias does not tell the bucket's name.
         let is_name = |bucket: &str| !bucket.starts_with("arn:") && !bucket.ends_with("-s3alias");
         if let Some(bucket) = self.checks.digests.bucket().filter(|name| is_name(name))
             && bucket != digest.bucket
@@ -168,7 +168,7 @@ impl Previous<'_> {
     }
 }
 
-/// What is left of a time when others are taken out of it.
+/// The parts of a time that nothing in `covered` covers.
 fn gaps(
     from: Timestamp,
     to: Timestamp,
@@ -188,7 +188,7 @@ fn gaps(
     gaps
 }
 
-/// What the names of the digests of one trail have in common, up to their time.
+/// The common beginning of the names of one trail's digests, up to their time.
 pub(super) fn chain_of(path: &str) -> String {
     let stem = path.strip_suffix(".json").unwrap_or(path);
     let (stem, backfill) = match stem.strip_suffix(BACKFILL) {

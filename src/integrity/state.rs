@@ -18,9 +18,9 @@ pub(super) const EARLY: SignedDuration = SignedDuration::from_mins(10);
 /// The digest chains of one account and region.
 pub(super) struct DigestChains {
     pub checks: Arc<Checks>,
-    /// Of digests, with a separator behind.
+    /// The folder of the digests, with a separator at its end.
     pub folder: String,
-    /// What is read of the region, as far as it is known.
+    /// The interval that is read, as far as it is known.
     pub span: Interval,
     pub named: Mutex<Named>,
     pub state: sync::Mutex<State>,
@@ -31,9 +31,9 @@ pub(super) struct DigestChains {
 pub(super) struct Named {
     /// Paths that are kept in mind, with their times.
     pub paths: HashMap<String, Timestamp>,
-    /// How far it has come, by kind.
+    /// The newest time that it has named, by kind and region.
     pub reached: HashMap<String, Timestamp>,
-    /// The times of those that are not looked up yet, with their number.
+    /// How many log files of each time are named and not looked up yet.
     pub waiting: BTreeMap<Timestamp, usize>,
 }
 
@@ -52,26 +52,26 @@ pub(super) struct Named {
 /// has the signature, or the end; `entries` are of those only whose signature was looked at.
 #[derive(Default)]
 pub(super) struct State {
-    /// After which name listing goes on.
+    /// The name after which listing goes on.
     pub after: Option<String>,
     /// All are listed.
     pub listed: bool,
-    /// Listed, but others may come before them in time.
+    /// Listed, but digests with an earlier time may still be listed.
     pub held_back: Vec<String>,
     /// To be fetched.
     pub waiting: VecDeque<String>,
     /// All are read.
     pub done: bool,
-    /// The beginning of the first one.
+    /// When the first digest begins.
     pub first: Option<Timestamp>,
-    /// The end of the newest so far, and its name.
+    /// The end and name of the newest digest that was read.
     pub reached: Option<(Timestamp, String)>,
     pub entries: HashMap<String, DigestEntry>,
-    /// By what names of their digests have in common.
+    /// By the common beginning of the names of their digests.
     pub chains: HashMap<String, Chain>,
-    /// Paths of those read last.
+    /// Paths of the digests read last.
     pub known: VecDeque<String>,
-    /// Times without a good digest.
+    /// Times that no valid digest covers.
     pub holes: Vec<Hole>,
     /// Why they can't be listed.
     pub trouble: Option<String>,
@@ -88,7 +88,7 @@ pub(super) struct DigestEntry {
     pub doubt: Option<Arc<str>>,
 }
 
-/// A time of which no good digest tells.
+/// A time that no valid digest covers.
 pub(super) struct Hole {
     pub from: Timestamp,
     pub to: Timestamp,
@@ -112,7 +112,7 @@ pub(super) struct Chain {
     pub last: Option<Link>,
     /// The last one, whose signature is only in the next one.
     pub unsigned: Option<Read>,
-    /// What belated digests tell of, from when to when, in order of their ends.
+    /// The times that late digests cover, in the order of their ends.
     pub belated: Vec<(Timestamp, Timestamp)>,
 }
 
@@ -120,7 +120,7 @@ pub(super) struct Chain {
 pub(super) struct Link {
     pub path: String,
     pub end: Timestamp,
-    /// None where it is of no use, which was said.
+    /// None if the digest can't be used, which was logged.
     pub hash: Option<Sha256>,
 }
 
