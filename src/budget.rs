@@ -6,10 +6,10 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::process::lock;
 
-/// What is counted in, in bytes, since a semaphore's permits are few.
+/// The unit of the budget in bytes, since a semaphore has few permits.
 const UNIT: usize = 16 << 10;
 
-/// So many bytes, about, for all that takes room in it.
+/// About so many bytes for everything that takes room in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     permits: Arc<Semaphore>,
@@ -26,13 +26,13 @@ impl Budget {
         }
     }
 
-    /// How many units these bytes take: all at most, so that what is too large for the budget goes alone.
+    /// How many units these bytes take: at most all, so that a file larger than the budget is held alone.
     fn units(&self, bytes: u64) -> u32 {
         let units = u32::try_from(bytes / UNIT as u64).unwrap_or(u32::MAX);
         units.clamp(1, self.total)
     }
 
-    /// Take room for so many bytes, waited for in order.
+    /// Take room for this many bytes. Those who wait are served in order.
     ///
     /// # Errors
     /// Where the budget was closed.
@@ -50,7 +50,7 @@ impl Budget {
         self.permits.available_permits() < self.total as usize / 2
     }
 
-    /// Nobody gets room any more.
+    /// Close the budget: nobody gets room any more.
     pub fn close(&self) {
         self.permits.close();
     }
@@ -66,7 +66,7 @@ pub(crate) struct Room {
 impl Room {
     /// Take room for so many bytes in all, if there is as much at the moment.
     ///
-    /// Nothing is waited for: what others hold may be given back only after what this room is for.
+    /// This does not wait, since others may give back their room only after this file is done.
     pub fn grow(&self, bytes: u64) -> bool {
         let mut taken = lock(&self.taken);
         let missing = (self.budget.units(bytes) as usize).saturating_sub(taken.num_permits());

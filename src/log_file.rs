@@ -40,7 +40,7 @@ pub(crate) enum Body {
     File(PathBuf),
     /// All of them.
     Bytes(Vec<u8>),
-    /// Too many to hold, or more than there is room for: pieces in order; an error ends them.
+    /// Pieces in order, for a body that is too large to hold or has no room. An error ends them.
     Stream(mpsc::Receiver<std::io::Result<Vec<u8>>>),
 }
 
@@ -49,18 +49,18 @@ pub(crate) enum Body {
 pub(crate) enum FileError {
     /// It can't be read; others can.
     ThisFile(anyhow::Error),
-    /// Nothing more can be had: the capture ends.
+    /// Nothing more can be read: the capture ends.
     Capture(anyhow::Error),
-    /// It is not proven, which was counted and said. The capture goes on.
+    /// It is not proven, which was counted and logged. The capture goes on.
     Withheld,
-    /// It can't be read, as others before it, which was said for all of them.
+    /// It can't be read, for a reason that was logged once for all such files.
     Said,
     /// It is the same as another one, which is read.
     Repeated,
 }
 
 impl FileError {
-    /// What went wrong, where that is all that counts.
+    /// The reason alone, without what it means for the capture.
     #[cfg(any(fuzzing, test))]
     pub fn into_reason(self) -> anyhow::Error {
         match self {
@@ -88,7 +88,7 @@ pub(crate) enum Content {
     Whole(Sha256),
     /// It does not.
     Broken,
-    /// It can't be held until it is known.
+    /// It is too large to be held until its hash is known.
     TooLarge,
 }
 

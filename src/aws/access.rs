@@ -28,14 +28,14 @@ use crate::settings;
 use crate::settings::location::is_s3_of_aws;
 use crate::settings::partitions::Partition;
 
-/// Where roles are assumed, and other requests sent, where nothing else tells.
+/// The region in which roles are assumed, and to which other requests go, if none is configured.
 pub(super) const ANYWHERE: &str = "us-east-1";
 
 /// Credentials and settings that all clients share.
 #[derive(Debug)]
 pub(crate) struct Access {
     sdk: SdkConfig,
-    /// What is asked in the place of AWS, if anything.
+    /// The endpoint to use instead of AWS, if any.
     pub(super) endpoint: Option<String>,
     credentials: Credentials,
 }
@@ -134,7 +134,7 @@ impl Access {
         self.credentials.who()
     }
 
-    /// Why no credentials could be had when they were last asked for.
+    /// Why there were no credentials at the last attempt to get some.
     pub(super) fn missing_credentials(&self) -> Option<Missing> {
         self.credentials.missing()
     }

@@ -19,10 +19,10 @@ use super::sessions::{Login, Session, Sessions};
 use crate::clock::Clock;
 use crate::stats::Stats;
 
-/// Between two requests: AWS takes two a second, of an account in a region, see
+/// The time between two requests. AWS allows two per second for an account in a region, see
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html>.
 const PACE: Duration = Duration::from_millis(500);
-/// Events a page, the most that there are.
+/// Events per page, the most that AWS allows.
 const PAGE: i32 = 50;
 
 /// When a capture is opened; a machine may have to wake its network first.
@@ -47,7 +47,7 @@ pub(crate) struct EventHistory {
     next: tokio::sync::Mutex<Instant>,
     policy: Policy,
     trouble: Trouble,
-    /// There are no Insights events, and that was said.
+    /// It was logged that there are no Insights events.
     no_insights: AtomicBool,
     stats: Arc<Stats>,
 }
@@ -99,8 +99,8 @@ impl EventHistory {
         self.clock.now()
     }
 
-    /// A first page: what is wrong is said at once. None where too much is asked for at the moment, which is no reason to
-    /// fail.
+    /// The first page, so that what is wrong is an error at once. None if requests are throttled at the moment, which is
+    /// not a reason to fail.
     pub async fn first(&self, query: &Query) -> Result<Option<Page>, Error> {
         let mut retry = Retry::new(OPEN);
         loop {
@@ -117,7 +117,7 @@ impl EventHistory {
         }
     }
 
-    /// A page. None where its token is no longer good.
+    /// A page. None if its token is no longer valid.
     pub async fn look_up(&self, query: &Query) -> Result<Option<Page>, Error> {
         let mut retry = Retry::new(self.policy);
         let answer = self
@@ -163,12 +163,12 @@ impl EventHistory {
         self.stats.pages.add(1);
         let mut time = query.to;
         let events = answer.events.unwrap_or_default().into_iter().map(|event| {
-            // Without one, it is that of its neighbour.
+            // An event without a time gets that of its neighbour.
             time = event.event_time.map_or(time, |time| time.secs());
             Event {
                 time,
                 id: event.event_id.unwrap_or_default(),
-                // What isn't there is counted as a record that can't be read.
+                // A missing record is counted as one that can't be read.
                 json: event.cloud_trail_event.unwrap_or_else(|| "null".to_owned()),
             }
         });

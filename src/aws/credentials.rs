@@ -1,4 +1,4 @@
-//! Where credentials come from, in words of users, and why they can't be had.
+//! Where credentials come from, in words that users know, and why they are not available.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -21,15 +21,15 @@ pub(super) struct State {
     /// What users call them.
     who: String,
     missing: Option<Missing>,
-    /// There were some before.
+    /// It has provided credentials before.
     were_there: bool,
 }
 
-/// Why credentials can't be had.
+/// Why credentials are not available.
 #[derive(Debug, Clone)]
 pub(super) struct Missing {
     pub why: String,
-    /// Somebody has to do something about it: log in, say. Otherwise it may pass.
+    /// Somebody has to do something about it, such as to log in. Otherwise it may pass by itself.
     pub needs_action: bool,
 }
 
@@ -54,7 +54,7 @@ impl Credentials {
         self.state().who.clone()
     }
 
-    /// Why there were none when they were last asked for.
+    /// Why there were none at the last attempt to get some.
     pub fn missing(&self) -> Option<Missing> {
         self.state().missing.clone()
     }
@@ -66,7 +66,7 @@ impl Credentials {
     }
 
     async fn find(&self) -> provider::Result {
-        // Whoever asks may give up waiting, and is then told this.
+        // A caller that gives up waiting reports this.
         self.state().missing = Some(Missing {
             why: format!("no AWS credentials from {} in time", self.who()),
             needs_action: false,

@@ -14,7 +14,7 @@ use super::operation::{Operation, Service};
 use super::sdk_error::{chain, code, reason, status, told_region};
 use crate::settings::location::presentable;
 
-/// What an error means, whoever has asked.
+/// What an error means, independent of the caller.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     /// The service, or what is between, failed: the same request may succeed later.

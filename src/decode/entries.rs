@@ -1,8 +1,8 @@
-//! Log files in zip and tar archives, of a copied trail say: each is decoded as a file of a folder would be.
+//! Log files in zip and tar archives, such as that of a copied trail. Each is decoded as a file of a folder would be.
 //!
-//! Where an archive can be read from anywhere, in a file or in memory, its log files come in the order of their
-//! delivery, which their names tell. One that comes as a stream, a large one of a bucket or one that is compressed as a
-//! whole, is read from its beginning to its end. Nothing is ever unpacked to a disk.
+//! An archive in a file or in memory can be read at any place, so its log files come in the order of delivery, which
+//! their names tell. One that comes as a stream, such as a large one in a bucket or a large compressed one, is read from
+//! its beginning to its end. Nothing is ever unpacked to a disk.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -23,23 +23,23 @@ use crate::log_file::FileError;
 use crate::stats::count;
 use crate::trail::{self, Naming};
 
-/// A log file of an archive of more bytes than this, as it is there or inflated, is decoded piece by piece: several of
+/// A log file in an archive with more bytes than this, as stored or inflated, is decoded piece by piece, since several of
 /// them may wait for the host.
 const WHOLE: usize = 8 << 20;
-/// Archives of more files than this, or of longer names in all, are read from their beginning, since a list of them has
-/// to be held for an order.
+/// Archives with more files than this, or with more bytes of names, are read from the beginning like a stream, since
+/// sorting needs a list of them in memory.
 const MEMBERS: usize = 100_000;
 const NAMES: usize = 16 << 20;
-/// A zip archive's directory has at most so many bytes, or it is read from its beginning, too.
+/// So are zip archives whose directory has more bytes than this.
 const DIRECTORY: u64 = 64 << 20;
 
-/// Where an archive ends that is cut.
+/// Why a truncated archive ends.
 const ENDS: &str = "it ends within a file";
 
 /// What became of a log file of an archive.
 #[derive(Debug)]
 pub(crate) struct ArchiveEntry {
-    /// Its name in there.
+    /// Its name in the archive.
     pub name: String,
     pub outcome: Result<Outcome, FileError>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct ArchiveEntry {
 struct Listed {
     delivered: Option<Timestamp>,
     name: String,
-    /// Where it is, in the archive's own terms, and how long.
+    /// Its index in a zip archive, or the offset of its data in a tar archive.
     place: u64,
     size: u64,
 }
@@ -60,7 +60,7 @@ struct Reading<'a, 'b> {
     allowance: &'a Allowance,
     outcome: &'a mut Outcome,
     take: Take<'b>,
-    /// Nobody takes any more.
+    /// The receiver wants no more.
     over: bool,
 }
 
@@ -82,7 +82,7 @@ impl Decode {
         reading.finish()
     }
 
-    /// Read an archive as it comes.
+    /// Read an archive from its beginning to its end.
     pub(super) fn archive_in_order(
         &self,
         kind: Kind,
@@ -129,7 +129,7 @@ impl Reading<'_, '_> {
         self.outcome.archive.get_or_insert_default()
     }
 
-    /// Name what is wrong with the archive as a whole.
+    /// Report what is wrong with the archive as a whole.
     fn damaged(&mut self, why: impl std::fmt::Display) {
         if !self.outcome.damaged {
             self.outcome.damaged = true;
@@ -161,7 +161,7 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Is this a log file that was asked for, going by its name? What is not is counted.
+    /// Is this a selected log file, going by its name? If not, it is counted.
     fn wants(&mut self, name: &str) -> bool {
         let wanted = &self.decode.selection;
         let naming = trail::naming(name);
@@ -174,7 +174,7 @@ impl Reading<'_, '_> {
         if in_interval && wanted.accounts.contain(trail::account(name)) {
             return true;
         }
-        // Nothing is known of what has no such name before it is read.
+        // A file with any other name may hold no events at all, so it is not counted as a log file.
         match naming {
             Naming::LogFile => self.contents().filtered += 1,
             _ => self.contents().passed_over += 1,
@@ -182,7 +182,7 @@ impl Reading<'_, '_> {
         false
     }
 
-    /// Read a file that is wanted. `size` is how long it must be, where that is known.
+    /// Read a selected file. `size` is the length that it must have, if that is known.
     fn member(&mut self, name: &str, size: Option<u64>, input: &mut dyn Read) {
         let result = self.decode_member(name, size, input);
         let outcome = match result {
@@ -203,7 +203,7 @@ impl Reading<'_, '_> {
         }));
     }
 
-    /// None where its content tells that it is not a log file, and its name does not say that it is one.
+    /// None if neither its name nor its content says that it is a log file.
     fn decode_member(
         &mut self,
         name: &str,
@@ -242,7 +242,7 @@ impl Reading<'_, '_> {
                 decode.whole(bytes, self.allowance, &mut outcome, take)
             }
             read => {
-                // What is before damage may be read.
+                // What is before the damage can still be read.
                 let failing = Failing(read.err());
                 let mut rest = Read::chain(Read::chain(&*bytes, failing), &mut input);
                 let result = decode.read(&mut rest, 0, self.allowance, &mut outcome, take);
@@ -253,9 +253,9 @@ impl Reading<'_, '_> {
         if let Err(error) = result {
             return Some(Err(error));
         }
-        // Those of the archive are counted.
+        // The bytes of the archive are counted instead.
         outcome.bytes = 0;
-        // Damage, too, may end its reading.
+        // If there is more to read, damage has ended the reading, not a truncated archive.
         if let Some(size) = size.filter(|size| length.get() < *size && !over)
             && matches!(input.read(&mut [0]), Ok(0))
         {
@@ -274,7 +274,7 @@ impl Reading<'_, '_> {
             self.zip_in_order(input);
             return Ok(());
         }
-        // What is read of it at first is its directory, which is held.
+        // The crate first reads the directory and holds it in memory, so its size is limited.
         let left = Cell::new(DIRECTORY);
         let limited = Limited {
             input: &mut *input,
@@ -282,7 +282,7 @@ impl Reading<'_, '_> {
         };
         let mut archive = match ZipArchive::new(limited) {
             Ok(archive) => archive,
-            // The directory is at its end: what is before it may be there.
+            // The directory is at the end of the archive. What is before it may be undamaged.
             Err(error) => {
                 self.damaged(error);
                 input.rewind()?;
@@ -347,9 +347,9 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Name a file that can't be read.
+    /// Report a file that can't be read.
     fn lost(&mut self, name: &str, error: &ZipError) {
-        // By its name alone it may be none.
+        // If its name does not say that it is a log file, it may be something else.
         if trail::naming(name) != Naming::LogFile {
             self.contents().passed_over += 1;
             return;
@@ -429,7 +429,7 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Is this a plain file? Links and the like are counted, and folders are nothing.
+    /// Is this a plain file? Links and special files are counted as passed over; folders are not counted.
     fn is_file(&mut self, kind: EntryType) -> bool {
         if !kind.is_file() && !kind.is_dir() && !kind.is_pax_global_extensions() {
             self.contents().passed_over += 1;
@@ -470,7 +470,7 @@ fn zip_files(input: &mut (impl Read + Seek)) -> io::Result<u64> {
     }
 }
 
-/// Why the crate can't read a file, where its reading says so.
+/// The zip crate's own error within an I/O error, if there is one.
 fn zip_error(error: &io::Error) -> Option<&ZipError> {
     error.get_ref()?.downcast_ref()
 }
@@ -487,12 +487,12 @@ fn explain(error: &ZipError) -> Error {
     }
 }
 
-/// As the files of a folder.
+/// Sort by delivery, as the files of a folder are.
 fn sort(entries: &mut [Listed]) {
     entries.sort_unstable_by(|a, b| (a.delivered, &a.name).cmp(&(b.delivered, &b.name)));
 }
 
-/// A name fit for a log: nobody has made a file of it.
+/// A name with its control characters escaped, for the log: it was never checked by a file system.
 fn shown(name: &str) -> String {
     let shown = name.chars().map(|char| match char.is_control() {
         true => char.escape_default().to_string(),
@@ -501,7 +501,7 @@ fn shown(name: &str) -> String {
     shown.collect()
 }
 
-/// Fails where more is read than is left to it.
+/// Fails if more is read than `left` allows.
 struct Limited<'a, R> {
     input: R,
     left: &'a Cell<u64>,
@@ -521,5 +521,308 @@ impl<R: Read> Read for Limited<'_, R> {
 impl<R: Seek> Seek for Limited<'_, R> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         self.input.seek(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use zip::write::{SimpleFileOptions, ZipWriter};
+
+    use super::*;
+    use crate::log_file::Body;
+    use crate::trail::Interval;
+
+    /// How an archive reaches the decoder.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Way {
+        /// From a place where it can be sought.
+        Anywhere,
+        /// From a stream, from its beginning to its end.
+        Stream,
+    }
+
+    const WAYS: [(Kind, Way); 4] = [
+        (Kind::Tar, Way::Anywhere),
+        (Kind::Tar, Way::Stream),
+        (Kind::Zip, Way::Anywhere),
+        (Kind::Zip, Way::Stream),
+    ];
+
+    fn log_file(id: &str) -> Vec<u8> {
+        let time = "2024-03-05T12:00:00Z";
+        format!(r#"{{"Records":[{{"eventTime":"{time}","eventID":"{id}"}}]}}"#).into_bytes()
+    }
+
+    /// A name as CloudTrail gives it.
+    fn name(minute: u8, unique: &str) -> String {
+        format!("111122223333_CloudTrail_us-east-1_20240305T12{minute:02}Z_{unique}.json")
+    }
+
+    fn tar(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, data) in entries {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(data.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, &**data).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    fn zip(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let stored =
+            SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        for (name, data) in entries {
+            zip.start_file(&**name, stored).unwrap();
+            zip.write_all(data).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn pack(kind: Kind, entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+        match kind {
+            Kind::Tar => tar(entries),
+            Kind::Zip => zip(entries),
+        }
+    }
+
+    /// What decoding an archive gives.
+    #[derive(Debug, Default)]
+    struct Found {
+        /// The IDs of events, in the order in which they come.
+        ids: Vec<String>,
+        /// The names of log files, and what is wrong with each.
+        files: Vec<(String, Option<String>)>,
+        outcome: Outcome,
+        error: Option<String>,
+    }
+
+    impl Found {
+        /// Log files read, failed, of another kind, and not asked for.
+        fn counts(&self) -> [u64; 4] {
+            let counts = self.outcome.archive.as_ref().unwrap();
+            [
+                counts.read,
+                counts.failed,
+                counts.passed_over,
+                counts.filtered,
+            ]
+        }
+
+        fn take(&mut self, decoded: Decoded) {
+            match decoded {
+                Decoded::Chunk(chunk) => {
+                    for n in 0.. {
+                        let Some((record, _)) = chunk.record(n) else {
+                            break;
+                        };
+                        let record: serde_json::Value = serde_json::from_slice(record).unwrap();
+                        self.ids
+                            .push(record["eventID"].as_str().unwrap().to_owned());
+                    }
+                }
+                Decoded::Entry(entry) => {
+                    let problem = match entry.outcome {
+                        Ok(outcome) => outcome.problems.first().cloned(),
+                        Err(error) => Some(format!("{:#}", error.into_reason())),
+                    };
+                    self.files.push((entry.name, problem));
+                }
+            }
+        }
+    }
+
+    fn read(decode: &Decode, kind: Kind, from: Way, bytes: &[u8]) -> Found {
+        let mut read = Found::default();
+        let mut outcome = Outcome::default();
+        let allowance = Allowance::stored(bytes.len() as u64);
+        let mut input = Cursor::new(bytes);
+        let take: Take<'_> = &mut |decoded| {
+            read.take(decoded);
+            true
+        };
+        let result = match from {
+            Way::Anywhere => decode.archive(kind, input, &allowance, &mut outcome, take),
+            Way::Stream => {
+                decode.archive_in_order(kind, &mut input, &allowance, &mut outcome, take)
+            }
+        };
+        read.outcome = outcome;
+        read.error = result.err().map(|error| format!("{error:#}"));
+        read
+    }
+
+    #[test]
+    fn log_files_come_by_delivery_or_from_a_stream_as_they_lie() {
+        let entries =
+            [(7, "c"), (5, "a"), (6, "b")].map(|(minute, id)| (name(minute, id), log_file(id)));
+        for (kind, from) in WAYS {
+            let read = read(&Decode::default(), kind, from, &pack(kind, &entries));
+            let ids = match from {
+                Way::Anywhere => ["a", "b", "c"],
+                Way::Stream => ["c", "a", "b"],
+            };
+            assert_eq!(read.ids, ids, "{kind:?} {from:?}");
+            assert_eq!(read.counts(), [3, 0, 0, 0], "{kind:?} {from:?}");
+            assert!(!read.outcome.damaged && read.error.is_none(), "{read:?}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_tar_archive_is_sorted_if_it_can_be_held() {
+        let entries = [(7, "c"), (5, "a")].map(|(minute, id)| (name(minute, id), log_file(id)));
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&tar(&entries)).unwrap();
+        let bytes = gzip.finish().unwrap();
+        // The archive inflates to more than 1,000 bytes.
+        for (whole, ids) in [(1 << 20, ["a", "c"]), (1_000, ["c", "a"])] {
+            let mut found = Found::default();
+            let decode = Decode {
+                whole,
+                ..Decode::default()
+            };
+            let outcome = decode.run(Body::Bytes(bytes.clone()), &mut |decoded| {
+                found.take(decoded);
+                true
+            });
+            found.outcome = outcome.unwrap();
+            assert_eq!(found.ids, ids, "{whole}");
+            assert_eq!(found.counts(), [2, 0, 0, 0], "{whole}");
+        }
+    }
+
+    #[test]
+    fn files_of_other_kinds_and_files_not_asked_for_are_counted() {
+        let time = |text: &str| Some(text.parse().unwrap());
+        let selection = crate::trail::Selection {
+            interval: Interval {
+                start: time("2024-03-05T12:00:00Z"),
+                end: time("2024-03-05T13:00:00Z"),
+            },
+            ..Default::default()
+        };
+        let decode = Decode {
+            selection: selection.into(),
+            ..Decode::default()
+        };
+        let early = name(5, "early").replace("T12", "T11");
+        let entries = [
+            (name(5, "in"), log_file("in")),
+            (early, log_file("early")),
+            ("readme.txt".to_owned(), b"hello".to_vec()),
+            // An export may have any name; its content tells.
+            ("export.json".to_owned(), log_file("export")),
+            // A file that is named as a log file and holds no event could not be read.
+            ("settings.json".to_owned(), br#"{"colour":"red"}"#.to_vec()),
+        ];
+        for (kind, from) in WAYS {
+            let mut read = read(&decode, kind, from, &pack(kind, &entries));
+            read.ids.sort();
+            assert_eq!(read.ids, ["export", "in"], "{kind:?} {from:?}");
+            assert_eq!(read.counts(), [2, 1, 1, 1], "{kind:?} {from:?}");
+        }
+    }
+
+    #[test]
+    fn an_archive_without_a_log_file_says_what_it_holds() {
+        let entries = [("readme.txt".to_owned(), b"hello".to_vec())];
+        for (kind, from) in WAYS {
+            let read = read(&Decode::default(), kind, from, &pack(kind, &entries));
+            let expected = format!(
+                "is {} without a CloudTrail log file, but with 1 file of another kind",
+                kind.name()
+            );
+            assert_eq!(read.error, Some(expected), "{kind:?} {from:?}");
+        }
+    }
+
+    #[test]
+    fn an_archive_within_an_archive_is_not_looked_into() {
+        for (kind, from) in WAYS {
+            let inner = pack(kind, &[(name(1, "inner"), log_file("inner"))]);
+            let entries = [
+                (name(5, "good"), log_file("good")),
+                (name(6, "nested"), inner),
+            ];
+            let read = read(&Decode::default(), kind, from, &pack(kind, &entries));
+            assert_eq!(read.ids, ["good"], "{kind:?} {from:?}");
+            assert_eq!(read.counts(), [1, 1, 0, 0], "{kind:?} {from:?}");
+            let (_, problem) = &read.files[1];
+            assert!(
+                problem.as_ref().unwrap().contains("within an archive"),
+                "{problem:?}"
+            );
+        }
+    }
+
+    /// `tar -r` adds a file again where it has changed.
+    #[test]
+    fn log_files_of_one_name_are_all_read() {
+        let entries = ["one", "two"].map(|id| (name(5, "same"), log_file(id)));
+        for from in [Way::Anywhere, Way::Stream] {
+            let mut read = read(&Decode::default(), Kind::Tar, from, &tar(&entries));
+            read.ids.sort();
+            assert_eq!(read.ids, ["one", "two"], "{from:?}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_archive_gives_what_is_before_its_end() {
+        let entries = ["a", "b", "c"].map(|id| (name(5, id), log_file(id)));
+        for (kind, from) in WAYS {
+            let whole = pack(kind, &entries);
+            let third = memchr::memmem::find(&whole, br#""eventID":"c"#).unwrap();
+            let read = read(&Decode::default(), kind, from, &whole[..third]);
+            assert_eq!(read.ids, ["a", "b"], "{kind:?} {from:?}");
+            assert!(read.outcome.damaged, "{kind:?} {from:?}");
+            let problem = &read.outcome.problems[0];
+            assert!(problem.contains("truncated or damaged"), "{problem}");
+        }
+    }
+
+    /// In a zip archive its checksum tells of it; tar has none for the content, so JSON that is broken is seen, and the
+    /// log files behind it are read in both.
+    #[test]
+    fn damage_within_a_log_file_costs_no_other() {
+        let entries = ["a", "b", "c"].map(|id| (name(5, id), log_file(id)));
+        for (kind, from) in WAYS {
+            let mut bytes = pack(kind, &entries);
+            let second = memchr::memmem::find(
+                &bytes,
+                br#"{"eventTime":"2024-03-05T12:00:00Z","eventID":"b"#,
+            );
+            bytes[second.unwrap()] = b'x';
+            let read = read(&Decode::default(), kind, from, &bytes);
+            let has = |id: &str| read.ids.iter().any(|found| found == id);
+            assert!(has("a") && has("c"), "{kind:?} {from:?}: {read:?}");
+            let damaged: Vec<bool> = read.files.iter().map(|(_, why)| why.is_some()).collect();
+            assert_eq!(damaged, [false, true, false], "{kind:?} {from:?}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_header_ends_a_tar_archive_from_a_stream_and_from_anywhere() {
+        let entries = ["a", "b", "c"].map(|id| (name(5, id), log_file(id)));
+        let mut bytes = tar(&entries);
+        // Each entry here is a header and one block.
+        bytes[1024 + 150] ^= 0x55;
+        for from in [Way::Anywhere, Way::Stream] {
+            let read = read(&Decode::default(), Kind::Tar, from, &bytes);
+            assert_eq!(read.ids.first().map(String::as_str), Some("a"), "{from:?}");
+            assert!(read.outcome.damaged, "{from:?}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn control_characters_of_a_name_do_not_reach_the_log() {
+        for (name, expected) in [
+            ("a/x.json", "a/x.json"),
+            ("a\n\u{1b}[2J.json", r"a\n\u{1b}[2J.json"),
+        ] {
+            assert_eq!(shown(name), expected);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What is decoded, as it is read: in pieces, looked at first, counted.
+//! Readers for decoding: of pieces, of input whose beginning was looked at, and readers that count.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -26,10 +26,10 @@ impl Read for Pieces {
     }
 }
 
-/// Reads what has been looked at, and the rest.
+/// Reads input whose beginning was looked at.
 pub(super) struct Peeked<'a> {
     pub head: io::Cursor<Vec<u8>>,
-    /// What ended the look.
+    /// The error that ended the look.
     pub error: Option<io::Error>,
     input: &'a mut dyn Read,
 }
@@ -59,8 +59,8 @@ impl Read for Peeked<'_> {
     }
 }
 
-/// How much may be inflated of a file, which bounds the work that it can make. Compressed data within compressed data
-/// within an archive would multiply, from some KB to years.
+/// How much of a file may be inflated, which limits the work that it can cause. Compressed data within compressed data
+/// within an archive would multiply, from some KB to years of work.
 #[derive(Debug, Default)]
 pub(super) struct Allowance {
     /// Bytes read, as stored.
@@ -70,9 +70,9 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// So many bytes for each one that is stored: somewhat more than deflate makes of one.
+    /// Allowed bytes per stored byte: somewhat more than deflate can make of one.
     const RATIO: u64 = 1100;
-    /// And so many besides: other ways of compressing make more of the same text, which costs nobody much.
+    /// Allowed bytes in addition, because other compressions make more of the same text.
     const BESIDES: u64 = 64 << 20;
 
     pub fn stored(bytes: u64) -> Self {
@@ -82,7 +82,7 @@ impl Allowance {
         }
     }
 
-    /// What may be inflated yet.
+    /// How many bytes may still be inflated.
     pub fn left(&self) -> u64 {
         let all = self.stored.get().saturating_mul(Self::RATIO);
         all.saturating_add(Self::BESIDES)
@@ -94,7 +94,7 @@ impl Allowance {
     }
 }
 
-/// Counts what is inflated, and ends where that is too much.
+/// Counts what is inflated, and ends when it is too much.
 pub(super) struct Inflated<'a, R> {
     input: R,
     allowance: &'a Allowance,
@@ -140,7 +140,7 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// Fails once, where there is an error, and is empty then.
+/// Fails once if there is an error, and is empty after that.
 pub(super) struct Failing(pub Option<io::Error>);
 
 impl Read for Failing {

@@ -1,8 +1,8 @@
 //! From a log file's bytes to records: inflate, split, sort.
 //!
-//! A whole file is inflated by libdeflate and split in one SIMD pass. What is of another form than CloudTrail's own, or
-//! broken, goes through a splitter that finds its way past damage, and what is too large to hold comes to it in pieces,
-//! inflated by flate2: what such a file still holds is delivered.
+//! A whole file is inflated by libdeflate and split in one SIMD pass. Files of another form than CloudTrail's own, and
+//! damaged ones, go through a splitter that continues after damage. Files that are too large to hold reach it in pieces,
+//! inflated by flate2. All records that can still be read are delivered.
 
 mod chunk;
 mod entries;
@@ -46,7 +46,7 @@ pub(crate) use outcome::{ArchiveCounts, Outcome};
 use redact::Redaction;
 use splitting::Splitting;
 
-/// What a file's first bytes are looked at for: tar has its mark near the end of them.
+/// How many first bytes of a file are looked at to tell its kind: tar has its mark near the end of them.
 const HEAD: u64 = 512;
 /// The size of such a piece, inflated.
 pub(crate) const PIECE: usize = 4 << 20;
@@ -60,7 +60,7 @@ pub(crate) enum Decoded {
     Entry(ArchiveEntry),
 }
 
-/// What takes it, until it returns false.
+/// Receives what decoding gives, until it returns false.
 type Take<'a> = &'a mut dyn FnMut(Decoded) -> bool;
 
 /// How to decode.
@@ -128,7 +128,7 @@ impl Decode {
                     pieces,
                     current: io::Cursor::default(),
                 };
-                // It may come in pieces only because there was no room for it to wait as a whole.
+                // It may come in pieces only because there was no memory for the whole at that moment.
                 let mut bytes = self.stored.take();
                 bytes.clear();
                 let read = Read::take(&mut pieces, self.whole as u64 + 1).read_to_end(&mut bytes);
@@ -151,7 +151,7 @@ impl Decode {
 
     fn file(&self, path: &Path, outcome: &mut Outcome, take: Take<'_>) -> Result<(), FileError> {
         let metadata = path.metadata().context("can't be opened")?;
-        // A pipe, say, which has taken its name since: opening it would wait for its other end.
+        // It may have been replaced, for example by a pipe, and opening that would wait for the other end.
         if !metadata.is_file() {
             return Err(anyhow!("is not a file any more").into());
         }
@@ -274,7 +274,7 @@ impl Decode {
             return;
         };
         let time = time.or_else(|| i64::try_from(self.delivered?.as_nanosecond()).ok());
-        // What no time is known of has that of its reading, the host's meaning of this value.
+        // Hosts take this value to mean the time of reading, which is used if no time is known.
         let time = time.map_or(u64::MAX, |time| u64::try_from(time).unwrap_or(0));
         if !self.selection.events.contains_event(time) {
             outcome.filtered += 1;
@@ -309,7 +309,7 @@ impl Decode {
         }))
     }
 
-    /// Replace values in the records. One of which it can't be said where they are is left out.
+    /// Replace values in the records. A record in which they can't be found for certain is left out.
     fn redact(&self, data: &mut [u8], records: &mut Vec<RecordSpan>, outcome: &mut Outcome) {
         let before = records.len();
         records.retain(|record| {
@@ -329,7 +329,7 @@ impl Decode {
         }
     }
 
-    /// The way for what is large.
+    /// Decode a file that is too large to hold.
     fn pieces(&self, input: impl Read, outcome: &mut Outcome, take: Take<'_>) -> Result<()> {
         let allowance = Allowance::default();
         let mut input = Counted::new(input, &allowance.stored);
@@ -338,7 +338,7 @@ impl Decode {
         result
     }
 
-    /// Read data of any kind that is compressed so often at least.
+    /// Read data of any kind that was compressed at least `layers` times.
     fn read(
         &self,
         input: &mut dyn Read,
@@ -361,7 +361,7 @@ impl Decode {
         if let Some(what) = unread(head) {
             return Err(not_opened(what));
         }
-        // What a digest has the hash of: the content of a log file, compressed once.
+        // A digest has the hash of the log file's content, which was compressed once.
         let hashing = match layers {
             0 => &self.hashing,
             _ => &Hashing::Off,
@@ -410,7 +410,7 @@ impl Decode {
         }
     }
 
-    /// Find records in what was read, and where it is empty in what can be read piece by piece.
+    /// Find records in `data`, or if it is empty, in the input that is read piece by piece.
     fn scan(
         &self,
         mut data: Vec<u8>,

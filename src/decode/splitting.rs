@@ -1,4 +1,4 @@
-//! The way of what is of another form than CloudTrail's own, or broken, through the splitter.
+//! Splits files that are damaged or have another form than CloudTrail's own.
 
 use anyhow::{Result, bail};
 
@@ -9,16 +9,16 @@ use crate::formats::split::Found;
 use crate::formats::splitter::{Candidate, Splitter};
 use crate::stats::count;
 
-/// The way of one file through the splitter.
+/// One file on its way through the splitter.
 pub(super) struct Splitting<'a> {
     decode: &'a Decode,
     is_compressed: bool,
     pub splitter: Splitter,
     found: Vec<Candidate>,
-    /// Values that are of no known form, and why the first one is not.
+    /// How many values have no known form, and why the first one has not.
     unknown: u64,
     first_unknown: &'static str,
-    /// A value was of a known form.
+    /// A value had a known form.
     known: bool,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Splitting<'a> {
         let mut problems = Vec::new();
         let is_known = known || splitter.unreadable > 0 || splitter.has_list && unknown == 0;
         if is_known {
-            // Among others, what is of no known form is a loss.
+            // If other values have a known form, those that have not are a loss.
             splitter.unreadable += unknown;
             let first = match &splitter.first_unreadable {
                 Some(first) => first,

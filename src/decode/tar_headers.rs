@@ -1,5 +1,5 @@
-//! The headers of tar archives, one after another. What the `tar` crate would hold for them has no bound: a name has
-//! as many bytes as a header says.
+//! Reads the headers of tar archives, one after another. The `tar` crate would hold as many bytes of a name as a header
+//! claims, without a limit.
 
 use std::io::{self, Read};
 
@@ -7,7 +7,7 @@ use tar::{EntryType, GnuExtSparseHeader, Header, PaxExtensions};
 
 use crate::formats::archive::{TAR_BLOCK, has_tar_checksum};
 
-/// The most bytes of a name, or of what pax says of a file, that are looked at.
+/// How many bytes of a name, or of pax records, are looked at.
 const DESCRIPTION: u64 = 1 << 20;
 
 /// A file of an archive, or something else than a file.
@@ -25,7 +25,7 @@ pub(super) struct TarEntries {
     pub position: u64,
 }
 
-/// What is said of the next file before its own header.
+/// What extension headers say about the next file.
 #[derive(Default)]
 struct Description {
     /// By GNU.
@@ -93,7 +93,7 @@ impl TarEntries {
         Ok(text)
     }
 
-    /// Read past what says where a file has holes.
+    /// Read past the list of a sparse file's holes.
     fn skip_sparse(&mut self, header: &Header, input: &mut impl Read) -> io::Result<()> {
         let is_sparse = header.entry_type().is_gnu_sparse();
         let mut goes_on = is_sparse && header.as_gnu().is_some_and(|gnu| gnu.is_extended());
@@ -113,7 +113,7 @@ impl Description {
     fn entry(self, header: &Header) -> io::Result<TarEntry> {
         let (mut name, mut size) = (self.name, None);
         for extension in PaxExtensions::new(&self.pax) {
-            // What is not understood is of no use here.
+            // Other pax records are not needed here.
             let Ok(extension) = extension else { break };
             match extension.key_bytes() {
                 b"path" => name = Some(extension.value_bytes().to_vec()),

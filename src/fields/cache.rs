@@ -1,4 +1,16 @@
 //! What is known of the last event's record, for the next field that is asked for.
+//!
+//! ```text
+//!   same number, address and length?  ─no─▶ new record
+//!     │ yes
+//!   field not given yet, same ID?     ─yes─▶ same record     cheap: what hosts do for almost every call
+//!     │ no
+//!   all bytes the same?               ─yes─▶ same record     only after a field was asked for again
+//!     │ no
+//!   new record
+//! ```
+//!
+//! The invariant: the index and the ID always belong to one record, the last one.
 
 use super::given::{Asked, Given};
 use crate::record::{Index, Member, Record};
@@ -6,7 +18,7 @@ use crate::record::{Index, Member, Record};
 /// The length of an event ID, quotes included.
 const UUID: usize = 38;
 
-/// Keeps what it has learnt of a record for the next call.
+/// Keeps the index of the last record for the next call.
 #[derive(Default)]
 pub(crate) struct Cache {
     index: Index,

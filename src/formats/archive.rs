@@ -9,8 +9,9 @@ pub(crate) enum Kind {
     Tar,
 }
 
-/// The kind of the archive that begins so, if it is one. That decides over all that a file holds, and others choose
-/// what is in records: so what begins like JSON is none, and what is one has a header that is right.
+/// The kind of archive that begins with these bytes, if it is one. A wrong answer would lose the whole file, and others
+/// choose what is in records. So a file that begins like JSON is never an archive, and an archive must have a valid
+/// header.
 pub(crate) fn kind(head: &[u8]) -> Option<Kind> {
     if matches!(shapes::text_start(head).first(), Some(b'{' | b'[')) {
         return None;
@@ -58,7 +59,7 @@ pub(crate) fn has_tar_checksum(header: &[u8; TAR_BLOCK]) -> bool {
 }
 
 impl Kind {
-    /// As errors call it.
+    /// Its name in errors.
     pub fn name(self) -> &'static str {
         match self {
             Self::Zip => "a zip archive",

@@ -19,7 +19,7 @@ pub(crate) enum Compression {
     Zstd,
 }
 
-/// How what begins so is compressed, if it is.
+/// How a file that begins with these bytes is compressed, if it is.
 pub(crate) fn compression(head: &[u8]) -> Option<Compression> {
     if is_gzip(head) {
         return Some(Compression::Gzip);
@@ -34,7 +34,7 @@ pub(crate) fn compression(head: &[u8]) -> Option<Compression> {
     }
 }
 
-/// What a file is that begins so, where events may be in it that can't be read here.
+/// The kind of a file that may hold events and can't be read here, going by its first bytes.
 pub(crate) fn unread(head: &[u8]) -> Option<&'static str> {
     const PI: &[u8] = &[0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
     match head {

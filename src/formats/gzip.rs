@@ -10,11 +10,11 @@ pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// Deflate makes at most so many bytes of one.
+/// The most bytes that deflate makes of one.
 pub(crate) const MOST_INFLATED: usize = 1032;
 
-/// Bytes that may stand behind members and between them, as gzip itself allows zeros: tapes and other things of blocks
-/// are filled up with them, and editors end a file with a new line.
+/// Bytes that may follow members. gzip itself allows zeros, which fill up the blocks of tapes, and editors add a line end
+/// to a file.
 fn is_padding(byte: u8) -> bool {
     matches!(byte, 0 | b'\n' | b'\r' | b' ' | b'\t')
 }

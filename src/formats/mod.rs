@@ -23,8 +23,8 @@ pub(crate) const LAYERS: u8 = 3;
 /// How much of a file is looked at for signs of events: what is before them may be long where keys are sorted.
 const LOOK: u64 = 64 << 10;
 
-/// Does a file that is not named as a log file begin as one, or as an archive? One that can't be opened here may hold
-/// events for all that is known, and so is not passed over in silence.
+/// Does a file that is not named as a log file begin as one, or as an archive? This is also true of one that can't be
+/// opened here, since it may hold events and should not be passed over silently.
 pub(crate) fn holds_events(name: &str, input: &mut dyn Read) -> bool {
     let head = first_bytes(input, 0);
     match archive::kind(&head) {
@@ -54,7 +54,7 @@ pub(crate) fn record_within(text: &str) -> Option<Vec<u8>> {
 /// The first bytes of what is compressed so often, as they are when they are inflated, in UTF-8.
 fn first_bytes(input: &mut dyn Read, layers: u8) -> Vec<u8> {
     let mut head = Vec::new();
-    // What is before damage may do.
+    // What is before the damage may be enough.
     _ = Read::take(&mut *input, LOOK).read_to_end(&mut head);
     let compression = compression::compression(&head).filter(|_| layers < LAYERS);
     if compression.is_none() && !utf16::is_utf16(&head) {

@@ -1,11 +1,11 @@
 //! The C functions that hosts look up.
 //!
-//! All are falco_plugin's but for `plugin_init`: its logger is one for the whole library and writes to the object
-//! that was initialised last, which Falco destroys after a check of its configuration, while another one runs. Ours
-//! gives each object its own [`HostLog`].
+//! They are those of falco_plugin, except `plugin_init`: falco_plugin has one logger for the whole library, which writes
+//! to the object that was initialised last. Falco destroys that object after it has checked its configuration, while
+//! another one runs. Our `plugin_init` gives each object its own [`HostLog`].
 //!
-//! No panic reaches the host. What is ours turns its own into errors with their message; each function here catches
-//! what is left.
+//! No panic reaches the host. Our code turns its own panics into errors with their message, and each function here
+//! catches all others.
 
 use std::ffi::c_char;
 use std::ptr;
@@ -32,7 +32,7 @@ unsafe impl source::SourcePluginExported for CloudTrail {}
 // SAFETY: see above.
 unsafe impl extract::ExtractPluginExported for CloudTrail {}
 
-/// Exports functions; each gives the value behind `else` where there is a panic in it.
+/// Exports functions. Each returns the value behind `else` if it panics.
 macro_rules! export {
     ($(fn $name:ident($($arg:ident: $kind:ty),*) -> $ret:ty = $function:expr, else $otherwise:expr;)*) => {
         $(
@@ -97,7 +97,7 @@ export! {
     fn plugin_get_fields() -> *const c_char = extract::plugin_get_fields::<CloudTrail>, else ptr::null();
 }
 
-/// Guards itself, and is called too often for another guard.
+/// Has a guard of its own, and is called too often for another one.
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn plugin_extract_fields(
     plugin: *mut ss_plugin_t,

@@ -1,4 +1,5 @@
-//! Answers the host's requests for fields: values go into its own structures, in memory of its call.
+//! Answers the host's requests for fields. Values are written into the host's structures, in memory that lasts as long as
+//! its call.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ops::Range;
@@ -10,7 +11,7 @@ use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets
 use crate::fields::{self, Asked, COMPUTED, Cache, FIELDS, Field, Source, Text, text_at, text_of};
 use crate::record::{Record, Value};
 
-/// Where an event's payload begins, behind its header: ranges count from the event's start.
+/// Where an event's payload begins, after its header. Ranges count from the start of the event.
 pub(crate) const PAYLOAD: usize = 38;
 
 /// What a call asks for, as [`Cache`] keeps it in mind.
@@ -19,7 +20,7 @@ fn asked(requests: &[ss_plugin_extract_field]) -> Asked {
     let [request] = requests else {
         return None;
     };
-    // A host keeps the argument of a condition in one place.
+    // A host keeps the argument of a condition at the same address.
     let argument = (request.arg_key.addr() >> 3) ^ request.arg_index as usize;
     fields::asked(
         request.field_id as usize,
@@ -27,7 +28,7 @@ fn asked(requests: &[ss_plugin_extract_field]) -> Asked {
     )
 }
 
-/// Extracts fields, and keeps what it has learnt of a record for the next call.
+/// Extracts fields, and remembers the last record in a [`Cache`].
 #[derive(Default)]
 pub struct Extractor {
     cache: Cache,
@@ -181,7 +182,7 @@ fn put_value(
     let Some(string) = value.plain_string() else {
         return put_text(request, text_at(value), storage);
     };
-    // In one go with its quote, which makes room for the NUL.
+    // Copied together with the closing quote, which is then replaced by the NUL.
     let string = storage.alloc_slice_copy(string);
     string[string.len() - 1] = 0;
     request.res.str_ = storage.alloc(string.as_ptr().cast());

@@ -1,4 +1,4 @@
-//! One open capture: hands records to the host and counts what became of it.
+//! One open capture: hands records to the host, and counts what became of log files.
 
 use std::ffi::CString;
 use std::sync::Arc;
@@ -17,11 +17,10 @@ use crate::pipeline::{DecodedFile, Next, Pipeline, Step};
 use crate::process;
 use crate::stats::{Note, Stats, count};
 
-/// A batch ends at so many events or bytes.
+/// A batch ends at this many events or bytes.
 const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 512 << 10;
-/// How long the host waits for a first event before it is told to ask again, in its own interest: it looks after
-/// other things between.
+/// How long the host waits for a first event before it is told to ask again, so that it can do other things in between.
 const WAIT: Duration = Duration::from_millis(100);
 
 /// An open capture.
@@ -31,9 +30,9 @@ pub struct Instance {
     log: HostLog,
     file: Option<DecodedFile>,
     chunk: Option<(Chunk, usize)>,
-    /// Of log files whose last events are in the batch that the host has now.
+    /// Acks of the log files whose last events are in the batch that the host has now.
     acks: Vec<Ack>,
-    /// How it ended, told once the events before are handed over.
+    /// How the capture ended, which the host is told after all events before are handed over.
     end: Option<Result<()>>,
     progress: CString,
     /// From 0 to 1.
@@ -67,9 +66,9 @@ impl Instance {
         }
     }
 
-    /// Fill the batch. Waits for the first event only.
+    /// Fill the batch, waiting only for the first event.
     fn fill(&mut self, batch: &mut EventBatch) -> Result<()> {
-        // The host is through with the last batch, or it wouldn't ask for another.
+        // The host asks for another batch, so it has consumed the last one.
         for consumed in self.acks.drain(..) {
             consumed();
         }
@@ -97,7 +96,7 @@ impl Instance {
                 }
                 self.chunk = None;
             }
-            // However many log files hold no events.
+            // Log files without events do not end the wait, however many there are.
             let wait = match events {
                 0 => WAIT.saturating_sub(began.elapsed()),
                 _ => Duration::ZERO,
@@ -128,7 +127,7 @@ impl Instance {
         }
     }
 
-    /// Get the next chunk. False where there is none, yet or ever.
+    /// Get the next chunk. False if there is none yet, or none at all.
     fn advance(&mut self, wait: Duration) -> bool {
         let Some(file) = &mut self.file else {
             match self.pipeline.next_file(wait) {
@@ -156,7 +155,7 @@ impl Instance {
                         .reached
                         .raise(u64::try_from(delivered.as_second()).unwrap_or(0));
                 }
-                // Of what could not be read at all, nobody is told that it was consumed.
+                // A log file that could not be read at all is not acknowledged.
                 let lost = |outcome: &Outcome| match &outcome.archive {
                     None => outcome.damaged && outcome.found == 0,
                     Some(files) => files.read == 0 && (outcome.damaged || files.failed > 0),
@@ -177,7 +176,7 @@ impl Instance {
         let stats = &self.stats;
         let outcome = match outcome {
             Ok(outcome) => outcome,
-            // It is named already.
+            // The log names it already.
             Err(FileError::Withheld) => return stats.files_withheld.add(1),
             Err(FileError::Said) => return stats.files_failed.add(1),
             Err(FileError::Repeated) => return stats.files_repeated.add(1),
@@ -278,7 +277,7 @@ impl Drop for Instance {
     fn drop(&mut self) {
         let log = self.log;
         let close = || {
-            // A live capture has no other end than its close.
+            // A live capture ends only when it is closed.
             let is_told = self.first_problem.is_some() || !self.remarks.is_empty();
             if self.end.is_none() && is_told {
                 self.say_in_one_line(self.first_problem.as_deref());
@@ -302,7 +301,7 @@ impl Instance {
         })
     }
 
-    /// How far it is.
+    /// The progress of the capture.
     pub(super) fn progress(&mut self) -> ProgressInfo<'_> {
         let tell = || {
             // Never backwards.

@@ -30,7 +30,7 @@ impl HostLog {
         }));
     }
 
-    /// The log announced; without one, lines go nowhere.
+    /// The log that was kept by [`Self::announce`]. Without one, lines are dropped.
     pub fn announced() -> Self {
         ANNOUNCED.take().unwrap_or(Self {
             owner: std::ptr::null_mut(),

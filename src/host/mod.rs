@@ -1,6 +1,6 @@
 //! What hosts see: the only room that names the Falco SDK.
 //!
-//! Everything that the host calls begins here, behind a fence that no panic passes.
+//! Everything that the host calls begins here, behind guards that catch every panic.
 
 mod event;
 mod exports;
@@ -18,7 +18,7 @@ use anyhow::anyhow;
 /// The ID of the official plugin, which this one replaces.
 pub(crate) const PLUGIN_ID: u32 = 2;
 
-/// Text as hosts can take it: it goes through C strings, which a NUL would end.
+/// Text without NUL, since hosts take it as a C string, which a NUL would end.
 fn for_host(text: &str) -> String {
     text.replace('\0', "\\0")
 }

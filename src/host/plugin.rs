@@ -159,7 +159,7 @@ impl SourcePlugin for CloudTrail {
             let source = match opened.unwrap_or_else(|dead| Err(dead.into())) {
                 Ok(source) => source,
                 Err(error) => {
-                    // Waits for no lookup of a name that hangs.
+                    // Does not wait for a DNS lookup that hangs.
                     runtime.shutdown_background();
                     return Err(error);
                 }

@@ -1,169 +1,41 @@
-//! The digests of one account and region, gone through in the order of their time, as far as log files come by.
+//! Reads the digests of one account and region in the order of their time, as far as log files are looked up.
 //!
-//! There is a digest chain for each trail, and one of digests that were made belatedly (`_backfill`). Held are the
-//! entries of a few hours about the log files that are looked up. How digests of a chain follow each other is a
-//! matter of [`super::links`].
+//! There is a digest chain for each trail, and another one for its digests that were made late (`_backfill`). Only a few
+//! hours of digest entries are held. How the digests of a chain follow each other is in [`super::links`], and what is
+//! held of them in [`super::state`]: chain knows links, and both know state.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use anyhow::Result;
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync;
 
 use super::digest::Digest;
-use super::links::{Chain, Link, chain_of};
-use super::{Checks, Expected, Flaw, NAMED, Stored};
-use crate::log_file::Sha256;
-use crate::process::lock;
+use super::links::chain_of;
+use super::state::{DigestChains, DigestEntry, EARLY, Hole, Link, Named, Read, State, before};
+use super::{Expected, Flaw, NAMED, Stored};
 use crate::stats::count;
-use crate::trail::{self, Interval, Place};
+use crate::trail::{self, Place};
 
-/// How long before its delivery's hour, as a digest has it, a log file may have its name's time.
-pub(super) const EARLY: SignedDuration = SignedDuration::from_mins(10);
-/// How long after a log file's time a digest may end that names it.
+/// How long after a log file's time the digest that names it may end.
 const LATE: SignedDuration = SignedDuration::from_hours(2);
 /// How long after a log file's time its digest should be there.
 const OVERDUE: SignedDuration = SignedDuration::from_hours(3);
-/// How long entries are kept behind the log file that is looked up.
+/// How long digest entries are kept after the log file that is looked up has passed them.
 const KEPT: SignedDuration = SignedDuration::from_hours(4);
-/// Digests fetched at once.
+/// How many digests are fetched at once.
 const BATCH: usize = 8;
-/// Digests that others may name as the one before.
+/// How many digests are remembered, which later ones may name as the one before.
 const KNOWN: usize = 64;
 
-/// Said where there are none.
+/// What is logged if there are no digests.
 pub(super) const NO_DIGESTS: &str = "there are no digest files for it, so log file validation is not enabled for its \
      trail: enable it in CloudTrail, for log files to come";
-
-/// The digest chains of one account and region.
-pub(super) struct DigestChains {
-    pub(super) checks: Arc<Checks>,
-    /// Of digests, with a separator behind.
-    pub(super) folder: String,
-    /// What is read of the region, as far as it is known.
-    pub(super) span: Interval,
-    named: Mutex<Named>,
-    state: sync::Mutex<State>,
-}
-
-/// What the source has named.
-#[derive(Default)]
-struct Named {
-    /// Paths that are kept in mind, with their times.
-    paths: HashMap<String, Timestamp>,
-    /// How far it has come, by kind.
-    reached: HashMap<String, Timestamp>,
-    /// The times of those that are not looked up yet, with their number.
-    waiting: BTreeMap<Timestamp, usize>,
-}
-
-/// How far the digests are read.
-///
-/// ```text
-///                        reached
-///   ──digest──digest──────digest│ waiting      │ held_back
-///   known ◀──────── 64          │ fetched next │ others of their day may be listed yet
-///   entries of ◀─── 4 hours     │              │
-/// ```
-///
-/// A digest is taken into account after all that end before it: names leave `held_back` for `waiting` when nothing that
-/// sorts before them can be listed any more. So what is not among `entries` when `reached` is `LATE` behind a log
-/// file's time is in no digest. A digest whose signature is not with it waits in its chain until the next one, which
-/// has the signature, or the end; `entries` are of those only whose signature was looked at.
-#[derive(Default)]
-pub(super) struct State {
-    /// After which name listing goes on.
-    after: Option<String>,
-    /// All are listed.
-    listed: bool,
-    /// Listed, but others may come before them in time.
-    held_back: Vec<String>,
-    /// To be fetched.
-    waiting: VecDeque<String>,
-    /// All are read.
-    done: bool,
-    /// The beginning of the first one.
-    first: Option<Timestamp>,
-    /// The end of the newest so far, and its name.
-    reached: Option<(Timestamp, String)>,
-    entries: HashMap<String, DigestEntry>,
-    /// By what names of their digests have in common.
-    pub(super) chains: HashMap<String, Chain>,
-    /// Paths of those read last.
-    pub(super) known: VecDeque<String>,
-    /// Times without a good digest.
-    pub(super) holes: Vec<Hole>,
-    /// Why they can't be listed.
-    trouble: Option<String>,
-    /// It was said that there are none.
-    said_none: bool,
-}
-
-/// A log file as a digest has it.
-struct DigestEntry {
-    hash: Sha256,
-    time: Timestamp,
-    digest: Arc<str>,
-    /// Why the digest is not proven, if it isn't.
-    doubt: Option<Arc<str>>,
-}
 
 /// The time and path of a log file that is not there, and the digest that names it.
 type Absent = (Timestamp, String, Arc<str>);
 
-/// A time of which no good digest tells.
-pub(super) struct Hole {
-    pub from: Timestamp,
-    pub to: Timestamp,
-    /// What is known of its log files.
-    pub expected: Expected,
-}
-
-/// A digest that was read.
-pub(super) struct Read {
-    pub name: String,
-    /// Where it lies.
-    place: Place,
-    pub end: Timestamp,
-    generated: Option<Timestamp>,
-    pub digest: Digest,
-}
-
 impl DigestChains {
-    pub fn new(checks: Arc<Checks>, folder: String) -> Self {
-        let span = checks.digests.span();
-        Self {
-            checks,
-            folder,
-            span,
-            named: Mutex::default(),
-            state: sync::Mutex::default(),
-        }
-    }
-
-    fn named_so_far(&self) -> MutexGuard<'_, Named> {
-        lock(&self.named)
-    }
-
-    /// The folder of the account, with a separator behind, or nothing.
-    fn account(&self) -> &str {
-        let end = self.folder.rfind(trail::DIGESTS);
-        &self.folder[..end.unwrap_or_default()]
-    }
-
-    /// The region's own name.
-    fn region(&self) -> &str {
-        let folder = self.folder.trim_end_matches(['/', '\\']);
-        folder.rsplit(['/', '\\']).next().unwrap_or_default()
-    }
-
-    /// The full name of a log file or digest.
-    pub(super) fn name(&self, path: &str) -> String {
-        format!("{}{path}.gz", self.account())
-    }
-
     /// The source has named a log file, which will be looked up.
     pub fn named(&self, path: &str, time: Timestamp) {
         let mut named = self.named_so_far();
@@ -200,7 +72,7 @@ impl DigestChains {
         expected
     }
 
-    /// All log files are named: find those that digests name and that are not there.
+    /// Called when the source has named all log files: find those that only digests name.
     pub async fn finish(&self) {
         let mut state = self.state.lock().await;
         let end = self.span.end.unwrap_or(Timestamp::MAX);
@@ -250,7 +122,7 @@ impl DigestChains {
         self.forget(state, false).await;
     }
 
-    /// List a page of digests. Within a day, names go by trail first.
+    /// List a page of digests. Within a day, names are sorted by trail first, so a day is released as a whole.
     async fn list(&self, state: &mut State) -> Result<()> {
         let start = self
             .span
@@ -283,7 +155,7 @@ impl DigestChains {
         Ok(())
     }
 
-    /// Take a digest into account.
+    /// Add a digest to its chain.
     async fn take(&self, state: &mut State, name: String, stored: Result<Stored>) {
         let (Some(end), Some(place)) = (trail::digest_end(&name), Place::of(&name)) else {
             return;
@@ -349,8 +221,8 @@ impl DigestChains {
         Ok((read, stored.signature))
     }
 
-    /// Was a digest written for where it lies? As for `aws cloudtrail validate-logs` the trail of a bucket is the one
-    /// that writes to it: else anybody could put a trail of their own there, with CloudTrail's good signature.
+    /// Was a digest written for the place where it is? As with `aws cloudtrail validate-logs`, a bucket's trail is the one
+    /// that writes to it: otherwise, anybody could put digests of their own trail there, which CloudTrail has signed.
     fn check_place(&self, name: &str, place: &Place, digest: &Digest) -> Result<(), String> {
         let rules = &self.checks.rules;
         let here = self.checks.digests.bucket();
@@ -423,7 +295,7 @@ impl DigestChains {
             if doubt.is_some() && state.entries.contains_key(&place.path) {
                 continue;
             }
-            // Nothing that would never be asked for.
+            // Log files that would never be looked up are left out.
             let is_named = self.named_so_far().paths.contains_key(&place.path);
             if !is_named && !self.checks.digests.wants(&self.name(&place.path)) {
                 continue;
@@ -452,7 +324,7 @@ impl DigestChains {
         verified.map_err(|error| Flaw::Bad(format!("{error:#}")))
     }
 
-    /// A digest is of no use.
+    /// Report a digest that can't be used.
     fn refuse(&self, state: &mut State, chain: &str, name: &str, end: Timestamp, flaw: Flaw) {
         let stats = &self.checks.stats;
         let expected = match flaw {
@@ -525,13 +397,13 @@ impl DigestChains {
         )
     }
 
-    /// Forget what is over, and name what was missing of it; at the end, all that is missing.
+    /// Forget old entries, and log which of their log files are missing; at the end, of all entries.
     async fn forget(&self, state: &mut State, end: bool) {
         let absent = self.prune(state, end);
         self.name_missing(absent).await;
     }
 
-    /// Forget what is over. What digests name of it and the source has not is left.
+    /// Forget old entries. Returns the log files that digests name and the source has not.
     fn prune(&self, state: &mut State, end: bool) -> Vec<Absent> {
         let mut absent = Vec::new();
         let mut named = self.named_so_far();
@@ -560,15 +432,15 @@ impl DigestChains {
         absent
     }
 
-    /// Name log files that a digest names and the source has not. Those that came after it had listed are not missing:
-    /// the digest may have come then as well.
+    /// Log which log files a digest names and the source has not. Those that came after the source had listed are not
+    /// missing: the digest may have come only then, too.
     async fn name_missing(&self, mut absent: Vec<Absent>) {
         let (rules, stats) = (&self.checks.rules, &self.checks.stats);
         absent.retain(|(time, ..)| *time < before(rules.opened, EARLY));
         absent.sort_unstable();
         let looked_at = absent.into_iter().map(|(_, path, digest)| async move {
             let name = self.name(&path);
-            // Where many are missing, they are not all looked for once more.
+            // If many are missing, not all of them are looked for once more.
             let is_there =
                 stats.files_missing.get() < NAMED && self.checks.digests.exists(name.clone()).await;
             (name, digest, is_there)
@@ -596,7 +468,7 @@ impl DigestChains {
 }
 
 impl State {
-    /// Are all digests read that may name a log file of this time?
+    /// Have all digests been read that may name a log file of this time?
     fn is_past(&self, time: Timestamp) -> bool {
         let until = time.checked_add(LATE).unwrap_or(Timestamp::MAX);
         self.done
@@ -605,10 +477,6 @@ impl State {
                 .as_ref()
                 .is_some_and(|(reached, _)| *reached > until)
     }
-}
-
-pub(super) fn before(time: Timestamp, span: SignedDuration) -> Timestamp {
-    time.checked_sub(span).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]

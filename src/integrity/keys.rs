@@ -16,11 +16,11 @@ use super::{DigestStore, Flaw};
 use crate::process::lock;
 use crate::process::platform::user_path;
 
-/// A key's time and that of the digest that it has signed may differ by so much.
+/// How much a key's time may differ from that of a digest that it has signed.
 const MARGIN: SignedDuration = SignedDuration::from_hours(1);
-/// So far from a digest's time keys are asked for, so that this does for the digests beside it.
+/// Keys are requested for this long around a digest's time, so that they serve its neighbours, too.
 const RANGE: SignedDuration = SignedDuration::from_hours(2);
-/// So long a region that was asked in vain is not asked again.
+/// How long a region is not asked again after a failure.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// What stands before a key of PKCS #1 in one of X.509: the algorithm's ID, and the head of a bit string.
@@ -41,7 +41,7 @@ struct Asked {
     found: HashMap<String, Vec<u8>>,
     /// For which times all keys are known.
     times: Vec<(Timestamp, Timestamp)>,
-    /// When it was last asked in vain, and why.
+    /// When a request last failed, and why.
     failed: Option<(Instant, String)>,
 }
 

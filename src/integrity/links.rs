@@ -10,28 +10,9 @@ use std::sync::atomic::Ordering;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Expected;
-use super::chain::{DigestChains, EARLY, Hole, Read, State, before};
 use super::digest::{Digest, Previous};
-use crate::log_file::Sha256;
+use super::state::{DigestChains, EARLY, Hole, Read, State, before};
 use crate::trail::{self, Place};
-
-/// The digests of one trail.
-#[derive(Default)]
-pub(super) struct Chain {
-    pub last: Option<Link>,
-    /// The last one, whose signature is only in the next one.
-    pub unsigned: Option<Read>,
-    /// What belated digests tell of, from when to when, in order of their ends.
-    belated: Vec<(Timestamp, Timestamp)>,
-}
-
-/// What a digest's successor says of it.
-pub(super) struct Link {
-    pub path: String,
-    pub end: Timestamp,
-    /// None where it is of no use, which was said.
-    pub hash: Option<Sha256>,
-}
 
 impl DigestChains {
     /// Is a digest the successor of the last one of its chain?
@@ -53,7 +34,7 @@ impl DigestChains {
         if let Some(last) = last
             && previous.is_at(&last.path)
         {
-            // Where it is not checked yet, its signature will tell.
+            // If the last one is not checked yet, its signature will show it.
             let is_unsigned = chain.is_some_and(|chain| chain.unsigned.is_some());
             if !is_unsigned && last.hash.is_some() && previous.hash != last.hash {
                 self.checks.stats.digests_failed.add(1);
@@ -72,9 +53,9 @@ impl DigestChains {
         }
     }
 
-    /// A chain begins anew: of the time since its last digest no digest tells, unless belated ones do.
+    /// A new chain begins: the time since the last digest is a gap, unless late digests cover it.
     fn note_gaps(&self, state: &mut State, chain: &str, read: &Read) {
-        // The first of belated ones says nothing.
+        // The first late digest says nothing about a gap.
         if chain.ends_with(BACKFILL) {
             return;
         }
@@ -101,7 +82,7 @@ impl DigestChains {
         }
     }
 
-    /// The name and end of the digest before another, if it should be there and was not listed.
+    /// The name and end of the digest before this one, if it should be there and was not listed.
     fn missing(
         &self,
         state: &State,
@@ -167,7 +148,7 @@ impl DigestChains {
 
     /// Say it once if the digests were written for another bucket.
     pub(super) fn note_copy(&self, digest: &Digest) {
-        // What stands for a bucket does not tell its name.
+        // An access point's ARN or alias does not tell the bucket's name.
         let is_name = |bucket: &str| !bucket.starts_with("arn:") && !bucket.ends_with("-s3alias");
         if let Some(bucket) = self.checks.digests.bucket().filter(|name| is_name(name))
             && bucket != digest.bucket
@@ -187,7 +168,7 @@ impl Previous<'_> {
     }
 }
 
-/// What is left of a time when others are taken out of it.
+/// The parts of a time that nothing in `covered` covers.
 fn gaps(
     from: Timestamp,
     to: Timestamp,
@@ -207,7 +188,7 @@ fn gaps(
     gaps
 }
 
-/// What the names of the digests of one trail have in common, up to their time.
+/// The common beginning of the names of one trail's digests, up to their time.
 pub(super) fn chain_of(path: &str) -> String {
     let stem = path.strip_suffix(".json").unwrap_or(path);
     let (stem, backfill) = match stem.strip_suffix(BACKFILL) {

@@ -13,6 +13,7 @@ mod digest;
 pub(crate) mod hash;
 mod keys;
 mod links;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -31,20 +32,20 @@ use crate::log_file::{Content, FileError, Proof, Sha256};
 use crate::process::lock;
 use crate::stats::{Count, Stats};
 use crate::trail::{Interval, Place};
-use chain::DigestChains;
 use hash::hex;
 pub(crate) use keys::Keys;
+use state::DigestChains;
 
-/// Log files without proof that are named one by one.
+/// How many log files without proof are logged one by one.
 const NAMED: u64 = 100;
-/// Digests fetched at once.
+/// How many digests are fetched at once.
 const REQUESTS: usize = 96;
-/// Regions whose digests are gone through at once, at the end.
+/// How many regions' digests are finished at once, at the end.
 const REGIONS: usize = 16;
 
 /// Where digests are, by names of the same form as those of log files.
 pub(crate) trait DigestStore: Send + Sync + 'static {
-    /// Names in a folder, a page of them, in their order.
+    /// A page of the names in a folder, in order.
     fn list(&self, folder: String, after: Option<String>) -> BoxFuture<'_, Result<Listed>>;
     /// A digest as stored.
     fn get(&self, name: String) -> BoxFuture<'_, Result<Stored>>;
@@ -74,7 +75,7 @@ pub(crate) struct Rules {
     pub strict: bool,
     /// The bucket that CloudTrail writes to, where the user has named it.
     pub bucket: Option<String>,
-    /// When the capture was opened, before anything was listed. Of what came later nobody says that it is missing.
+    /// When the capture was opened, before anything was listed. What came later is not reported as missing.
     pub opened: Timestamp,
 }
 
@@ -84,7 +85,7 @@ pub(crate) type PublicKeys = Vec<(String, Vec<u8>)>;
 /// A page of a folder.
 pub(crate) struct Listed {
     pub names: Vec<String>,
-    /// After which name the next page goes on, if there is one.
+    /// The name after which the next page begins, if there is one.
     pub next: Option<String>,
 }
 
@@ -107,26 +108,26 @@ enum Expected {
         /// Why that digest itself is not proven, if it isn't.
         doubt: Option<Arc<str>>,
     },
-    /// Nothing that could be trusted, and why.
+    /// Nothing that can be trusted, and why.
     Unsigned(String),
     /// Nothing yet, and why.
     Uncovered(String),
-    /// That can't be told, and why.
+    /// It can't be found out, and why.
     Unchecked(String),
-    /// There are no digests at all, which was said.
+    /// There are no digests at all, which was logged.
     NoDigests,
 }
 
-/// Why a digest proves no log file.
+/// Why a digest proves nothing about log files.
 #[derive(Debug)]
 enum Flaw {
     /// It is not what CloudTrail has put there.
     Bad(String),
-    /// Whether it is can't be told: the digest or its key can't be had.
+    /// It can't be checked, because the digest or its key is not available.
     Unchecked(String),
 }
 
-/// What all of a validation shares.
+/// What all parts of a validation share.
 struct Checks {
     rules: Rules,
     stats: Arc<Stats>,
@@ -134,16 +135,16 @@ struct Checks {
     keys: Keys,
     /// In strict: why the capture is to end.
     fatal: Mutex<Option<String>>,
-    /// Log files without proof so far.
+    /// How many log files were without proof so far.
     unproven: AtomicU64,
     /// Digests fetched at once, of all regions.
     requests: Semaphore,
-    /// It was said that the digests are copies.
+    /// It was logged that the digests are copies.
     copied: AtomicBool,
 }
 
 impl Checks {
-    /// Name a sign of tampering, which ends a strict capture.
+    /// Log a sign of tampering, which ends a strict capture.
     fn problem(&self, line: String) {
         if self.rules.strict {
             let mut fatal = lock(&self.fatal);
@@ -152,7 +153,7 @@ impl Checks {
         self.stats.problem(line);
     }
 
-    /// Book a log file that is not proven, and name it.
+    /// Count a log file that is not proven, and log it.
     fn unproven(&self, count: &Count, line: Option<String>, wrong: bool) -> Result<(), FileError> {
         count.add(1);
         if let Some(line) = line {

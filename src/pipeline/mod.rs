@@ -4,7 +4,14 @@
 //! source ─▶ feed: fetches at most `concurrency` at once ─▶ decoders: take turns, within a budget ─▶ host
 //! ```
 //!
-//! Whatever waits, waits in order, so the file that the host needs next is never behind one that waits for it.
+//! ```text
+//!   source names     1 ─ 2 ─ 3 ─ 4 ─▶
+//!   feed             │   │   └ fetching, in room of the budget that was taken in order
+//!   decoder's turn   │   └ fetched: taken only after 1 was, and given to the host as begun
+//!   host             └ decoding: its steps come through a channel of its own
+//! ```
+//!
+//! Everything that waits, waits in order, so the file that the host needs next never waits for a later one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +66,7 @@ pub(crate) struct Pipeline {
     runtime: Option<Runtime>,
 }
 
-/// What comes out, in order.
+/// What the host receives, in order.
 enum Item {
     File(DecodedFile),
     /// The source has no more.
@@ -114,7 +121,7 @@ fn cores() -> usize {
 impl Pipeline {
     /// Start to work on what `source` names.
     pub fn start(runtime: Runtime, source: Box<dyn Source>, limits: Limits) -> Self {
-        // What is behind this channel is bounded by the budget; its own bound only matters for tiny files.
+        // The budget limits what is decoded ahead. The limit of this channel only matters for tiny files.
         let (items, files) = mpsc::channel(1024);
         let (fetches, fetched) = mpsc::channel(limits.concurrency);
         let budget = Budget::new(DECODED);
@@ -133,7 +140,7 @@ impl Pipeline {
                     let Some(job) = handle.block_on(mine.next()) else {
                         return;
                     };
-                    // Where the host is behind, one decodes alone and leaves it the other cores.
+                    // If the host is behind, only one decoder works, and the host has the other cores.
                     let alone = mine.is_ahead().then_some(mine);
                     job.run(&handle);
                     drop(alone);
@@ -228,7 +235,7 @@ fn receive<T>(
     }
 }
 
-/// A log file on its way: its body, and its room of what may be held as stored.
+/// A fetched log file: its body, and its room in the budget for stored bytes.
 struct Fetching {
     name: String,
     ack: Option<Ack>,
@@ -289,18 +296,18 @@ async fn feed(
 
 /// What the decoders take turns at: the next log file.
 struct Turn {
-    /// None once its end was told.
+    /// None once the end was handed over.
     feed: Option<JoinHandle<Result<()>>>,
     fetched: mpsc::Receiver<Fetching>,
     budget: Budget,
     items: mpsc::Sender<Item>,
 }
 
-/// A log file to decode, which the host knows of already.
+/// A log file to decode. The host has received its beginning.
 struct Job {
     decode: Decode,
     body: Result<Body, FileError>,
-    /// Of what may be held as stored.
+    /// Its room in the budget for stored bytes.
     room: Option<Room>,
     steps: mpsc::Sender<Step>,
     proof: Option<Box<dyn Proof>>,
@@ -312,7 +319,7 @@ impl Turn {
         self.budget.is_scarce()
     }
 
-    /// The next log file, once it is fetched and the budget allows. None where there is none, or nobody listens.
+    /// The next log file, once it is fetched and the budget has room for it. None at the end or after a close.
     async fn next(&mut self) -> Option<Job> {
         let Some(Fetching {
             name,
@@ -397,7 +404,7 @@ impl Job {
             })?
         });
         drop(room);
-        // Nobody listens after a close.
+        // After a close, nobody receives it.
         _ = steps.blocking_send(Step::Done(done));
     }
 }
@@ -417,7 +424,7 @@ fn decode_proven(
     });
     decode.hashing = Hashing::First(judge.clone());
     let done = decode.run(body, give);
-    // Of what can't even be begun, the judgement comes first as well.
+    // The proof is also judged first if decoding can't even begin.
     judge(Content::Broken)?;
     done
 }
@@ -430,14 +437,14 @@ fn internal(dead: tokio::task::JoinError) -> anyhow::Error {
     }
 }
 
-/// About how large it is when decoded: gzip's own word for it, where there is one.
+/// About how large a body is when decoded: what gzip itself says, if it does.
 fn inflated_size(body: &Body) -> u64 {
     match body {
         Body::Bytes(bytes) => match bytes.last_chunk::<4>() {
             Some(length) if bytes.starts_with(&[0x1f, 0x8b]) => u32::from_le_bytes(*length).into(),
             _ => bytes.len() as u64,
         },
-        // Trails compress ten to one.
+        // Log files compress about ten to one.
         Body::File(path) => path
             .metadata()
             .map_or(0, |metadata| metadata.len())

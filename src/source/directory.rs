@@ -27,21 +27,21 @@ use crate::trail::{self, Interval, Naming, Selection};
 /// The log files found, in order of delivery.
 pub(super) struct Directory {
     found: vec::IntoIter<Found>,
-    /// By the names of those that are there more than once.
+    /// By name, for log files that are there more than once.
     twins: HashMap<String, Arc<Twins>>,
 }
 
 struct Found {
     delivered: Option<Timestamp>,
     path: PathBuf,
-    /// Why it can't be read, where the walk saw that.
+    /// Why it can't be read, if the walk could not look at it.
     unreadable: Option<String>,
 }
 
 /// Find the log files below `path`.
 pub(super) async fn open(path: PathBuf, wanted: Selection, stats: Arc<Stats>) -> Result<Directory> {
     let counted = Arc::clone(&stats);
-    // A walk may take long, on a network's folder say.
+    // A walk may take long, for example in a folder on a network.
     let found = tokio::task::spawn_blocking(move || find(&path, &wanted, &counted))
         .await
         .context("looking for log files")??;
@@ -56,26 +56,8 @@ pub(super) async fn open(path: PathBuf, wanted: Selection, stats: Arc<Stats>) ->
 
 fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
     let shown = path.display();
-    let metadata = path.metadata().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            anyhow!(
-                "{shown}: there is no such file or folder{}",
-                hint(&path.to_string_lossy())
-            )
-        }
-        _ => anyhow!("{shown}: can't be read: {error}"),
-    })?;
-    if !metadata.is_dir() {
-        // What is named by itself is read whatever its name and account.
-        if !metadata.is_file() {
-            bail!("{shown}: is neither a file nor a folder");
-        }
-        let delivered = delivery_time(path);
-        return Ok(vec![Found {
-            delivered,
-            path: path.to_owned(),
-            unreadable: None,
-        }]);
+    if let Some(file) = file_named_by_itself(path)? {
+        return Ok(vec![file]);
     }
     let mut found = Vec::new();
     let (mut seen, mut digests) = (0, 0);
@@ -90,32 +72,20 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
                 continue;
             }
             Err(error) => {
+                let why = error.io_error().map(ToString::to_string);
                 found.push(Found {
                     delivered: None,
                     path: error.path().unwrap_or(path).to_owned(),
-                    unreadable: Some(
-                        error
-                            .io_error()
-                            .map_or_else(|| error.to_string(), ToString::to_string),
-                    ),
+                    unreadable: Some(why.unwrap_or_else(|| error.to_string())),
                 });
                 continue;
             }
         };
-        // Only the part below what the user named tells what is not a log file: they may keep a trail in a folder
-        // of any name.
+        // The folder that the user named may have any name, so only the path below it tells what is not a log file.
         let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
         let name = below.to_string_lossy();
-        let is_log_file = entry.file_type().is_file()
-            && match trail::naming(&name) {
-                Naming::LogFile => true,
-                Naming::Other => false,
-                // An export may have any name.
-                Naming::Unknown => File::open(entry.path())
-                    .is_ok_and(|mut file| formats::holds_events(&name, &mut file)),
-            };
-        if !is_log_file {
-            // Digests belong there, and are no loss.
+        if !is_log_file(&entry, &name) {
+            // Digests belong there and are not counted as passed over.
             match trail::is_digest(&name) {
                 true => digests += 1,
                 false => stats.passed_over.add(1),
@@ -157,7 +127,7 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
             wanted.asked
         ));
     }
-    // Files without a time in their name have that of the file; equal times go by name.
+    // Files without a time in their name are sorted by their modification time, and files of the same time by name.
     found.sort_unstable_by(|a, b| (a.delivered, &a.path).cmp(&(b.delivered, &b.path)));
     Ok(found)
 }
@@ -173,14 +143,51 @@ fn hint(path: &str) -> &'static str {
     }
 }
 
-/// The names that CloudTrail gives, of log files that are there more than once.
+/// The file at `path`, which is read whatever its name and account are. None if `path` is a folder.
+fn file_named_by_itself(path: &Path) -> Result<Option<Found>> {
+    let shown = path.display();
+    let metadata = path.metadata().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            anyhow!(
+                "{shown}: there is no such file or folder{}",
+                hint(&path.to_string_lossy())
+            )
+        }
+        _ => anyhow!("{shown}: can't be read: {error}"),
+    })?;
+    if metadata.is_dir() {
+        return Ok(None);
+    }
+    if !metadata.is_file() {
+        bail!("{shown}: is neither a file nor a folder");
+    }
+    Ok(Some(Found {
+        delivered: delivery_time(path),
+        path: path.to_owned(),
+        unreadable: None,
+    }))
+}
+
+/// Is this a log file, going by its name, or by its content where the name does not tell?
+fn is_log_file(entry: &DirEntry, name: &str) -> bool {
+    entry.file_type().is_file()
+        && match trail::naming(name) {
+            Naming::LogFile => true,
+            Naming::Other => false,
+            // An export may have any name.
+            Naming::Unknown => File::open(entry.path())
+                .is_ok_and(|mut file| formats::holds_events(name, &mut file)),
+        }
+}
+
+/// Log files that are there more than once, by the names that CloudTrail gives.
 fn twins(found: &[Found], stats: &Arc<Stats>) -> HashMap<String, Arc<Twins>> {
     let mut names = HashSet::new();
     let mut twins = HashMap::new();
     for file in found {
         let path = file.path.to_string_lossy();
         let name = twins::name(&path);
-        // Others may have the same name in each folder.
+        // Files with other names may share a name by chance.
         if trail::delivery_time(name).is_some() && !names.insert(name.to_owned()) {
             twins
                 .entry(name.to_owned())
@@ -190,7 +197,7 @@ fn twins(found: &[Found], stats: &Arc<Stats>) -> HashMap<String, Arc<Twins>> {
     twins
 }
 
-/// The time in the name, else the file's own.
+/// The time in the name, or else the file's modification time.
 fn delivery_time(path: &Path) -> Option<Timestamp> {
     trail::delivery_time(&path.to_string_lossy())
         .or_else(|| Timestamp::try_from(path.metadata().ok()?.modified().ok()?).ok())
@@ -202,7 +209,7 @@ pub(super) struct DirectoryDigests {
     wanted: Selection,
     aws: settings::Aws,
     environment: Environment,
-    /// To ask for public keys, if need be.
+    /// For requests for public keys, if they are needed.
     login: OnceCell<Arc<Login>>,
     stats: Arc<Stats>,
 }
@@ -266,7 +273,7 @@ impl integrity::DigestStore for DirectoryDigests {
             let bytes = tokio::task::spawn_blocking(move || read_small(Path::new(&name))).await?;
             Ok(Stored {
                 bytes: bytes.context("can't be read")?,
-                // That is kept by S3 only.
+                // Only S3 keeps it, in the object's metadata.
                 signature: None,
                 generated: None,
             })

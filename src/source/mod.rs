@@ -1,5 +1,5 @@
 //! Where log files come from. A source names them in the order in which their events are handed over, and knows how
-//! to fetch each; what is in them does not concern it.
+//! to fetch each. It does not look into them.
 
 mod bucket;
 mod directory;
@@ -37,13 +37,13 @@ pub(crate) trait Source: Send + 'static {
         false
     }
 
-    /// What is still to be done when a capture is closed, in as little time as there is: follow up on acks.
+    /// What is still to be done when a capture is closed, in the little time left: finish acks.
     fn closing(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
 }
 
-/// Open what the user named. Returns once it is known that there is something, or what is wrong.
+/// Open what the user named. Returns once it is known that there is something to read, or what is wrong.
 pub(crate) async fn open(
     location: Location,
     settings: &Settings,
@@ -70,14 +70,14 @@ pub(crate) async fn open(
         Location::Queue(location) => {
             Box::new(queue::open(location, wanted, settings, environment, stats).await?)
         }
-        // AWS goes by the time of events, whatever else the interval would be of.
+        // The event history is looked up by the time of events, whatever the interval applies to otherwise.
         Location::History(location) => {
             Box::new(history::open(location, wanted.asked, settings, environment, stats).await?)
         }
     })
 }
 
-/// The same, where log files are checked against their digests.
+/// Open what the user named, and check log files against their digests.
 async fn open_validated(
     location: Location,
     wanted: Selection,

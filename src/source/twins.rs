@@ -1,5 +1,5 @@
-//! The same log file twice, as of a copied trail, or unpacked beside packed: told by its name, and read once only where
-//! its content is the same.
+//! Log files that are there twice, in a copy of the trail or unpacked beside the packed file. They are recognised by
+//! their name, and read only once if their content is the same.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use crate::log_file::{Content, FileError, LogFile, Proof, Sha256};
 use crate::process::lock;
 use crate::stats::Stats;
 
-/// What a log file is called, whatever folder it lies in and whether it is packed.
+/// A log file's name, without its folder and `.gz`.
 pub(super) fn name(path: &str) -> &str {
     let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
     name.strip_suffix(".gz").unwrap_or(name)
@@ -18,7 +18,7 @@ pub(super) fn name(path: &str) -> &str {
 /// Log files of one name.
 #[derive(Debug)]
 pub(super) struct Twins {
-    /// Those that were read: what they hold, and what errors call them.
+    /// Those that were read: the hash of their content, and the name for errors.
     read: Mutex<Vec<(Sha256, String)>>,
     stats: Arc<Stats>,
 }
@@ -40,7 +40,7 @@ impl Twins {
         }));
     }
 
-    /// Was this read already? What can't be compared is read.
+    /// Was a log file with this content read already? False if the content can't be compared, so that it is read.
     fn has_read(&self, name: &str, content: Content) -> bool {
         let Content::Whole(hash) = content else {
             return false;

@@ -11,12 +11,12 @@ use crate::log_file::{Content, FileError, LogFile, Proof};
 pub(super) struct Validated {
     source: Box<dyn Source>,
     validation: Validation,
-    /// The first log file, looked at ahead.
+    /// The first log file, which was looked up ahead of time.
     first: Option<LogFile>,
 }
 
 impl Validated {
-    /// Where nothing may be shown without proof, it is known after this that there are digests, and keys for them.
+    /// If nothing may be shown without proof, this also finds out whether there are digests and keys for them.
     pub async fn open(mut source: Box<dyn Source>, mut validation: Validation) -> Result<Self> {
         let mut first = None;
         if validation.is_strict()
@@ -34,7 +34,7 @@ impl Validated {
     }
 }
 
-/// Have a log file proven, beside what the source compares it with.
+/// Have a log file proven, in addition to what the source compares it with.
 fn add(file: &mut LogFile, proof: FileProof) {
     file.proof = Some(match file.proof.take() {
         None => Box::new(proof),
@@ -42,7 +42,7 @@ fn add(file: &mut LogFile, proof: FileProof) {
     });
 }
 
-/// The digests have the first word.
+/// The digests are asked first.
 struct Both(FileProof, Box<dyn Proof>);
 
 impl Proof for Both {

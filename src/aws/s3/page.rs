@@ -259,58 +259,26 @@ impl Page {
     /// Read the answer to ListObjectsV2, of a store whose keys may be known to be `raw`; none if it is something else. See
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
     fn parse(xml: &[u8], prefix: &Arc<str>, raw: bool) -> Option<Self> {
-        // Not every store encodes keys when it is asked to.
-        let encoding = memmem::find(xml, ENCODING).map(|at| &xml[at + ENCODING.len()..]);
-        let said = encoding.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"url"));
-        let encoded = said && !raw;
-        let mut is_raw = false;
-        let mut doubtful = None;
-        let mut decode = |text: &str, key: &mut String| {
-            key.clear();
-            is_raw |= encoded && !is_encoding(text);
-            match encoded && text.contains(['%', '+']) {
-                true => {
-                    doubtful.get_or_insert_with(|| text.to_owned());
-                    key.push_str(&decode_key(text));
-                }
-                false => key.push_str(text),
-            }
-        };
-        let mut page = Self {
-            objects: Objects::new(prefix),
-            ..Self::default()
-        };
-        let mut token = None;
-        let mut marker = None;
-        // The first version of listings has none.
-        let mut has_count = false;
-        page.is_ordered = true;
-        let mut object = Object::default();
-        // The element around the present one, and how many are around it.
-        let mut parent = Parent::Page;
-        let mut depth = 0;
-        let mut is_page = false;
+        let page = Self::parse_as(xml, prefix, raw)?;
+        if page.is_raw {
+            let page = Self::parse_as(xml, prefix, true)?;
+            return Some(Self {
+                is_raw: true,
+                ..page
+            });
+        }
+        Some(page)
+    }
+
+    fn parse_as(xml: &[u8], prefix: &Arc<str>, raw: bool) -> Option<Self> {
+        let mut parser = Parser::new(xml, prefix, raw);
         let mut text = String::new();
         let mut reader = Reader::from_reader(xml);
         loop {
             match reader.read_event().ok()? {
                 Event::Start(tag) => {
-                    depth += 1;
                     text.clear();
-                    match (depth, tag.local_name().into_inner()) {
-                        (1, name) if name != ROOT => return None,
-                        (1, _) => is_page = true,
-                        (2, b"Contents") => {
-                            parent = Parent::Contents;
-                            object.key.clear();
-                            object.size = 0;
-                            object.time = None;
-                            object.archived = false;
-                            object.restored = false;
-                        }
-                        (2, b"CommonPrefixes") => parent = Parent::CommonPrefixes,
-                        _ => {}
-                    }
+                    parser.start(tag.local_name().into_inner())?;
                 }
                 Event::Text(part) => text.push_str(&part.decode().ok()?),
                 Event::CData(part) => text.push_str(&part.decode().ok()?),
@@ -319,69 +287,14 @@ impl Page {
                     None => text.push_str(resolve_predefined_entity(&reference.decode().ok()?)?),
                 },
                 Event::End(tag) => {
-                    match (&parent, depth, tag.local_name().into_inner()) {
-                        (Parent::Contents, 2, _) => {
-                            page.is_ordered &= !page.objects.is_behind(&object.key);
-                            page.objects.push(&object);
-                            parent = Parent::Page;
-                        }
-                        (Parent::CommonPrefixes, 2, _) => parent = Parent::Page,
-                        (Parent::Contents, 3, b"Key") => decode(&text, &mut object.key),
-                        (Parent::Contents, 3, b"Size") => object.size = text.parse().ok()?,
-                        (Parent::Contents, 3, b"LastModified") => object.time = text.parse().ok(),
-                        (Parent::Contents, 3, b"StorageClass") => {
-                            object.archived = matches!(&*text, "GLACIER" | "DEEP_ARCHIVE");
-                        }
-                        // It was restored, and is there until then.
-                        (Parent::Contents, 4, b"RestoreExpiryDate") => object.restored = true,
-                        (Parent::CommonPrefixes, 3, b"Prefix") => {
-                            let mut folder = String::new();
-                            decode(&text, &mut folder);
-                            let last = page.folders.last();
-                            page.is_ordered &= last.is_none_or(|last| comes_before(last, &folder));
-                            page.folders.push(folder);
-                        }
-                        (Parent::Page, 2, b"IsTruncated") => {
-                            page.is_truncated = text.trim().eq_ignore_ascii_case("true");
-                        }
-                        (Parent::Page, 2, b"NextContinuationToken") => {
-                            token = Some(text.clone()).filter(|token| !token.is_empty());
-                        }
-                        (Parent::Page, 2, b"NextMarker") => {
-                            let key = match encoded {
-                                true => decode_key(&text),
-                                false => text.clone(),
-                            };
-                            marker = Some(key).filter(|key| !key.is_empty());
-                        }
-                        // The prefix asked for comes back as keys come. Where keys are said to be encoded it may not:
-                        // SeaweedFS leaves it as it is.
-                        (Parent::Page, 2, b"Prefix") => {
-                            page.is_encoded_unsaid =
-                                !said && text != **prefix && decode_key(&text) == **prefix;
-                        }
-                        (Parent::Page, 2, b"KeyCount") => has_count = true,
-                        _ => {}
-                    }
-                    depth -= 1;
+                    parser.end(tag.local_name().into_inner(), &text)?;
                     text.clear();
                 }
-                Event::Empty(tag) if depth == 0 => is_page = tag.local_name().into_inner() == ROOT,
-                Event::Eof => break,
+                Event::Empty(tag) => parser.empty(tag.local_name().into_inner()),
+                Event::Eof => return parser.finish(),
                 _ => {}
             }
         }
-        if is_raw {
-            let page = Self::parse(xml, prefix, true)?;
-            return Some(Self { is_raw, ..page });
-        }
-        if page.is_truncated {
-            page.next = page.after(token, marker, !has_count);
-        }
-        page.objects.shrink();
-        page.doubtful = doubtful;
-        // It may have been cut short.
-        (depth == 0 && is_page).then_some(page)
     }
 }
 
@@ -405,6 +318,154 @@ pub(super) fn comes_before(key: &str, other: &str) -> bool {
 
 const ROOT: &[u8] = b"ListBucketResult";
 const ENCODING: &[u8] = b"<EncodingType>";
+
+/// What has been read of an answer.
+struct Parser<'a> {
+    prefix: &'a str,
+    /// The answer says that keys are percent-encoded.
+    said: bool,
+    /// They are.
+    encoded: bool,
+    page: Page,
+    token: Option<String>,
+    marker: Option<String>,
+    /// The first version of listings has none.
+    has_count: bool,
+    /// The object that is being read.
+    object: Object,
+    /// The element around the present one, and how many are around it.
+    parent: Parent,
+    depth: usize,
+    is_page: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn new(xml: &[u8], prefix: &'a Arc<str>, raw: bool) -> Self {
+        // Not every store encodes keys when it is asked to.
+        let encoding = memmem::find(xml, ENCODING).map(|at| &xml[at + ENCODING.len()..]);
+        let said = encoding.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"url"));
+        Self {
+            prefix,
+            said,
+            encoded: said && !raw,
+            page: Page {
+                objects: Objects::new(prefix),
+                is_ordered: true,
+                ..Page::default()
+            },
+            token: None,
+            marker: None,
+            has_count: false,
+            object: Object::default(),
+            parent: Parent::Page,
+            depth: 0,
+            is_page: false,
+        }
+    }
+
+    /// Put a key as it was sent into `key`, decoded.
+    fn decode(&mut self, text: &str, key: &mut String) {
+        key.clear();
+        self.page.is_raw |= self.encoded && !is_encoding(text);
+        match self.encoded && text.contains(['%', '+']) {
+            true => {
+                let doubtful = &mut self.page.doubtful;
+                doubtful.get_or_insert_with(|| text.to_owned());
+                key.push_str(&decode_key(text));
+            }
+            false => key.push_str(text),
+        }
+    }
+
+    /// An element begins. None where the answer is not a page.
+    fn start(&mut self, name: &[u8]) -> Option<()> {
+        self.depth += 1;
+        match (self.depth, name) {
+            (1, name) if name != ROOT => return None,
+            (1, _) => self.is_page = true,
+            (2, b"Contents") => {
+                self.parent = Parent::Contents;
+                self.object.key.clear();
+                self.object.size = 0;
+                self.object.time = None;
+                self.object.archived = false;
+                self.object.restored = false;
+            }
+            (2, b"CommonPrefixes") => self.parent = Parent::CommonPrefixes,
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// An element ends, which holds this text. None where the text is not valid.
+    fn end(&mut self, name: &[u8], text: &str) -> Option<()> {
+        match (&self.parent, self.depth, name) {
+            (Parent::Contents, 2, _) => {
+                self.page.is_ordered &= !self.page.objects.is_behind(&self.object.key);
+                self.page.objects.push(&self.object);
+                self.parent = Parent::Page;
+            }
+            (Parent::CommonPrefixes, 2, _) => self.parent = Parent::Page,
+            (Parent::Contents, 3, b"Key") => {
+                let mut key = std::mem::take(&mut self.object.key);
+                self.decode(text, &mut key);
+                self.object.key = key;
+            }
+            (Parent::Contents, 3, b"Size") => self.object.size = text.parse().ok()?,
+            (Parent::Contents, 3, b"LastModified") => self.object.time = text.parse().ok(),
+            (Parent::Contents, 3, b"StorageClass") => {
+                self.object.archived = matches!(text, "GLACIER" | "DEEP_ARCHIVE");
+            }
+            // It was restored, and is there until then.
+            (Parent::Contents, 4, b"RestoreExpiryDate") => self.object.restored = true,
+            (Parent::CommonPrefixes, 3, b"Prefix") => {
+                let mut folder = String::new();
+                self.decode(text, &mut folder);
+                let last = self.page.folders.last();
+                self.page.is_ordered &= last.is_none_or(|last| comes_before(last, &folder));
+                self.page.folders.push(folder);
+            }
+            (Parent::Page, 2, b"IsTruncated") => {
+                self.page.is_truncated = text.trim().eq_ignore_ascii_case("true");
+            }
+            (Parent::Page, 2, b"NextContinuationToken") => {
+                self.token = Some(text.to_owned()).filter(|token| !token.is_empty());
+            }
+            (Parent::Page, 2, b"NextMarker") => {
+                let key = match self.encoded {
+                    true => decode_key(text),
+                    false => text.to_owned(),
+                };
+                self.marker = Some(key).filter(|key| !key.is_empty());
+            }
+            // The prefix asked for comes back encoded where keys do. Where keys are said to be encoded it may not:
+            // SeaweedFS leaves it as it is.
+            (Parent::Page, 2, b"Prefix") => {
+                self.page.is_encoded_unsaid =
+                    !self.said && text != self.prefix && decode_key(text) == self.prefix;
+            }
+            (Parent::Page, 2, b"KeyCount") => self.has_count = true,
+            _ => {}
+        }
+        self.depth -= 1;
+        Some(())
+    }
+
+    fn empty(&mut self, name: &[u8]) {
+        if self.depth == 0 {
+            self.is_page = name == ROOT;
+        }
+    }
+
+    /// The page, unless the answer was cut short.
+    fn finish(mut self) -> Option<Page> {
+        if self.page.is_truncated {
+            self.page.next = self.page.after(self.token, self.marker, !self.has_count);
+        }
+        self.page.objects.shrink();
+        (self.depth == 0 && self.is_page).then_some(self.page)
+    }
+}
 
 enum Parent {
     Page,

@@ -12,7 +12,7 @@ use crate::aws::s3::{From, Query};
 use crate::integrity::{self, Listed, PublicKeys, Stored};
 use crate::trail::{self, Interval};
 
-/// The digests of what is read of a bucket; all names are `s3://` URLs.
+/// The digests of the part of a bucket that is read. All names are `s3://` URLs.
 pub(in crate::source) struct BucketDigests(pub(super) Arc<Bucket>);
 
 impl BucketDigests {

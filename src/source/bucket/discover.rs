@@ -21,27 +21,27 @@ use crate::trail::{self, Interval};
 /// Listings that are merged at the same time, so that memory and the time to the first event stay bounded. Where a
 /// bucket has more, they are read one such group after the other, by account.
 const MERGED: usize = 512;
-/// Accounts that are looked into ahead.
+/// Accounts that are looked into ahead of the merge.
 const AHEAD: usize = 32;
-/// Folders above `AWSLogs/` that are looked into for it; what lies deeper or beyond is listed flat.
+/// Folders in which `AWSLogs/` is looked for. What is deeper, or more than these, is listed without its folders.
 const FOLDERS: usize = 256;
-/// How deep they may lie.
+/// How many levels deep `AWSLogs/` is looked for.
 const DEPTH: usize = 6;
 
-/// Keys that follow each other in a bucket.
+/// A range of keys in a bucket.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     /// What they begin with.
     pub prefix: String,
-    /// Where to start, if not at the first.
+    /// The key after which to start, if not at the first one.
     pub start_after: Option<String>,
-    /// Where to stop: at the first key not below.
+    /// The first key that no longer belongs to it.
     pub stop_at: Option<String>,
-    /// A folder to leave out, which is looked at by itself.
+    /// A folder to leave out, because it has listings of its own.
     pub except: Option<String>,
-    /// Objects that are known already; then there is nothing to list.
+    /// Objects that are known already, so that nothing is listed.
     pub known: Option<Objects>,
-    /// It is that of a region, whose keys come in the order of their time.
+    /// It is a region's folder, where the order of keys is the order of time.
     pub is_region: bool,
 }
 
@@ -50,12 +50,12 @@ pub(super) struct Listings {
     stats: Arc<Stats>,
     branches: mpsc::Receiver<JoinHandle<Result<Vec<Listing>>>>,
     walk: Option<JoinHandle<Result<()>>>,
-    /// Found, and not in a group yet.
+    /// Found, but not handed over in a group yet.
     ahead: Vec<Listing>,
     groups: usize,
 }
 
-/// Start to look below what the user named, whose first page may be known.
+/// Start to look below what the user named. Its first page may be known already.
 pub(super) fn start(bucket: Arc<Bucket>, first: Option<Page>) -> Listings {
     let again = bucket.looks_again();
     let (branches, found) = mpsc::channel(AHEAD);
@@ -73,7 +73,7 @@ pub(super) fn start(bucket: Arc<Bucket>, first: Option<Page>) -> Listings {
         branches: found,
         walk: Some(walk),
         ahead: Vec::new(),
-        // Said once, not at each look.
+        // The note about many regions is written once, not at each look.
         groups: usize::from(again),
     }
 }
@@ -126,16 +126,12 @@ impl Walker {
         first: Option<Page>,
     ) -> Result<()> {
         let bucket = Arc::clone(&self.bucket);
-        let mut query = Query {
-            prefix: prefix.clone(),
-            delimiter: true,
-            ..Query::default()
-        };
+        let mut query = folder_query(prefix.clone());
         let mut page = match first {
             Some(page) => page,
             None => bucket.list(&query).await?,
         };
-        // What the pages before held.
+        // The last key or folder of the pages so far.
         let mut done = String::new();
         loop {
             let next = page.next.take();
@@ -153,13 +149,13 @@ impl Walker {
                 }
             }
             let last_object = page.objects.last_key();
-            // Counted and, where the bucket is followed, kept in mind: so not before it is clear that they are not
-            // listed again.
+            // This counts objects and, in a bucket that is followed, remembers them. So it has to wait until it is
+            // clear that they are not listed again.
             let known = bucket.wanted(mem::take(&mut page.objects), |_| true);
-            // A folder of log files, which may be many: what follows is one listing.
+            // A folder with more log files than folders: the rest of it is read as one listing.
             let is_full_of_files =
                 matches!(level, Level::Above(_)) && goes_on && known.len() > folders.len();
-            // Else the next page comes while this one's folders are looked into.
+            // Otherwise, the next page is fetched while the folders of this one are looked into.
             let next = (goes_on && !is_full_of_files).then(|| {
                 let (bucket, query) = (Arc::clone(&bucket), query.clone());
                 tokio::spawn(async move { bucket.list(&query).await })
@@ -175,33 +171,7 @@ impl Walker {
                 })
                 .await;
             }
-            let mut walks = Vec::new();
-            for folder in folders {
-                let child = below(level, folder_name(&folder));
-                if child == Level::Account && !bucket.takes_account(folder_name(&folder)) {
-                    continue;
-                }
-                // Their first pages are asked for side by side.
-                let first = matches!(child, Level::Above(_) | Level::Logs).then(|| {
-                    let (bucket, query) = (
-                        Arc::clone(&bucket),
-                        Query {
-                            prefix: folder.clone(),
-                            delimiter: true,
-                            ..Query::default()
-                        },
-                    );
-                    tokio::spawn(async move { bucket.list(&query).await })
-                });
-                walks.push((folder, child, first));
-            }
-            for (folder, child, first) in walks {
-                let first = match first {
-                    Some(first) => Some(first.await.context("listing folders")??),
-                    None => None,
-                };
-                Arc::clone(&self).walk(folder, child, first).await?;
-            }
+            Arc::clone(&self).walk_into(folders, level).await?;
             match next {
                 Some(next) => page = next.await.context("listing folders")??,
                 None if is_full_of_files => return self.flat(prefix, done).await,
@@ -210,7 +180,31 @@ impl Walker {
         }
     }
 
-    /// Too many folders to look into each: list all behind what is `done` in one go, but for `AWSLogs/` among them.
+    /// Look into the folders of a page, one after the other. Their first pages are requested at the same time.
+    async fn walk_into(self: Arc<Self>, folders: Vec<String>, level: Level) -> Result<()> {
+        let mut walks = Vec::new();
+        for folder in folders {
+            let child = below(level, folder_name(&folder));
+            if !self.bucket.wants_folder(&folder, child) {
+                continue;
+            }
+            let first = matches!(child, Level::Above(_) | Level::Logs).then(|| {
+                let (bucket, query) = (Arc::clone(&self.bucket), folder_query(folder.clone()));
+                tokio::spawn(async move { bucket.list(&query).await })
+            });
+            walks.push((folder, child, first));
+        }
+        for (folder, child, first) in walks {
+            let first = match first {
+                Some(first) => Some(first.await.context("listing folders")??),
+                None => None,
+            };
+            Arc::clone(&self).walk(folder, child, first).await?;
+        }
+        Ok(())
+    }
+
+    /// There are too many folders to look into each: list everything after `done` as one listing, except `AWSLogs/`.
     async fn flat(self: Arc<Self>, prefix: String, done: String) -> Result<()> {
         let parent = &prefix[..prefix.rfind('/').map_or(0, |slash| slash + 1)];
         let logs = format!("{parent}AWSLogs/");
@@ -234,8 +228,24 @@ impl Walker {
     }
 
     async fn send(&self, branch: JoinHandle<Result<Vec<Listing>>>) {
-        // Nobody listens after a close.
+        // After a close, nobody receives it.
         _ = self.branches.send(branch).await;
+    }
+}
+
+/// Lists what is directly in a folder: its objects and folders.
+fn folder_query(prefix: String) -> Query {
+    Query {
+        prefix,
+        delimiter: true,
+        ..Query::default()
+    }
+}
+
+impl Bucket {
+    /// Is this folder to be read? Not if it belongs to an account that is not selected.
+    fn wants_folder(&self, folder: &str, level: Level) -> bool {
+        level != Level::Account || self.takes_account(folder_name(folder))
     }
 }
 
@@ -250,11 +260,7 @@ fn listings(
         if level == Level::Files {
             return Ok(vec![files(bucket, prefix)]);
         }
-        let mut query = Query {
-            prefix,
-            delimiter: true,
-            ..Query::default()
-        };
+        let mut query = folder_query(prefix);
         let mut page = match first {
             Some(page) => page,
             None => bucket.list(&query).await?,
@@ -272,11 +278,11 @@ fn listings(
                 .into_iter()
                 .filter_map(|folder| {
                     let child = below(level, folder_name(&folder));
-                    if child == Level::Account && !bucket.takes_account(folder_name(&folder)) {
+                    if !bucket.wants_folder(&folder, child) {
                         return None;
                     }
                     if level == Level::Account && child == Level::Files {
-                        // Digests, AWS Config, flow logs and the like.
+                        // Digests, or another service's files, such as those of AWS Config or flow logs.
                         if folder_name(&folder) == trail::DIGESTS {
                             bucket.digest_folders().push(folder.clone());
                         }
@@ -298,7 +304,7 @@ fn listings(
     })
 }
 
-/// The listing of a region, or of whatever else holds files, as far as the interval goes.
+/// The listing of a region's folder, or of another folder of files, limited to the interval.
 pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
     // The region's folder, above the days; without one there is no order to rely on.
     let Some(region) = region_folder(&prefix).map(str::to_owned) else {
@@ -316,7 +322,7 @@ pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
         .and_then(|follow| follow.memory().region(&region, &prefix));
     let after_end = end.and_then(|end| end.checked_add(SignedDuration::from_hours(24)).ok());
     let start_after = start.map(folder).max(seen).filter(|start| *start > prefix);
-    // What all its days begin with, so that no page holds many keys of others.
+    // The common beginning of all days of the interval, so that pages hold few keys of other days.
     let days = match (start.map(folder), end.map(folder)) {
         (Some(first), Some(last)) => {
             let same = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b);
@@ -337,7 +343,7 @@ pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
 }
 
 impl Listings {
-    /// The next listings to merge: all there are, or as many as can be merged at once. None at the end.
+    /// The next listings to merge: all of them, or as many as can be merged at once. Empty at the end.
     pub async fn next_group(&mut self) -> Result<Vec<Listing>> {
         while self.ahead.len() <= MERGED {
             match self.branches.recv().await {

@@ -1,9 +1,16 @@
 //! Following a bucket: when to look again, and which of the objects found then are new.
 //!
-//! An object is new if it was put (its LastModified) since the last look at everything began and was not seen yet.
-//! [`LOOK_BACK`] is taken off, so that what has to be remembered are hashes of the keys put in about an hour. Where keys
-//! follow CloudTrail's layout, a region's listing starts at the same time before its newest log file: a look is one
-//! request for each region, and finds what comes late.
+//! ```text
+//!            window        looked                 now        LastModified of objects
+//!   ───────────┼─────────────┼─────────────────────┼──▶
+//!      known   │ ◀ LOOK_BACK │                     │
+//!              │      new, unless it is in `seen`  │
+//! ```
+//!
+//! The window begins [`LOOK_BACK`] before the last look at everything began, or before the newest object was put if that
+//! is earlier. What was put before the window is known from an earlier look, so only the hashes
+//! of the keys put since then, about an hour's, have to be remembered. Where keys follow CloudTrail's layout, a region
+//! is listed from [`LOOK_BACK`] before its newest log file: a look is one request for each region, and finds late files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -26,15 +33,15 @@ use crate::trail;
 /// is in the bucket within minutes; replication to another bucket takes a quarter of an hour. Clocks differ by as much
 /// at most, or S3 refuses the request.
 const LOOK_BACK: SignedDuration = SignedDuration::from_hours(1);
-/// Accounts, kinds and regions are looked for at each look if that takes no more requests than these, or else ...
+/// New accounts, kinds and regions are looked for at each look if that takes at most this many requests.
 const FEW: u32 = 10;
-/// ... so often: at one look of so many, or sooner, after this time.
+/// Otherwise they are looked for at every tenth look, or after [`DISCOVERY`] if that is sooner.
 const LOOKS: u64 = 10;
-/// See [`LOOKS`].
+/// The longest time between two searches for new accounts, kinds and regions.
 const DISCOVERY: Duration = Duration::from_secs(300);
-/// How long after the end of an interval log files of its last minutes are waited for.
+/// How long after the end of an interval the log files of its last minutes may still come.
 const AFTER_END: SignedDuration = SignedDuration::from_mins(10);
-/// Keys remembered before those that are no longer needed are looked for.
+/// How many keys are remembered before those that are no longer needed are removed.
 const SEEN: usize = 4096;
 
 /// A bucket that is followed.
@@ -44,20 +51,20 @@ pub(super) struct Follow {
     memory: Mutex<Memory>,
 }
 
-/// What is known of the looks before.
+/// What is known from earlier looks. `seen` has every object put since [`Memory::window`].
 pub(super) struct Memory {
-    /// The look under way.
+    /// The current look.
     look: Look,
-    /// The first look, at what was there, is over.
+    /// The first look, which found what was already there, is over.
     again: bool,
-    /// When the last complete look at everything began, or else the first one; in seconds since the epoch.
+    /// When the last finished look at everything began, or else the first look; in seconds since the epoch.
     looked: i64,
     /// When the newest object was put.
     newest: Option<i64>,
-    /// Objects put since [`Memory::window`], and some before: hashes of their keys, and when they were put.
+    /// Hashes of keys, and when the objects were put: since [`Memory::window`], and some before it.
     seen: HashMap<u64, i64>,
     hasher: RandomState,
-    /// How many may be in there before it is cleaned.
+    /// How many entries `seen` may have before old ones are removed.
     room: usize,
     regions: BTreeMap<String, RegionMemory>,
 }
@@ -66,24 +73,24 @@ pub(super) struct Memory {
 #[derive(Debug, Clone, Copy)]
 struct Look {
     began: (Instant, Timestamp),
-    /// At everything, not just at the regions known.
+    /// It looks at everything, not just at the known regions.
     full: bool,
-    /// Looks since the last such one.
+    /// Looks since the last full one.
     since_full: u64,
-    /// Requests of the last such one that do not list a region.
+    /// Requests of the last full look that do not list a region.
     requests: u32,
 }
 
-/// A region of a kind of an account.
+/// One region of an account, for one kind of log files.
 #[derive(Debug, Default)]
 struct RegionMemory {
-    /// What to list of it.
+    /// The prefix to list.
     prefix: String,
-    /// It was there at the last look at everything.
+    /// It was found in the last full look.
     found: bool,
     /// The newest time in a log file's name.
     newest: Option<i64>,
-    /// Some names do not begin as CloudTrail's do: their order within a day says nothing.
+    /// Some names do not begin as CloudTrail's do, so their order within a day says nothing about time.
     irregular: bool,
 }
 
@@ -124,7 +131,7 @@ impl Follow {
         }
     }
 
-    /// Wait until it is time for another look, and begin it. None where nothing can come any more.
+    /// Wait until it is time for the next look, and begin it. None if nothing new can come.
     pub async fn look(&self, bucket: &Arc<Bucket>) -> Option<Listings> {
         let (first, last) = {
             let mut memory = self.memory();
@@ -156,14 +163,14 @@ impl Follow {
         })
     }
 
-    /// Is everything to be looked at in the look after this one?
+    /// Is the look after this one a full one?
     fn discovers(&self, last: &Look) -> bool {
         let time = DISCOVERY.as_secs() / self.interval.as_secs().max(1);
         last.requests <= FEW || last.since_full + 1 >= LOOKS.min(time)
     }
 }
 
-/// Did a look that began then find all of an interval with this end?
+/// Has a look that began at this time found everything of an interval with this end?
 pub(super) fn is_over(end: Option<Timestamp>, began: Timestamp) -> bool {
     end.is_some_and(|end| began > end.checked_add(AFTER_END).unwrap_or(Timestamp::MAX))
 }
@@ -196,22 +203,22 @@ impl Memory {
         }
     }
 
-    /// What to list of the regions known, unless they are to be found anew.
+    /// The prefixes of the known regions. None in a full look, which finds them anew.
     fn known(&self) -> Option<Vec<String>> {
         let found = || self.regions.values().filter(|region| region.found);
         (!self.look.full).then(|| found().map(|region| region.prefix.clone()).collect())
     }
 
-    /// Objects put before are known.
+    /// The time before which all objects are known.
     fn window(&self) -> i64 {
         let newest = self.newest.unwrap_or(self.looked);
         self.looked.min(newest) - LOOK_BACK.as_secs()
     }
 
-    /// Take note of an object listed. False where it was seen before.
+    /// Remember an object that was listed. False if it was seen before.
     pub fn is_new(&mut self, object: &Object) -> bool {
         self.note_time(&object.key);
-        // Without a time it is kept in mind for good.
+        // An object without a time is remembered forever.
         let put = object.time.map_or(i64::MAX, Timestamp::as_second);
         if object.time.is_some() {
             self.newest = self.newest.max(Some(put));
@@ -228,7 +235,7 @@ impl Memory {
         self.seen.insert(hash, put).is_none()
     }
 
-    /// Take note of the time in a region's key.
+    /// Remember the time in a key of a region.
     fn note_time(&mut self, key: &str) {
         let Some(folder) = region_folder(key) else {
             return;
@@ -244,7 +251,7 @@ impl Memory {
         region.newest = region.newest.max(Some(time.as_second()));
     }
 
-    /// A region was found. Where its listing starts, if not at the beginning.
+    /// Remember that a region was found. Returns the key at which its listing starts, if not at the beginning.
     pub fn region(&mut self, folder: &str, prefix: &str) -> Option<String> {
         if !self.regions.contains_key(folder) {
             self.regions

@@ -8,7 +8,7 @@ use crate::trail;
 /// Where in the layout a prefix is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Level {
-    /// Above `AWSLogs/`, so deep below what the user named.
+    /// Above `AWSLogs/`, and how many levels below what the user named.
     Above(usize),
     /// In `AWSLogs/` or an organization's folder in it: accounts, organizations.
     Logs,
@@ -23,7 +23,7 @@ pub(super) enum Level {
 /// Where a prefix is, going by its complete folders.
 pub(super) fn level(prefix: &str) -> Level {
     let mut folders: Vec<&str> = prefix.split('/').collect();
-    // The last part may be that of a name only.
+    // The last part may be the beginning of a name.
     folders.pop();
     let Some(logs) = folders.iter().rposition(|folder| *folder == "AWSLogs") else {
         return Level::Above(0);
@@ -78,7 +78,7 @@ pub(super) fn day(time: Timestamp) -> String {
     time.strftime("%Y/%m/%d/").to_string()
 }
 
-/// What names of log files in a region's folder begin with: `ACCOUNT_KIND_REGION_`.
+/// The beginning of the names of log files in a region's folder: `ACCOUNT_KIND_REGION_`.
 pub(super) fn stem(folder: &str) -> String {
     let folders: Vec<&str> = folder.trim_end_matches('/').rsplit('/').take(3).collect();
     folders

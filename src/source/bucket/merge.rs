@@ -1,4 +1,4 @@
-//! Many listings, each in order of time, as one.
+//! Merges many listings, each in order of time, into one.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -19,12 +19,11 @@ use crate::process::lock;
 use crate::source::twins::{self, Twins};
 use crate::trail;
 
-/// Keys held in all, about, so that memory does not grow with the number of listings: with more of these, pages are
-/// smaller.
+/// About how many keys are held in total. With more listings, pages are smaller, so that memory does not grow.
 const HELD: usize = 256 << 10;
-/// Keys of a listing without an order of time that are put into one: ten pages, so that the first event comes soon.
+/// How many keys of a listing without an order of time are sorted: ten pages, so that the first event comes soon.
 const SORTED: usize = 10_000;
-/// Keys a page, at most and at least.
+/// Keys per page, at least and at most.
 const PAGE: RangeInclusive<usize> = 200..=1000;
 
 /// Listings being merged by time of delivery.
@@ -35,15 +34,15 @@ pub(super) struct Merge {
     heads: BinaryHeap<Reverse<Head>>,
     /// The log file that came last.
     last: Option<Head>,
-    /// Those that have its name, where there are others.
+    /// Its twins, if there are any.
     twins: Option<Arc<Twins>>,
-    /// The listing that the last file came from.
-    taken_from: Option<usize>,
-    /// Listings of which not all pages are here yet.
+    /// The listing that the last file came from, and the file after it there, if that is known.
+    taken_from: Option<(usize, Option<Head>)>,
+    /// How many listings still have pages to come.
     unlisted: usize,
 }
 
-/// A log file that is next in its listing. Those of one minute go by name, so that two of one name follow each other.
+/// The next log file of a listing. Those of one minute are ordered by name, so that twins follow each other.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Head {
     /// When it was delivered, in seconds since the epoch.
@@ -54,7 +53,7 @@ struct Head {
 }
 
 impl Head {
-    /// Do both have the name and the time of one log file?
+    /// Do both have the same time and name, and a name that CloudTrail gives?
     fn is_twin(&self, other: &Self) -> bool {
         self.time == other.time
             && self.name == other.name
@@ -67,7 +66,7 @@ struct Cursor {
     listing: Listing,
     files: Objects,
     next: NextPage,
-    /// Keys a page.
+    /// Keys per page.
     page: usize,
 }
 
@@ -109,7 +108,8 @@ impl Merge {
             unlisted: 0,
         };
         for index in 0..merge.cursors.len() {
-            merge.push_head(index);
+            let head = merge.head(index);
+            merge.heads.extend(head.map(Reverse));
             merge.unlisted += usize::from(!merge.cursors[index].is_listed());
         }
         Ok(merge)
@@ -121,32 +121,34 @@ impl Merge {
         Timestamp::from_second(head.time).ok()
     }
 
-    /// The log file that was delivered first of all that are left, and those that have its name.
+    /// The log file that was delivered first among all that are left, and its twins.
     pub async fn next(&mut self) -> Result<Option<(Object, Option<Arc<Twins>>)>> {
-        // Not right after its last file was taken, which need not wait for the next page, nor for its error.
-        if let Some(index) = self.taken_from.take() {
+        // The listing of the last file is refilled only now, so that the file itself waited for no page, nor for its error.
+        if let Some((index, following)) = self.taken_from.take() {
             let cursor = &mut self.cursors[index];
             let was_listed = cursor.is_listed();
             cursor.fill(&self.bucket).await?;
             self.unlisted -= usize::from(!was_listed && cursor.is_listed());
-            self.push_head(index);
+            let following = following.or_else(|| self.head(index));
+            self.heads.extend(following.map(Reverse));
         }
         let Some(Reverse(head)) = self.heads.pop() else {
             return Ok(None);
         };
-        self.taken_from = Some(head.index);
         let object = self.cursors[head.index].files.next();
         let is_twin = |other: Option<&Head>| other.is_some_and(|other| head.is_twin(other));
+        let following = self.head(head.index);
         let cursor = &self.cursors[head.index];
-        // What the next page begins with is not known yet.
+        // The next page may begin with a twin.
         let ends_a_page = cursor.files.is_empty() && !cursor.is_listed();
         let of_next = ends_a_page
             || is_twin(self.heads.peek().map(|Reverse(next)| next))
-            || is_twin(self.head(head.index).as_ref());
+            || is_twin(following.as_ref());
         let of_last = is_twin(self.last.as_ref());
         if !of_last {
             self.twins = of_next.then(|| Twins::new(&self.bucket.stats));
         }
+        self.taken_from = Some((head.index, following));
         self.last = Some(head);
         Ok(object.map(|object| (object, self.twins.clone())))
     }
@@ -156,7 +158,7 @@ impl Merge {
         self.unlisted == 0
     }
 
-    /// What is next in a listing.
+    /// The next log file of a listing.
     fn head(&self, index: usize) -> Option<Head> {
         let files = &self.cursors[index].files;
         Some(Head {
@@ -164,10 +166,6 @@ impl Merge {
             name: twins::name(&files.first_key()?).to_owned(),
             index,
         })
-    }
-
-    fn push_head(&mut self, index: usize) {
-        self.heads.extend(self.head(index).map(Reverse));
     }
 }
 
@@ -191,11 +189,11 @@ impl Cursor {
         after.map_or(From::Start, From::After)
     }
 
-    /// Ask for the next page in time, and wait for it where nothing is left.
+    /// Request the next page early enough, and wait for it if no files are left.
     async fn fill(&mut self, bucket: &Arc<Bucket>) -> Result<()> {
         loop {
             if let NextPage::Known(next) = &self.next
-                // In time for S3's answer, and not with the first page already, whose keys are waited for.
+                // Early enough for S3 to answer, but not together with the first page, which others wait for.
                 && self.files.len() <= self.page * 2 / 5
             {
                 let query = self.query(From::Page(next.clone()));
@@ -210,13 +208,13 @@ impl Cursor {
                     let page = page.await.context("listing log files")??;
                     self.take(bucket, page);
                 }
-                // Without files its page has been asked for.
+                // A known page was requested above, since no files are left.
                 NextPage::None | NextPage::Known(_) => return Ok(()),
             }
         }
     }
 
-    /// Put what has no order of time into one, as far as it is not too much.
+    /// Sort a listing without an order of time, up to [`SORTED`] keys.
     async fn sort(&mut self, bucket: &Arc<Bucket>) -> Result<()> {
         let mut files = std::mem::take(&mut self.files);
         while !self.is_listed() && files.len() < SORTED {
@@ -235,7 +233,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Take over what a page holds of the listing.
+    /// Take over the keys of a page that belong to the listing.
     fn take(&mut self, bucket: &Arc<Bucket>, page: Page) {
         let last_key = page.objects.last_key();
         let except = self.listing.except.as_deref().unwrap_or_default();
@@ -246,7 +244,7 @@ impl Cursor {
         });
         self.next = match page.next.filter(|_| !stopped) {
             None => NextPage::None,
-            // In the folder to be left out: go on behind it.
+            // The page ends in the folder that is left out: go on after it.
             Some(_)
                 if !except.is_empty() && last_key.is_some_and(|key| key.starts_with(except)) =>
             {
@@ -260,8 +258,8 @@ impl Cursor {
 }
 
 impl Bucket {
-    /// The log files among objects that are wanted, with their times of delivery; what is not is counted, unless it
-    /// does not `belong` to the listing.
+    /// The log files to read among some objects, with their times of delivery. All others are counted, except those
+    /// that do not belong to the listing.
     pub(super) fn wanted(&self, objects: Objects, belongs: impl Fn(&str) -> bool) -> Objects {
         let mut wanted = objects.none();
         let mut memory = self.follow.as_ref().map(Follow::memory);
@@ -277,7 +275,7 @@ impl Bucket {
             {
                 continue;
             }
-            // What is named by itself is read whatever it is called.
+            // An object that the user named is read whatever its name is.
             if !trail::is_log_file(key) && key != self.location.prefix {
                 self.stats.passed_over.add(1);
                 continue;
@@ -300,5 +298,133 @@ impl Bucket {
         }
         wanted.shrink();
         wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::memory::Aws;
+    use crate::clock::Clock;
+    use crate::settings::location::BucketLocation;
+    use crate::source::bucket::open;
+    use crate::trail::Selection;
+
+    const START: &str = "2024-03-05T12:00:00Z";
+
+    fn key(region: &str, minute: u8, name: &str) -> String {
+        format!(
+            "AWSLogs/111122223333/CloudTrail/{region}/2024/03/05/\
+             111122223333_CloudTrail_{region}_20240305T12{minute:02}Z_{name}.json.gz"
+        )
+    }
+
+    fn objects(keys: &[String]) -> Objects {
+        let mut objects = Objects::new(&"".into());
+        for key in keys {
+            let time = trail::delivery_time(key);
+            objects.push(&Object {
+                key: key.clone(),
+                time,
+                ..Object::default()
+            });
+        }
+        objects
+    }
+
+    /// Merge listings whose objects are known, and take all. Gives the keys in the order in which they come, each with
+    /// the number of its group of twins, if it has any.
+    async fn merged(listings: &[Vec<String>]) -> Vec<(String, Option<usize>)> {
+        let aws = Aws::new(Clock::at(START.parse().unwrap()), |_, _| None);
+        aws.put("AWSLogs/x", Vec::new());
+        let folder = tempfile::tempdir().unwrap();
+        let location = BucketLocation {
+            bucket: "logs".to_owned(),
+            ..BucketLocation::default()
+        };
+        let (settings, environment) = (Aws::settings(folder.path()), aws.environment());
+        let wanted = Selection::default();
+        let source = open(location, wanted, &settings, &environment, Arc::default());
+        let source = source.await.unwrap();
+        let listings = listings.iter().map(|keys| Listing {
+            known: Some(objects(keys)),
+            is_region: true,
+            ..Listing::default()
+        });
+        let mut merge = Merge::start(&source.bucket, listings.collect())
+            .await
+            .unwrap();
+        let mut groups: Vec<Arc<Twins>> = Vec::new();
+        let mut found = Vec::new();
+        while let Some((object, twins)) = merge.next().await.unwrap() {
+            let group = twins.map(|twins| {
+                let known = groups.iter().position(|group| Arc::ptr_eq(group, &twins));
+                known.unwrap_or_else(|| {
+                    groups.push(twins);
+                    groups.len() - 1
+                })
+            });
+            found.push((object.key, group));
+        }
+        assert!(merge.is_listed());
+        found
+    }
+
+    #[tokio::test]
+    async fn listings_are_merged_by_time_then_by_name() {
+        let [a, b, c, d, e] = [
+            key("eu-west-1", 1, "a"),
+            key("us-east-1", 2, "b"),
+            key("eu-west-1", 3, "c"),
+            key("us-east-1", 3, "d"),
+            key("eu-west-1", 9, "e"),
+        ];
+        let listings = [
+            vec![b.clone(), d.clone()],
+            Vec::new(),
+            vec![a.clone(), c.clone(), e.clone()],
+        ];
+        let found = merged(&listings).await;
+        assert_eq!(found, [a, b, c, d, e].map(|key| (key, None)));
+    }
+
+    #[tokio::test]
+    async fn log_files_of_one_name_and_time_share_a_group_of_twins() {
+        let packed = key("eu-west-1", 1, "a");
+        let unpacked = packed.trim_end_matches(".gz").to_owned();
+        let copy = format!("copy/{packed}");
+        let later = key("eu-west-1", 2, "b");
+        let later_copy = format!("copy/{later}");
+        let alone = key("eu-west-1", 3, "c");
+        let listings = [
+            // Two within one listing, and a third in another.
+            vec![
+                unpacked.clone(),
+                packed.clone(),
+                later.clone(),
+                alone.clone(),
+            ],
+            vec![copy.clone(), later_copy.clone()],
+        ];
+        let found = merged(&listings).await;
+        let expected = [
+            (unpacked, Some(0)),
+            (packed, Some(0)),
+            (copy, Some(0)),
+            (later, Some(1)),
+            (later_copy, Some(1)),
+            (alone, None),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    /// Two exports may be called the same and have nothing to do with each other.
+    #[tokio::test]
+    async fn names_that_are_not_from_cloudtrail_make_no_twins() {
+        let found = merged(&[vec!["a/x.json".to_owned()], vec!["b/x.json".to_owned()]]).await;
+        assert_eq!(
+            found,
+            [("a/x.json".to_owned(), None), ("b/x.json".to_owned(), None)]
+        );
     }
 }

@@ -58,6 +58,25 @@ struct Stream {
     until: i64,
 }
 
+impl Plan {
+    /// What to read of the event history, if it is now this time.
+    fn new(interval: Interval, settings: &Settings, now: i64) -> Self {
+        let start = interval.start.map(Timestamp::as_second);
+        let end = interval.end.map(Timestamp::as_second);
+        let follow = settings.follow && end.is_none_or(|end| now <= end + LAG);
+        Self {
+            from: start.unwrap_or(0).max(now - HISTORY),
+            to: end.map_or(now, |end| end.min(now)),
+            newest_first: settings.history_order == HistoryOrder::Newest && !follow,
+            follow: follow.then_some(Follow {
+                interval: settings.poll_interval,
+                end,
+                looked: now,
+            }),
+        }
+    }
+}
+
 /// Look up the first page of every region, and begin to read.
 pub(super) async fn open(
     location: HistoryLocation,
@@ -68,24 +87,14 @@ pub(super) async fn open(
 ) -> Result<History> {
     let login = Arc::new(Login::load(&settings.aws, environment).await?);
     let now = environment.clock.now().as_second();
-    let start = interval.start.map(Timestamp::as_second);
-    let end = interval.end.map(Timestamp::as_second);
-    let follow = settings.follow && end.is_none_or(|end| now <= end + LAG);
-    let plan = Plan {
-        from: start.unwrap_or(0).max(now - HISTORY),
-        to: end.map_or(now, |end| end.min(now)),
-        newest_first: settings.history_order == HistoryOrder::Newest && !follow,
-        follow: follow.then_some(Follow {
-            interval: settings.poll_interval,
-            end,
-            looked: now,
-        }),
-    };
-    say_limits(settings, &plan, start.or(end), &stats);
+    let plan = Plan::new(interval, settings, now);
+    let follow = plan.follow.is_some();
+    let begins = interval.start.or(interval.end);
+    say_limits(settings, &plan, begins.map(Timestamp::as_second), &stats);
 
     let names = regions(&location, login.current().0.region().as_deref());
     let is_empty = plan.from > plan.to;
-    // Of an interval that has not begun, or is too long ago, one second tells whether there is a permission.
+    // If the interval has not begun or is too old, looking up one second still tells whether access is allowed.
     let query = Query {
         insights: false,
         from: plan.from.min(now),
@@ -135,7 +144,7 @@ pub(super) async fn open(
     })
 }
 
-/// Say what the settings can't do here.
+/// Log which settings have no effect here.
 fn say_limits(settings: &Settings, plan: &Plan, first: Option<i64>, stats: &Stats) {
     if first.is_some_and(|first| first < plan.from) {
         stats.warn("the event history goes back 90 days, less than s3Interval".to_owned());
@@ -160,7 +169,7 @@ fn say_limits(settings: &Settings, plan: &Plan, first: Option<i64>, stats: &Stat
     }
 }
 
-/// The regions to read, each once.
+/// The regions to read, without repetitions.
 fn regions(location: &HistoryLocation, configured: Option<&str>) -> Vec<String> {
     let mut regions = Vec::new();
     if location.all {
@@ -218,7 +227,7 @@ fn open_regions(
                 count(names.len() as u64, "region"),
                 names.join(", ")
             );
-            // Where an account has not enabled a region, nothing happens.
+            // There are no events in a region that the account has not enabled.
             match kind {
                 Kind::CredentialsInvalid => stats.note(line),
                 _ => stats.warn(line),
@@ -251,7 +260,7 @@ impl Source for History {
 }
 
 impl History {
-    /// Take over what comes next: all events up to a place that every reader has reached.
+    /// Take the next events: all of them up to a place that every reader has reached.
     fn merge(&mut self, until: i64) {
         let newest_first = self.newest_first;
         let place = |event: &Event| place(event.time, newest_first);
@@ -274,7 +283,7 @@ impl History {
             .raise(u64::try_from(reached).unwrap_or(0));
     }
 
-    /// Wait for one of those readers that hold the others up. False at the end of all.
+    /// Wait for one of the readers that the others wait for. False at the end.
     async fn receive(&mut self, until: i64) -> Result<bool> {
         let streams = &mut self.streams;
         let received = poll_fn(|context| {
@@ -303,7 +312,7 @@ impl History {
                 stream.ready.extend(batch.events);
                 stream.until = batch.until;
             }
-            // It says why.
+            // The task's result says why.
             None => {
                 if let Some(reader) = stream.reader.take() {
                     reader.await.map_err(|dead| {

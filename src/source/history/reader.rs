@@ -26,17 +26,17 @@ const KEPT: usize = 2_000;
 /// How late an event may come into the history and be seen at the next look. CloudTrail takes about five minutes, see
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html>.
 pub(super) const LAG: i64 = 15 * 60;
-/// Once in this time a look goes back as far as `LONG_LAG`, for what came even later.
+/// How often a look goes back as far as `LONG_LAG`, for events that came even later.
 const LONG_LOOKS: Duration = Duration::from_secs(60 * 60);
 const LONG_LAG: i64 = 2 * 60 * 60;
-/// Tokens in a row that are refused before it is an error.
+/// How many tokens in a row may be refused before that is an error.
 const BAD_TOKENS: u32 = 5;
 
-/// Events that are next, and how far that is all of them.
+/// The next events, and up to where they are complete.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub events: Vec<Event>,
-    /// No event comes any more at this place or before it, in the order in use, unless it is late.
+    /// Up to this place, in the order in use, no more events come, except late ones.
     pub until: i64,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Plan {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Follow {
-    /// Between two looks.
+    /// The time between two looks.
     pub interval: Duration,
     /// Up to this time.
     pub end: Option<i64>,
@@ -60,7 +60,7 @@ pub(super) struct Follow {
     pub looked: i64,
 }
 
-/// Where an event is in the order in use.
+/// The place of an event in the order in use.
 pub(super) fn place(time: i64, newest_first: bool) -> i64 {
     if newest_first { -time } else { time }
 }
@@ -71,10 +71,10 @@ pub(super) struct Reader {
     insights: bool,
     plan: Plan,
     batches: mpsc::Sender<Batch>,
-    /// How many seconds a window has, and pages at most.
+    /// How many seconds a window has, and how many pages at most.
     span: i64,
     most: i64,
-    /// What was read lately, to tell what is new; none where nothing is followed.
+    /// What was read lately, to tell what is new. None if the history is not followed.
     seen: Option<Seen>,
     /// The interval is read, and new events are waited for.
     live: bool,
@@ -132,7 +132,7 @@ impl Reader {
         let mut token = None;
         loop {
             let Some(page) = self.page(from, to, &mut token, first.take()).await? else {
-                // All events are given that are newer than the oldest one: those at its time come again.
+                // The events newer than the oldest one are handed over. Those at the oldest time come again.
                 to = events.last().map_or(to, |oldest: &Event| oldest.time);
                 events.clear();
                 continue;
@@ -171,7 +171,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Read a window, or as much of it as says that there is too much in it.
+    /// Read a window, until its end or until there is too much in it.
     async fn window(
         &mut self,
         from: i64,
@@ -196,7 +196,7 @@ impl Reader {
                 parts.push(Window::Read(events, to));
                 return Ok(());
             }
-            // Of this time there may be more.
+            // There may be more events at this time.
             let oldest = events.last().map_or(to, |event| event.time).max(from);
             let covered = to - oldest;
             if goes_on && (covered == 0 || oldest == from) {
@@ -207,7 +207,7 @@ impl Reader {
                 if expected <= self.most {
                     continue;
                 }
-                // As dense as what was read, or less so: that was the newest part, a burst perhaps.
+                // The rest is at most as dense as what was read, which may have been a burst.
                 let span = covered.saturating_mul(self.most) / pages;
                 self.span = span.max((to - from + 1) / SHRINK).max(1);
             }
@@ -278,7 +278,7 @@ impl Reader {
     /// Look again and again for what is new.
     async fn follow(&mut self, follow: Follow) -> Result<()> {
         self.live = true;
-        // Others need not wait for this region any more.
+        // Other regions no longer have to wait for this one.
         self.give(Vec::new(), i64::MAX).await?;
         let mut looked = follow.looked;
         let mut last_long = Instant::now();

@@ -1,4 +1,17 @@
 //! Messages in flight: received, and waiting for the host to consume the log files that they name.
+//!
+//! ```text
+//!               take           all log files consumed          delete
+//!   hold ─▶ new ────▶ waiting ──────────────────────▶ deletions ────▶ deleting ─▶ gone
+//!            │           │                        └─▶ kept (where sqsDelete is false)
+//!            └ let_go    └ leave: a log file could not be read
+//!                ▼             ▼
+//!              forgotten: the message comes again
+//! ```
+//!
+//! A message is deleted only after every log file that it names was consumed, here or by another message. Each log file
+//! under way is in `files` once, with all messages that wait for it, so it is read once. Once a message is
+//! taken, its `waiting` is the number of its entries in `files`.
 
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -14,14 +27,15 @@ use crate::aws::sqs::{BATCH, Extension};
 use crate::process::lock;
 use crate::stats::{Stats, count};
 
-/// So many messages are received ahead of the host: enough to keep downloads busy, and others on the queue get theirs.
+/// How many messages are received ahead of the host: enough to keep downloads busy, and few enough that other consumers
+/// of the queue get theirs.
 const MOST: usize = 256;
-/// Log files that are remembered to have been consumed: more than the messages that a queue may have in flight
-/// (120,000), so that none is read twice where messages are not deleted.
+/// How many consumed log files are remembered: more than the messages that a queue may have in flight (120,000), so that
+/// none is read twice where messages are not deleted.
 const REMEMBERED: usize = 150_000;
 /// How long a message that may be deleted waits for others to go with it.
 const GATHERING: Duration = Duration::from_secs(1);
-/// So long SQS keeps a message in flight at most.
+/// The longest time for which SQS keeps a message in flight.
 const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The messages in flight of one capture.
@@ -47,12 +61,12 @@ pub(super) struct InFlight {
 struct State {
     /// By the hash of their IDs.
     messages: HashMap<u64, Held>,
-    /// Messages that are only kept from others.
+    /// How many messages are consumed and not deleted, but still hidden from other consumers.
     kept: usize,
-    /// Log files under way, and the messages that wait for each.
+    /// Log files that are being read, by the hash of their identity, and the messages that wait for each.
     files: HashMap<u64, Vec<u64>>,
     consumed: HashSet<u64>,
-    /// The same in order.
+    /// The same, the oldest first.
     consumed_in_order: VecDeque<u64>,
     /// Receipt handles of messages to be deleted.
     deletions: VecDeque<String>,
@@ -65,11 +79,11 @@ struct State {
 struct Held {
     handle: String,
     received: Instant,
-    /// When its visibility is to be extended; never where that failed for good.
+    /// When its visibility is to be extended. None if that failed for good.
     due: Option<Instant>,
-    /// Log files of it that are not consumed.
+    /// How many of its log files are not consumed yet.
     waiting: usize,
-    /// Nobody has looked into it yet.
+    /// It was not taken yet.
     is_new: bool,
 }
 
@@ -79,7 +93,7 @@ pub(super) struct Due {
     pub extension: Extension,
 }
 
-/// A log file under way. Dropped before it is consumed, its messages are left to the queue.
+/// A log file that is being read. If it is dropped before it is consumed, its messages come again.
 pub(super) struct Pending {
     in_flight: Arc<InFlight>,
     file: u64,
@@ -99,7 +113,7 @@ impl Drop for Pending {
 }
 
 impl State {
-    /// Let go of a message, which may come again: none of its log files counts for it any more.
+    /// Forget a message, which may come again. Its log files no longer count for it.
     fn forget(&mut self, message: u64) {
         if let Some(held) = self.messages.remove(&message) {
             self.kept -= usize::from(held.waiting == 0);
@@ -129,7 +143,8 @@ impl InFlight {
         lock(&self.state)
     }
 
-    /// Keep a message from others, from the moment that it was received: it may be a while before somebody takes it.
+    /// Keep a message hidden from other consumers from the moment it was received, since it may take a while until it is
+    /// taken.
     pub fn hold(&self, id: &str, handle: &str) {
         let now = Instant::now();
         let message = self.hasher.hash_one(id);
@@ -141,13 +156,13 @@ impl InFlight {
             waiting: 1,
             is_new: true,
         });
-        // Where it came again, the new handle is the one that counts.
+        // If the message came again, only the new handle is valid.
         handle.clone_into(&mut held.handle);
         held.received = now;
         held.due = Some(now + self.visibility / 2);
     }
 
-    /// Leave a message to whoever comes next, unless something of it is under way.
+    /// Leave a message to other consumers, unless it was taken.
     pub fn let_go(&self, id: &str) {
         let message = self.hasher.hash_one(id);
         let mut state = self.state();
@@ -156,7 +171,7 @@ impl InFlight {
         }
     }
 
-    /// Take charge of a message that is held. Gives those of its log files that are to be read: the others are under way already,
+    /// Take a message that is held. Returns those of its log files that are to be read: the others are being read already,
     /// or consumed.
     pub fn take(
         self: &Arc<Self>,
@@ -166,7 +181,7 @@ impl InFlight {
         let message = self.hasher.hash_one(id);
         let mut state = self.state();
         let state = &mut *state;
-        // It came again, or was in flight for too long: it comes again then.
+        // It was taken before, or was in flight for too long and will come again.
         if !state.messages.get(&message).is_some_and(|held| held.is_new) {
             return Vec::new();
         }
@@ -208,7 +223,7 @@ impl InFlight {
         MOST.saturating_sub(under_way)
     }
 
-    /// Wait until a message was settled since this was last waited for.
+    /// Wait until a message is settled, or was since the last call.
     pub async fn settled(&self) {
         self.settled.notified().await;
     }
@@ -228,7 +243,7 @@ impl InFlight {
             state.consumed.remove(&oldest);
         }
         for message in messages {
-            // Not there: another of its log files could not be read.
+            // It is gone if another of its log files could not be read.
             if let Some(held) = state.messages.get_mut(&message) {
                 held.waiting -= 1;
                 if held.waiting == 0 {
@@ -248,7 +263,7 @@ impl InFlight {
         self.settled.notify_one();
     }
 
-    /// Nothing keeps this message any more.
+    /// All log files of a message are consumed.
     fn settle(&self, state: &mut State, message: u64) {
         if !self.delete {
             state.kept += 1;
@@ -259,7 +274,7 @@ impl InFlight {
         self.settled.notify_one();
     }
 
-    /// Receipt handles of messages to be deleted in one request, waited for.
+    /// Wait for messages to delete, and return the receipt handles for one request.
     pub async fn deletions(&self) -> Vec<String> {
         let _one_at_a_time = self.gathering.lock().await;
         self.gather(1).await;
@@ -271,7 +286,7 @@ impl InFlight {
         handles
     }
 
-    /// Wait until so many messages are to be deleted, or any at a close.
+    /// Wait until there are at least so many messages to delete, or any at all at a close.
     async fn gather(&self, at_least: usize) {
         let enough = || {
             let state = self.state();
@@ -283,7 +298,7 @@ impl InFlight {
         }
     }
 
-    /// So many of them are deleted, or will come again.
+    /// This many messages are deleted, or will come again.
     pub fn deleted(&self, messages: usize) {
         self.state().deleting -= messages;
         self.settled.notify_one();
@@ -313,7 +328,7 @@ impl InFlight {
             if held.due.is_none_or(|due| due > now) {
                 continue;
             }
-            // To the second, and not up to the last one.
+            // In whole seconds, and a second less than the limit.
             let left = LONGEST
                 .saturating_sub(now - held.received)
                 .saturating_sub(Duration::from_secs(1));
@@ -322,7 +337,7 @@ impl InFlight {
                 over.push(*message);
                 continue;
             }
-            // Should this one fail, there is time for more.
+            // If the request fails, there is time to try again.
             held.due = Some(now + self.visibility / 8);
             due.push(Due {
                 message: *message,
@@ -349,7 +364,7 @@ impl InFlight {
     /// A message's visibility was extended, or can't be.
     pub fn extended(&self, due: &Due, done: bool) {
         let mut state = self.state();
-        // It may be settled, or have come again meanwhile.
+        // Meanwhile it may have been settled, or have come again.
         let Some(held) = state.messages.get_mut(&due.message) else {
             return;
         };

@@ -1,4 +1,4 @@
-//! Notifications of log files, in all shapes in which they reach a queue; each is told by what is in it.
+//! Notifications about log files, in all forms in which they reach a queue. The form is recognised by the content.
 //!
 //! | sender | way | form |
 //! | --- | --- | --- |
@@ -8,8 +8,8 @@
 //! | AWS Config | SNS | `{"messageType": "Configuration…", …}`, of files of its own |
 //! | CloudTrail | EventBridge, with SNS behind it or not | `{"detail-type": "AWS API Call via CloudTrail", …, "detail": RECORD}` |
 //!
-//! The last one does not tell of a log file: it is an event; so is a record by itself, which a rule of EventBridge can cut
-//! out.
+//! The last one is not about a log file, but is itself an event. So is a record alone, which an EventBridge rule can
+//! extract.
 //!
 //! SNS puts it as text into the `Message` of an envelope, save with raw delivery. See
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/configure-sns-notifications-for-cloudtrail.html>,
@@ -30,9 +30,9 @@ pub(super) enum Message {
     Event(Event),
     /// Objects were created.
     Created(Vec<Created>),
-    /// Nothing about new objects: a test, or the removal of one, say.
+    /// It is not about new objects, but a test or the removal of an object, for example.
     Nothing,
-    /// It is of no form that is known here.
+    /// Its form is not known, and why.
     Unknown(&'static str),
 }
 
@@ -69,7 +69,7 @@ pub(super) enum Notification {
 }
 
 impl Notification {
-    /// What no other has.
+    /// What tells it apart from all others.
     pub fn identity(&self) -> (&str, &str) {
         match self {
             Self::Object(created) => (&created.bucket, &created.key),
@@ -78,7 +78,7 @@ impl Notification {
     }
 }
 
-/// What CloudTrail has SNS say when a trail is given a topic.
+/// What CloudTrail sends through SNS when a trail is given a topic.
 const VALIDATION: &str = "CloudTrail validation message.";
 
 /// All forms in one: which one it is, its members tell.
@@ -232,18 +232,7 @@ fn parse_within(body: &str, may_be_envelope: bool) -> Message {
             region,
             time,
             ..
-        } if source == "aws.s3" => match detail {
-            Some(Entity { bucket, object }) if kind == "Object Created" => {
-                Message::Created(vec![Created {
-                    bucket: bucket.name,
-                    key: object.key,
-                    size: object.size,
-                    region: region.filter(|region| !region.is_empty()),
-                    time: time.and_then(|time| time.parse().ok()),
-                }])
-            }
-            _ => Message::Nothing,
-        },
+        } if source == "aws.s3" => event_bridge(&kind, detail, region, time.as_deref()),
         Any {
             kind: Some(kind), ..
         } if kind == "SubscriptionConfirmation" => Message::Unknown(
@@ -254,6 +243,27 @@ fn parse_within(body: &str, may_be_envelope: bool) -> Message {
             ..
         } if may_be_envelope => parse_within(&message, false),
         _ => Message::Unknown("it is not a notification of CloudTrail, S3 or EventBridge"),
+    }
+}
+
+/// An event of EventBridge about a bucket.
+fn event_bridge(
+    kind: &str,
+    detail: Option<Entity>,
+    region: Option<String>,
+    time: Option<&str>,
+) -> Message {
+    match detail {
+        Some(Entity { bucket, object }) if kind == "Object Created" => {
+            Message::Created(vec![Created {
+                bucket: bucket.name,
+                key: object.key,
+                size: object.size,
+                region: region.filter(|region| !region.is_empty()),
+                time: time.and_then(|time| time.parse().ok()),
+            }])
+        }
+        _ => Message::Nothing,
     }
 }
 

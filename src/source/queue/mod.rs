@@ -1,7 +1,7 @@
-//! Log files that the messages of an SQS queue tell of, and events that are messages themselves, at least once.
+//! Log files that the messages of an SQS queue name, and events that are messages themselves. Each is read at least once.
 //!
-//! A message is deleted when the host has consumed it, or every event of the log files that it names ([`in_flight`]); until
-//! then it is kept from others, and what ends before leaves it to whoever comes next.
+//! A message is deleted after the host has consumed it, or every event of the log files that it names ([`in_flight`]).
+//! Until then it is hidden from other consumers. If the capture ends before that, it becomes visible again.
 
 mod in_flight;
 mod message;
@@ -29,14 +29,14 @@ use crate::settings::{self, Settings};
 use crate::stats::Stats;
 use crate::trail::{self, Selection};
 
-/// Receives at the same time, while the queue has more.
+/// The most receive requests at the same time, while the queue has more messages.
 const RECEIVES: usize = 8;
-/// Requests to delete messages, or to extend their visibility, at the same time.
+/// How many requests to delete messages, or to extend their visibility, there are at the same time.
 const OTHERS: usize = 8;
-/// Buckets whose clients are kept.
+/// How many buckets' clients are kept.
 const BUCKETS: usize = 100;
 
-/// The log files that a queue tells of.
+/// The log files that a queue's messages name.
 pub(super) struct QueueSource {
     queue: Arc<Queue>,
     in_flight: Arc<InFlight>,
@@ -46,13 +46,13 @@ pub(super) struct QueueSource {
     /// Log files that are received and not yet handed on.
     ready: VecDeque<(Notification, Pending)>,
     receives: JoinSet<Result<Vec<sqs::Message>>>,
-    /// How many receives there may be at the same time: more as long as the queue is full.
+    /// How many receive requests there may be at the same time, which grows as long as the queue has messages.
     parallel: usize,
-    /// What runs beside; it ends with an error only.
+    /// Background tasks, which end only with an error.
     workers: JoinSet<Result<()>>,
-    /// An unknown message was named.
+    /// A message of unknown form was logged.
     named: bool,
-    /// Its beginning may be shown.
+    /// The beginning of such a message may be logged.
     quotes: bool,
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn open(
         Arc::clone(&stats),
     )
     .await?;
-    // What is wrong with receiving is known now.
+    // Errors of receiving become errors of opening.
     let first = queue.look().await?;
     if !settings.sqs_delete {
         stats.warn(messages_stay(&queue));
@@ -184,7 +184,7 @@ impl Source for QueueSource {
 }
 
 impl QueueSource {
-    /// Receive more where more is needed: so much, and no more, that the host need not wait for it.
+    /// Receive more messages if they are needed: just enough that the host does not have to wait.
     fn ask(&mut self) {
         let room = self.in_flight.room();
         loop {
@@ -242,7 +242,7 @@ impl QueueSource {
         }
     }
 
-    /// Is this a log file that was asked for? What is not is counted.
+    /// Is this a selected log file? If not, it is counted.
     fn wants(&self, file: &Created) -> bool {
         if !trail::is_log_file(&file.key) {
             self.stats.passed_over.add(1);
@@ -254,7 +254,7 @@ impl QueueSource {
         wanted
     }
 
-    /// Was this event asked for? Its own time stands for a delivery's, which nobody tells.
+    /// Is this a selected event? Its time of delivery is not known, so its own time is used.
     fn wants_event(&self, event: &Event) -> bool {
         let Selection {
             interval, accounts, ..
@@ -271,7 +271,7 @@ impl QueueSource {
         if !self.named {
             self.named = true;
             let start: String = body.chars().take(100).collect();
-            // It may be a record, with what is to be redacted in it.
+            // It may be a record with values that are to be redacted.
             let begins = match self.quotes {
                 true => format!("; it begins with {start:?}"),
                 false => String::new(),
@@ -343,7 +343,7 @@ impl Buckets {
     }
 }
 
-/// Get an object. What is wrong with one bucket is that message's matter, which stays in the queue: it never ends the
+/// Get an object. A problem with one bucket only concerns that message, which stays in the queue. It never ends the
 /// capture.
 async fn fetch(client: Arc<BucketClient>, object: Object, room: Room) -> Result<Body, FileError> {
     match client.fetch(object, room).await {
@@ -353,7 +353,7 @@ async fn fetch(client: Arc<BucketClient>, object: Object, room: Room) -> Result<
     }
 }
 
-/// When a log file was delivered: the time in its name, else that of the message.
+/// When a log file was delivered: the time in its name, or else that of the message.
 fn delivered(file: &Created) -> Option<jiff::Timestamp> {
     trail::delivery_time(&file.key).or(file.time)
 }
@@ -371,7 +371,7 @@ async fn delete(queue: Arc<Queue>, in_flight: Arc<InFlight>) -> Result<()> {
     }
 }
 
-/// Keep messages in flight from others.
+/// Keep messages in flight hidden from other consumers.
 async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, stats: Arc<Stats>) -> Result<()> {
     let mut warned = false;
     loop {
@@ -385,7 +385,7 @@ async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, stats: Arc<Stats>) 
                         in_flight.extended(due, !failed.contains(&index));
                     }
                 }
-                // They are due again soon. At worst others receive them as well.
+                // They are due again soon. At worst, other consumers receive them, too.
                 Err(error) if !warned => {
                     warned = true;
                     stats.warn(format!("{error:#}; others may receive them as well"));
