@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::access::ANYWHERE;
 use super::error::Error;
-use super::operation::Operation;
+use super::operation::{Operation, Service};
 use super::retry::{Policy, Trouble};
 use super::sdk_error::{status, told_region};
 use super::sessions::{Login, Sessions};
@@ -119,7 +119,7 @@ impl BucketClient {
 /// buckets that don't exist, and of other stores.
 pub(crate) async fn find_region(login: &Login, bucket: &str) -> Result<Option<String>, Error> {
     let (access, _) = login.current();
-    if access.region().is_some() || access.endpoint.is_some() {
+    if access.region().is_some() || access.endpoint(Service::S3).is_some() {
         return Ok(access.region());
     }
     for partition in PARTITIONS {
