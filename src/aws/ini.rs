@@ -82,7 +82,7 @@ pub(super) fn parse(text: &str) -> Result<Sections, BadLine> {
 
 /// The name in `[name]`, whatever is behind it.
 fn header(line: &str) -> Option<&str> {
-    let name = &line.strip_prefix('[')?[..];
+    let name = line.strip_prefix('[')?;
     let end = name.rfind(']')?;
     (end > 0).then(|| &name[..end])
 }

@@ -11,7 +11,6 @@ use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
-use aws_sdk_s3::error::DisplayErrorContext;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -195,13 +194,19 @@ impl Portal {
             .access_token(token)
             .send()
             .await
-            .map_err(|error| failed(format!("SSO: {}", DisplayErrorContext(error))))?;
+            .map_err(|error| match error.as_service_error() {
+                Some(refused) if refused.is_unauthorized_exception() => {
+                    failed("the SSO token is not valid any more")
+                }
+                // Of others nobody has to log in again.
+                _ => CredentialsError::provider_error(error),
+            })?;
         let found = answer
             .role_credentials
-            .ok_or_else(|| failed("SSO gave no credentials"))?;
+            .ok_or_else(|| failed("the portal gave no credentials"))?;
         let (Some(access_key), Some(secret_key)) = (found.access_key_id, found.secret_access_key)
         else {
-            return Err(failed("SSO gave no keys"));
+            return Err(failed("the portal gave no keys"));
         };
         let expiry = u64::try_from(found.expiration).ok();
         Ok(Credentials::new(
