@@ -767,12 +767,34 @@ fn single_sign_on(cells: &mut Vec<Cell>) {
     );
 }
 
+/// A cell: its name, variables, configuration.
+type Row = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    Verdict,
+);
+
+/// Cells with the long-lived key, whose configurations begin with the same lines.
+fn rows(cells: &mut Vec<Cell>, group: &'static str, beginning: &str, table: &[Row]) {
+    for (name, env, config, verdict) in table {
+        let mut cell = Cell::new(group, *name)
+            .keys()
+            .config(&format!("{beginning}{config}"))
+            .verdict(*verdict);
+        for (name, value) in *env {
+            cell = cell.env(name, value);
+        }
+        cells.push(cell);
+    }
+}
+
 fn regions(cells: &mut Vec<Cell>) {
     let v2 = Verdict::Otherwise(
         "the CLI's version 1 does not know AWS_REGION, version 2 and all SDKs do",
     );
     let spaced = "[default]\nregion = eu-west-1\n";
-    let table: &[(&str, &[(&str, &str)], &str, Verdict)] = &[
+    let table: &[Row] = &[
         ("none", &[], "", Verdict::Same),
         (
             "AWS_DEFAULT_REGION",
@@ -843,16 +865,7 @@ fn regions(cells: &mut Vec<Cell>) {
             Verdict::Same,
         ),
     ];
-    for (name, env, config, verdict) in table {
-        let mut cell = Cell::new("regions", *name)
-            .keys()
-            .config(config)
-            .verdict(*verdict);
-        for (name, value) in *env {
-            cell = cell.env(name, value);
-        }
-        cells.push(cell);
-    }
+    rows(cells, "regions", "", table);
 }
 
 fn endpoints(cells: &mut Vec<Cell>) {
@@ -886,7 +899,7 @@ fn endpoints(cells: &mut Vec<Cell>) {
         )));
     }
     let profile = "[default]\nregion = us-east-1\n";
-    let table: &[(&str, &[(&str, &str)], &str, Verdict)] = &[
+    let table: &[Row] = &[
         (
             "an address",
             &[("AWS_ENDPOINT_URL", "{ENDPOINT}")],
@@ -979,16 +992,7 @@ fn endpoints(cells: &mut Vec<Cell>) {
             Verdict::Same,
         ),
     ];
-    for (name, env, more, verdict) in table {
-        let mut cell = Cell::new("endpoints", *name)
-            .keys()
-            .config(&format!("{profile}{more}"))
-            .verdict(*verdict);
-        for (name, value) in *env {
-            cell = cell.env(name, value);
-        }
-        cells.push(cell);
-    }
+    rows(cells, "endpoints", profile, table);
     let role = format!(
         "{profile}role_arn = {ROLE}\nrole_session_name = own\nsource_profile = base\n[profile base]\n{KEYS}"
     );
@@ -1006,7 +1010,7 @@ fn endpoints(cells: &mut Vec<Cell>) {
 
 fn network(cells: &mut Vec<Cell>) {
     let profile = "[default]\nregion = us-east-1\n";
-    let table: &[(&str, &[(&str, &str)], &str, Verdict)] = &[
+    let table: &[Row] = &[
         ("AWS_CA_BUNDLE", &[], "", Verdict::Same),
         (
             "ca_bundle",
@@ -1105,16 +1109,7 @@ fn network(cells: &mut Vec<Cell>) {
             Verdict::Same,
         ),
     ];
-    for (name, env, more, verdict) in table {
-        let mut cell = Cell::new("network", *name)
-            .keys()
-            .config(&format!("{profile}{more}"))
-            .verdict(*verdict);
-        for (name, value) in *env {
-            cell = cell.env(name, value);
-        }
-        cells.push(cell);
-    }
+    rows(cells, "network", profile, table);
 }
 
 fn cells() -> Vec<Cell> {
@@ -1333,7 +1328,7 @@ impl Bench {
 
     fn plugin(&self, cell: &Cell) -> Outcome {
         let mut capture = Capture::new(format!("s3://logs/{}", self.object));
-        self.write(cell, &capture.home().to_owned());
+        self.write(cell, capture.home());
         for (name, value) in self.env(cell, capture.home()) {
             capture = capture.env(&name, value);
         }

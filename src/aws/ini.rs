@@ -142,8 +142,10 @@ fn quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Option<()> {
 mod tests {
     use super::*;
 
+    type Read = &'static [(&'static str, &'static str, &'static str)];
+
     /// A file, and what Python 3.11's `RawConfigParser(strict=False)` reads of it, a line each: section, key, value.
-    const READ: &[(&str, &[(&str, &str, &str)])] = &[
+    const READ: &[(&str, Read)] = &[
         ("[a]\nk = v\n", &[("a", "k", "v")]),
         ("[a]\r\nk=v\r\n", &[("a", "k", "v")]),
         ("[a]\rk: v = w\r", &[("a", "k", "v = w")]),
