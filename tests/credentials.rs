@@ -1,7 +1,7 @@
 //! Every source of credentials and region that the AWS CLI knows, and the way to AWS.
 
 use harness::{
-    aws::{ACCESS_KEY, Aws, Credentials, Op, REGION, SECRET_KEY},
+    aws::{ACCESS_KEY, Aws, Credentials, Fault, Op, REGION, SECRET_KEY},
     capture::{Capture, Seen, Stage},
     proxy::Proxy,
     trail::{self, Maker},
@@ -440,6 +440,128 @@ fn a_bundle_of_certificates() {
             "{text}"
         );
     }
+}
+
+/// Stores such as Alibaba's refuse a bucket in the path: they are asked the other way, once.
+#[test]
+fn a_store_that_wants_the_bucket_in_the_hosts_name() {
+    let (aws, ids) = aws();
+    let proxy = Proxy::start(&aws);
+    let refusal = Fault::error(
+        403,
+        "SecondLevelDomainForbidden",
+        "virtual hosted style only",
+    );
+    aws.fault(|request| request.host == "store.test", refusal);
+    let capture = Capture::new("s3://logs")
+        .keys()
+        .env("HTTP_PROXY", proxy.url())
+        .config(json!({"aws": {"endpoint": "http://store.test", "region": REGION}}));
+    assert_read(&aws, capture, &ids, long_lived);
+    let refused = aws.log();
+    let refused = refused
+        .iter()
+        .filter(|request| request.host == "store.test");
+    assert_eq!(refused.count(), 1);
+    // And one that refuses both.
+    aws.fault(
+        |request| request.host == "logs.store.test",
+        Fault::error(403, "SecondLevelDomainForbidden", "no"),
+    );
+    let text = Capture::new("s3://logs")
+        .keys()
+        .env("HTTP_PROXY", proxy.url())
+        .env("AWS_ENDPOINT_URL", "http://store.test")
+        .open_error();
+    assert!(
+        text.contains("AWS_ENDPOINT_URL is http://store.test"),
+        "{text}"
+    );
+}
+
+/// What can't be done says what to do.
+#[test]
+fn set_ups_that_do_not_work_say_why() {
+    let (aws, _) = aws();
+    let base = "[base]\naws_access_key_id = a\naws_secret_access_key = b\n";
+    for (name, value, config, words) in [
+        (
+            "AWS_PROFILE",
+            "nobody",
+            "[default]\n[profile a b]\n[profile audit]\n",
+            &[
+                "AWS_PROFILE: there is no profile \"nobody\": there are audit, base, default",
+                ".aws/config",
+            ][..],
+        ),
+        (
+            "AWS_PROFILE",
+            "audit",
+            "[profile audit]\nrole_arn = x\nsource_profile = base\nmfa_serial = y\n",
+            &[
+                "can't be typed in here",
+                "export-credentials --profile audit",
+                "credential_process",
+            ],
+        ),
+        (
+            "AWS_PROFILE",
+            "audit",
+            "[profile audit]\nregion\n",
+            &["line 2 of ", ".aws/config is neither"],
+        ),
+        (
+            "AWS_REGION",
+            "eu-west-1\r",
+            "",
+            &["AWS_REGION is \"eu-west-1\\r\"", "the end of a line"],
+        ),
+        (
+            "AWS_DEFAULT_REGION",
+            "eu west",
+            "",
+            &["AWS_DEFAULT_REGION is \"eu west\"", "a blank"],
+        ),
+        (
+            "AWS_PROFILE",
+            "audit",
+            "[profile audit]\nregion = eu_west\n",
+            &[
+                "region of the profile \"audit\" is \"eu_west\"",
+                "other characters",
+            ],
+        ),
+        (
+            "AWS_ENDPOINT_URL_S3",
+            "store",
+            "",
+            &["AWS_ENDPOINT_URL_S3: \"store\" is not a URL"],
+        ),
+    ] {
+        let text = capture(&aws)
+            .env(name, value)
+            .config(json!({"aws": {"endpoint": ""}}))
+            .file(".aws/credentials", base)
+            .file(".aws/config", config)
+            .open_error();
+        for word in words {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_of_an_unknown_authority_names_the_remedy() {
+    let (aws, _) = aws();
+    let text = capture(&aws)
+        .keys()
+        .env("AWS_REGION", REGION)
+        .config(json!({"aws": {"endpoint": aws.secure_endpoint()}}))
+        .open_error();
+    assert!(
+        text.contains("AWS_CA_BUNDLE or ca_bundle") && text.contains(&aws.secure_endpoint()),
+        "{text}"
+    );
 }
 
 #[test]

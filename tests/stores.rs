@@ -252,6 +252,23 @@ fn keys_that_have_to_be_encoded_are_read() {
 }
 
 #[test]
+fn an_endpoint_with_a_path_needs_no_slash() {
+    let files = files();
+    let Some(store) = Store::start("path=/storage/v1/s3", &objects(&files)) else {
+        return;
+    };
+    for end in ["", "/"] {
+        let endpoint = format!("http://127.0.0.1:{}/storage/v1/s3{end}", store.port);
+        let seen = store
+            .capture("")
+            .config(json!({"aws": {"endpoint": endpoint}}))
+            .run();
+        assert_eq!(seen.error, None, "{}", seen.words());
+        assert_eq!(sorted(seen.ids()), sorted(trail::ids(&files)));
+    }
+}
+
+#[test]
 fn odd_downloads_are_read() {
     for habits in [
         "norange",

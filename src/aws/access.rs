@@ -1,19 +1,14 @@
 //! Clients from the settings, the AWS CLI's files and the environment.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Result;
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::environment::EnvironmentVariableRegionProvider;
+use anyhow::{Result, ensure};
 use aws_config::imds::region::ImdsRegionProvider;
-use aws_config::meta::credentials::CredentialsProviderChain;
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
@@ -21,8 +16,12 @@ use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
+use super::chain::{Chain, Role};
 use super::credentials::{Credentials, Missing, describe};
-use super::files::profile_files;
+use super::endpoint::Endpoint;
+use super::files::{Files, variable};
+use super::operation::Service;
+use super::providers;
 use crate::clock::Clock;
 use crate::settings;
 use crate::settings::location::is_s3_of_aws;
@@ -31,13 +30,34 @@ use crate::settings::partitions::Partition;
 /// The region in which roles are assumed, and to which other requests go, if none is configured.
 pub(super) const ANYWHERE: &str = "us-east-1";
 
+/// What a role's session is called where nothing says so.
+const SESSION_NAME: &str = "cloudtrail-plugin";
+
 /// Credentials and settings that all clients share.
 #[derive(Debug)]
 pub(crate) struct Access {
     sdk: SdkConfig,
-    /// The endpoint to use instead of AWS, if any.
-    pub(super) endpoint: Option<String>,
+    endpoints: Endpoints,
+    s3: S3Style,
     credentials: Credentials,
+}
+
+/// What is asked in the place of AWS, by service.
+#[derive(Debug)]
+struct Endpoints {
+    s3: Option<Endpoint>,
+    sqs: Option<Endpoint>,
+    cloudtrail: Option<Endpoint>,
+}
+
+/// How buckets are named in requests.
+#[derive(Debug)]
+struct S3Style {
+    /// In the path, not in the host's name.
+    in_path: bool,
+    uses_dual_stack: bool,
+    /// The store has refused that.
+    is_turned: AtomicBool,
 }
 
 impl TimeSource for Clock {
@@ -47,74 +67,66 @@ impl TimeSource for Clock {
 }
 
 impl Access {
-    /// Read configuration files and environment. Nothing is sent yet.
+    /// Take what files and environment say. Nothing is sent yet.
     pub async fn load(
         settings: &settings::Aws,
+        files: &Files,
         http: &SharedHttpClient,
         clock: Clock,
     ) -> Result<Self> {
-        let files = profile_files(settings)?;
-        let time = SharedTimeSource::new(clock);
-        let base = ProviderConfig::default()
+        let region = configured_region(settings, files)?;
+        let sdk = sdk_config(files, region.clone(), http, clock);
+        let endpoints = Endpoints::find(settings, files)?;
+        // Roles are assumed somewhere, and STS answers everywhere in a partition.
+        let is_told = region.is_some();
+        let somewhere = region.unwrap_or(Region::from_static(ANYWHERE));
+        let sts_of = |sts: &SdkConfig, role: &Role| {
+            let partition = Partition::of_arn(&role.arn).filter(|_| !is_told);
+            let region = partition.map(|partition| Region::from_static(partition.regions[0]));
+            match region {
+                Some(region) => sts.to_builder().region(region).build(),
+                None => sts.clone(),
+            }
+        };
+        let at = |service: &str| -> Result<SdkConfig> {
+            let endpoint = Endpoint::configured(files, service)?;
+            let mut at = sdk.to_builder().region(somewhere.clone());
+            at.set_endpoint_url(endpoint.map(|endpoint| endpoint.url));
+            Ok(at.build())
+        };
+        let sts = at("sts")?;
+        // A profile or file that was asked for comes before what the environment holds.
+        let profile_first = [&settings.profile, &settings.credentials, &settings.config]
+            .into_iter()
+            .any(Option::is_some);
+        let chain = Chain::find(files, profile_first)?;
+        let config = ProviderConfig::default()
             .with_http_client(http.clone())
-            .with_time_source(time.clone())
-            .with_sleep_impl(SharedAsyncSleep::new(TokioSleep::new()));
-        let region = configured_region(settings, &files, &base).await;
-        // Roles are assumed somewhere, and STS answers everywhere.
-        let anywhere = Region::from_static(ANYWHERE);
-        let base = base.with_region(Some(region.clone().unwrap_or(anywhere)));
-        let found = provider(settings, &files, &base).await;
-        let mut credentials = Credentials::new(found, describe(settings));
-
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http.clone())
-            .time_source(time)
-            .sleep_impl(TokioSleep::new())
-            .profile_files(files)
-            .region(region)
-            // Objects carry no checksum that gzip doesn't, and other stores don't know them.
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .retry_config(
-                RetryConfig::standard()
-                    .with_max_attempts(4)
-                    .with_initial_backoff(Duration::from_millis(200)),
-            )
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(5))
-                    .read_timeout(Duration::from_secs(20))
-                    .build(),
-            )
-            .credentials_provider(credentials.clone());
-        if let Some(profile) = &settings.profile {
-            loader = loader.profile_name(profile);
+            .with_time_source(SharedTimeSource::new(clock))
+            .with_sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .with_region(Some(somewhere.clone()));
+        let sso = [&at("sso")?, &at("sso_oidc")?];
+        let mut found = providers::of_base(chain.base, &config, &sts, sso);
+        for role in chain.roles {
+            found = assume(&role, &sts_of(&sts, &role), found).await;
         }
-        let mut sdk = loader.load().await;
-        if let Some(role) = &settings.role_arn {
-            let who = format!("the role {role} assumed with {}", credentials.who());
-            let mut assume = AssumeRoleProvider::builder(role).session_name("cloudtrail-plugin");
-            if let Some(id) = &settings.external_id {
-                assume = assume.external_id(id);
-            }
-            if sdk.region().is_none() {
-                let partition = Partition::of_arn(role);
-                let region = partition.map_or(ANYWHERE, |partition| partition.regions[0]);
-                assume = assume.region(Region::from_static(region));
-            }
-            let assumed = assume
-                .configure(&sdk)
-                .build_from_provider(credentials)
-                .await;
-            credentials = Credentials::new(SharedCredentialsProvider::new(assumed), who);
-            sdk = sdk
-                .into_builder()
-                .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
-                .build();
+        let mut credentials = Credentials::new(found, describe(settings, files));
+        if let Some(arn) = &settings.role_arn {
+            let who = format!("the role {arn} assumed with {}", credentials.who());
+            let role = Role {
+                arn: arn.clone(),
+                external_id: settings.external_id.clone(),
+                session_name: None,
+                seconds: None,
+            };
+            let with = SharedCredentialsProvider::new(credentials);
+            credentials = Credentials::new(assume(&role, &sts_of(&sts, &role), with).await, who);
         }
+        let provider = SharedCredentialsProvider::new(credentials.clone());
         Ok(Self {
-            sdk,
-            endpoint: settings.endpoint.clone(),
+            sdk: sdk.into_builder().credentials_provider(provider).build(),
+            s3: S3Style::find(files, endpoints.s3.is_some()),
+            endpoints,
             credentials,
         })
     }
@@ -139,25 +151,52 @@ impl Access {
         self.credentials.missing()
     }
 
+    /// What is asked in the place of AWS by a service, if anything.
+    pub(super) fn endpoint(&self, service: Service) -> Option<&Endpoint> {
+        match service {
+            Service::S3 => &self.endpoints.s3,
+            Service::Sqs => &self.endpoints.sqs,
+            Service::CloudTrail => &self.endpoints.cloudtrail,
+        }
+        .as_ref()
+    }
+
     /// A client of S3 for a region.
     pub fn s3(&self, region: &str) -> aws_sdk_s3::Client {
+        let turned = self.s3.is_turned.load(Ordering::Relaxed);
         let mut builder = aws_sdk_s3::config::Builder::from(&self.sdk)
             .region(Region::new(region.to_owned()))
+            .force_path_style(self.s3.in_path != turned)
             // An access point's ARN tells its region, whatever is configured.
             .use_arn_region(true);
-        if let Some(endpoint) = &self.endpoint {
-            // Such stores seldom have a name for each bucket.
-            builder = builder.endpoint_url(endpoint).force_path_style(true);
+        match &self.endpoints.s3 {
+            Some(endpoint) => {
+                builder = builder
+                    .endpoint_url(&endpoint.url)
+                    .use_fips(false)
+                    .use_dual_stack(false);
+            }
+            None if self.s3.uses_dual_stack => builder = builder.use_dual_stack(true),
+            None => {}
         }
         aws_sdk_s3::Client::from_conf(builder.build())
+    }
+
+    /// Name buckets the other way from now on. False where that was tried already, or AWS is asked.
+    pub(super) fn turn_style(&self) -> bool {
+        self.endpoints.s3.is_some() && !self.s3.is_turned.swap(true, Ordering::Relaxed)
     }
 
     /// A client of SQS for a region; `endpoint` is where the queue is, where its own URL says so.
     pub fn sqs(&self, region: &str, endpoint: Option<&str>) -> aws_sdk_sqs::Client {
         let mut builder =
             aws_sdk_sqs::config::Builder::from(&self.sdk).region(Region::new(region.to_owned()));
-        if let Some(endpoint) = endpoint.or(self.service_endpoint()) {
-            builder = builder.endpoint_url(endpoint);
+        let configured = self.endpoints.sqs.as_ref();
+        if let Some(url) = endpoint.or(configured.map(|endpoint| endpoint.url.as_str())) {
+            builder = builder
+                .endpoint_url(url)
+                .use_fips(false)
+                .use_dual_stack(false);
         }
         aws_sdk_sqs::Client::from_conf(builder.build())
     }
@@ -166,22 +205,19 @@ impl Access {
     pub fn cloudtrail(&self, region: &str) -> aws_sdk_cloudtrail::Client {
         let mut builder = aws_sdk_cloudtrail::config::Builder::from(&self.sdk)
             .region(Region::new(region.to_owned()));
-        if let Some(endpoint) = self.service_endpoint() {
-            builder = builder.endpoint_url(endpoint);
+        if let Some(endpoint) = &self.endpoints.cloudtrail {
+            builder = builder
+                .endpoint_url(&endpoint.url)
+                .use_fips(false)
+                .use_dual_stack(false);
         }
         aws_sdk_cloudtrail::Client::from_conf(builder.build())
-    }
-
-    /// What is asked in the place of AWS by other services than S3: an endpoint of S3 in one's own network is none of
-    /// theirs.
-    fn service_endpoint(&self) -> Option<&str> {
-        self.endpoint.as_deref().filter(|url| !is_s3_of_aws(url))
     }
 
     /// The region for a queue: that of the configuration or else of the machine, if it is AWS's.
     pub async fn region_or_machine(&self) -> Option<String> {
         match self.region() {
-            None if self.endpoint.is_some() => Some(ANYWHERE.to_owned()),
+            None if self.endpoints.sqs.is_some() => Some(ANYWHERE.to_owned()),
             None => {
                 let machine = ImdsRegionProvider::builder()
                     .configure(&ProviderConfig::default().with_http_client(self.sdk.http_client()?))
@@ -193,50 +229,121 @@ impl Access {
     }
 }
 
-/// The region of the settings, the environment or the profile; not the machine's own, which costs a laptop seconds: a
-/// bucket's region is found by itself.
-async fn configured_region(
-    settings: &settings::Aws,
-    files: &EnvConfigFiles,
-    base: &ProviderConfig,
-) -> Option<Region> {
-    if let Some(region) = &settings.region {
-        return Some(Region::new(region.clone()));
+impl Endpoints {
+    fn find(settings: &settings::Aws, files: &Files) -> Result<Self> {
+        let Some(url) = &settings.endpoint else {
+            return Ok(Self {
+                s3: Endpoint::configured(files, "s3")?,
+                sqs: Endpoint::configured(files, "sqs")?,
+                cloudtrail: Endpoint::configured(files, "cloudtrail")?,
+            });
+        };
+        let endpoint = Endpoint::new(url, "aws.endpoint");
+        // An endpoint of S3 in one's own network is not one of other services.
+        let of_others = (!is_s3_of_aws(url)).then(|| endpoint.clone());
+        Ok(Self {
+            s3: Some(endpoint),
+            sqs: of_others.clone(),
+            cloudtrail: of_others,
+        })
     }
-    let mut profile = ProfileFileRegionProvider::builder()
-        .configure(base)
-        .profile_files(files.clone());
-    if let Some(name) = &settings.profile {
-        profile = profile.profile_name(name);
-    }
-    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-        .or_else(profile.build())
-        .region()
-        .await
 }
 
-/// Where credentials come from.
-async fn provider(
-    settings: &settings::Aws,
-    files: &EnvConfigFiles,
-    base: &ProviderConfig,
-) -> SharedCredentialsProvider {
-    let mut profile = ProfileFileCredentialsProvider::builder()
-        .configure(base)
-        .profile_files(files.clone());
-    // A profile that was asked for is used or fails, as with the AWS CLI's --profile.
-    if let Some(name) = &settings.profile {
-        profile = profile.profile_name(name);
-        return SharedCredentialsProvider::new(profile.build());
+impl S3Style {
+    fn find(files: &Files, has_endpoint: bool) -> Self {
+        let style = files.of_s3("addressing_style");
+        Self {
+            // Other stores seldom have a name for each bucket.
+            in_path: match has_endpoint {
+                true => style != Some("virtual"),
+                false => style == Some("path"),
+            },
+            uses_dual_stack: files
+                .of_s3("use_dualstack_endpoint")
+                .is_some_and(|value| value.eq_ignore_ascii_case("true")),
+            is_turned: AtomicBool::new(false),
+        }
     }
-    let all = DefaultCredentialsChain::builder()
-        .configure(base.clone())
+}
+
+/// What all clients share. Of the SDK's own reading of files and environment nothing is used, for it differs from the
+/// CLI's.
+fn sdk_config(
+    files: &Files,
+    region: Option<Region>,
+    http: &SharedHttpClient,
+    clock: Clock,
+) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http.clone())
+        .time_source(SharedTimeSource::new(clock))
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .region(region)
+        .use_fips(files.is_on("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"))
+        .use_dual_stack(files.is_on("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"))
+        // Objects carry no checksum that gzip doesn't, and other stores don't know them.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(4)
+                .with_initial_backoff(Duration::from_millis(200)),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .read_timeout(Duration::from_secs(20))
+                .build(),
+        )
         .build()
-        .await;
-    if settings.credentials.is_none() && settings.config.is_none() {
-        return SharedCredentialsProvider::new(all);
+}
+
+/// The credentials of a role that is assumed with others.
+async fn assume(
+    role: &Role,
+    sts: &SdkConfig,
+    with: SharedCredentialsProvider,
+) -> SharedCredentialsProvider {
+    let session = role.session_name.as_deref().unwrap_or(SESSION_NAME);
+    let mut assume = AssumeRoleProvider::builder(&role.arn).session_name(session);
+    if let Some(id) = &role.external_id {
+        assume = assume.external_id(id);
     }
-    SharedCredentialsProvider::new(
-        CredentialsProviderChain::first_try("Profile", profile.build()).or_else("Default", all),
-    )
+    if let Some(seconds) = role.seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
+        assume = assume.session_length(Duration::from_secs(seconds));
+    }
+    let provider = assume.configure(sts).build_from_provider(with).await;
+    SharedCredentialsProvider::new(provider)
+}
+
+/// The region of the settings, the environment or the profile; not the machine's own, which costs a laptop seconds: a
+/// bucket's region is found by itself.
+fn configured_region(settings: &settings::Aws, files: &Files) -> Result<Option<Region>> {
+    if let Some(region) = &settings.region {
+        return Ok(Some(Region::new(region.clone())));
+    }
+    let of_environment = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+        .into_iter()
+        .find_map(|name| Some((name.to_owned(), variable(name)?)));
+    let of_profile = || {
+        let region = files
+            .get("region")
+            .filter(|region| !region.trim().is_empty())?;
+        let from = format!("region of the profile {:?}", files.profile);
+        Some((from, region.to_owned()))
+    };
+    let Some((from, region)) = of_environment.or_else(of_profile) else {
+        return Ok(None);
+    };
+    let is_name = |char: char| char.is_ascii_alphanumeric() || char == '-';
+    ensure!(
+        region.chars().all(is_name),
+        "{from} is {region:?}, which is not the name of a region: it has {}",
+        match region.contains(char::is_whitespace) {
+            true => "a blank or the end of a line in it",
+            false => "other characters than letters, digits and hyphens",
+        }
+    );
+    Ok(Some(Region::new(region)))
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 
+use super::files::Files;
 use super::sdk_error::chain;
 use crate::process::lock;
 use crate::settings;
@@ -148,13 +149,8 @@ fn source_name(credentials: &aws_credential_types::Credentials) -> Option<&'stat
 }
 
 /// How to call the credentials that the configuration asks for.
-pub(super) fn describe(settings: &settings::Aws) -> String {
-    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let name = settings
-        .profile
-        .clone()
-        .or_else(|| env("AWS_PROFILE"))
-        .unwrap_or_else(|| "default".to_owned());
+pub(super) fn describe(settings: &settings::Aws, files: &Files) -> String {
+    let name = &files.profile;
     let files: Vec<&str> = [&settings.credentials, &settings.config]
         .into_iter()
         .flatten()

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::access::Access;
 use super::credentials::Missing;
+use super::endpoint::Endpoint;
 use super::operation::{Operation, Service};
 use super::sdk_error::{chain, code, reason, status, told_region};
 use crate::settings::location::presentable;
@@ -93,7 +94,7 @@ struct Details {
     /// What users call the credentials in use.
     who: String,
     /// What was asked in the place of AWS.
-    endpoint: Option<String>,
+    endpoint: Option<Endpoint>,
     /// What went wrong, in the words of the service or of the SDK.
     reason: String,
 }
@@ -136,7 +137,7 @@ impl Error {
             details: Box::new(Details {
                 target: target.to_owned(),
                 who: access.who(),
-                endpoint: access.endpoint.clone(),
+                endpoint: access.endpoint(operation.service()).cloned(),
                 reason: reason(error),
             }),
             advice: Advice::ByKind,
@@ -194,6 +195,15 @@ impl Error {
             }),
             advice: Advice::Complete,
         }
+    }
+
+    /// Does a store refuse buckets in the path, or in the host's name?
+    pub fn wants_other_style(&self) -> bool {
+        // Of Alibaba, Huawei and Tencent.
+        matches!(
+            self.code.as_str(),
+            "SecondLevelDomainForbidden" | "VirtualHostDomainRequired" | "PathStyleDomainForbidden"
+        )
     }
 
     /// What was being done.
@@ -257,18 +267,21 @@ impl Display for Error {
         } = &*self.details;
         let doing = self.operation.doing(target);
         let service = self.operation.service();
-        let endpoint = endpoint.as_deref().map(presentable);
         let to = endpoint.as_ref().map_or_else(String::new, |endpoint| {
-            format!(" (aws.endpoint is {endpoint})")
+            format!(" ({} is {})", endpoint.from, presentable(&endpoint.url))
         });
         match (self.advice, self.kind) {
             (Advice::Complete, _) => write!(text, "{doing}: {reason}"),
             (Advice::ByKind, Kind::Gone) if self.code == "NoSuchBucket" => write!(
                 text,
                 "{doing}: there is no such bucket (NoSuchBucket): check its name{}",
-                endpoint.map_or_else(String::new, |endpoint| format!(
-                    " and aws.endpoint, {endpoint}"
-                ))
+                endpoint
+                    .as_ref()
+                    .map_or_else(String::new, |endpoint| format!(
+                        " and {}, {}",
+                        endpoint.from,
+                        presentable(&endpoint.url)
+                    ))
             ),
             (Advice::ByKind, Kind::Gone) if service == Service::S3 => write!(
                 text,
@@ -281,7 +294,7 @@ impl Display for Error {
                 self.code
             ),
             (Advice::ByKind, _) => {
-                write!(text, "{doing} with {who}: {reason}")?;
+                write!(text, "{doing} with {who}{to}: {reason}")?;
                 match self.advice() {
                     none if none.is_empty() => Ok(()),
                     advice => write!(text, ": {advice}"),
@@ -301,6 +314,11 @@ impl Display for Error {
             ),
             (Advice::TooLate, _) => write!(text, "{doing}: no answer in time{to}: {reason}"),
             (Advice::NotSent, _) => write!(text, "{doing}{to}: {reason}"),
+            (Advice::Unreachable, _) if reason.contains("UnknownIssuer") => write!(
+                text,
+                "{doing}: the certificate is of an authority that is not known here: name a file with the authority's \
+                 certificate in AWS_CA_BUNDLE or ca_bundle{to}: {reason}"
+            ),
             (Advice::Unreachable, _) if service == Service::CloudTrail => write!(
                 text,
                 "{doing}: can't reach CloudTrail there: check the region's name{to}: {reason}"

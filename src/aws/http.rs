@@ -12,42 +12,22 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider as TlsProvider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 
-use crate::process::lock;
-use crate::process::panic_text;
+use super::files::{Files, variable};
+use crate::process::platform::user_path;
+use crate::process::{lock, panic_text};
 
-/// One pool of connections for all clients: TLS with the system's roots or those of AWS_CA_BUNDLE, through the
-/// proxies of the environment, as the AWS CLI does.
-pub(super) fn http_client() -> Result<SharedHttpClient> {
-    let bundle = match std::env::var("AWS_CA_BUNDLE")
-        .ok()
-        .filter(|path| !path.is_empty())
-    {
-        Some(path) => {
-            let certificates = std::fs::read(&path)
-                .with_context(|| format!("AWS_CA_BUNDLE: {path} can't be read"))?;
-            anyhow::ensure!(
-                memchr::memmem::find(&certificates, b"-----BEGIN CERTIFICATE-----").is_some(),
-                "AWS_CA_BUNDLE: {path} holds no certificates in PEM form"
-            );
-            let trust = TrustStore::empty()
-                .with_native_roots(false)
-                .with_pem_certificate(certificates);
-            let tls = TlsContext::builder()
-                .with_trust_store(trust)
-                .build()
-                .context("AWS_CA_BUNDLE")?;
-            // The SDK panics over certificates that can't be parsed: let it do that here.
-            catch_unwind(AssertUnwindSafe(|| connector(None, None, Some(&tls)))).map_err(
-                |panic| {
-                    anyhow!(
-                        "AWS_CA_BUNDLE: {path} is not a file of certificates in PEM form: {}",
-                        panic_text(&*panic)
-                    )
-                },
-            )?;
-            Some(tls)
-        }
-        None => None,
+/// One pool of connections for all clients: TLS with the system's roots or those of a bundle, through the proxies of the
+/// environment, as the AWS CLI does.
+pub(super) fn http_client(files: &Files) -> Result<SharedHttpClient> {
+    let bundle = match variable("AWS_CA_BUNDLE") {
+        Some(path) => Some(trusting("AWS_CA_BUNDLE", &path)?),
+        None => match files.get("ca_bundle").filter(|path| !path.is_empty()) {
+            Some(path) => {
+                let from = format!("ca_bundle of the profile {:?}", files.profile);
+                Some(trusting(&from, path)?)
+            }
+            None => None,
+        },
     };
     // Asked for with every request; timeouts tell them apart.
     type Key = (Option<Duration>, Option<Duration>);
@@ -60,6 +40,31 @@ pub(super) fn http_client() -> Result<SharedHttpClient> {
             .or_insert_with(|| connector(key.0, key.1, bundle.as_ref()))
             .clone()
     }))
+}
+
+/// Trust in the certificates of a file, which a variable or the profile names.
+fn trusting(from: &str, path: &str) -> Result<TlsContext> {
+    let certificates =
+        std::fs::read(user_path(path)).with_context(|| format!("{from}: {path} can't be read"))?;
+    anyhow::ensure!(
+        memchr::memmem::find(&certificates, b"-----BEGIN CERTIFICATE-----").is_some(),
+        "{from}: {path} holds no certificates in PEM form"
+    );
+    let trust = TrustStore::empty()
+        .with_native_roots(false)
+        .with_pem_certificate(certificates);
+    let tls = TlsContext::builder()
+        .with_trust_store(trust)
+        .build()
+        .with_context(|| from.to_owned())?;
+    // The SDK panics over certificates that can't be parsed: let it do that here.
+    catch_unwind(AssertUnwindSafe(|| connector(None, None, Some(&tls)))).map_err(|panic| {
+        anyhow!(
+            "{from}: {path} is not a file of certificates in PEM form: {}",
+            panic_text(&*panic)
+        )
+    })?;
+    Ok(tls)
 }
 
 fn connector(

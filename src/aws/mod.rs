@@ -2,14 +2,18 @@
 //! that are tried again where that helps, and errors in words of users.
 
 mod access;
+mod chain;
 pub(crate) mod cloudtrail;
 mod credentials;
+mod endpoint;
 mod error;
 mod files;
 mod http;
+mod ini;
 #[cfg(test)]
 pub(crate) mod memory;
 mod operation;
+mod providers;
 mod retry;
 pub(crate) mod s3;
 mod sdk_error;

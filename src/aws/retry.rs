@@ -3,6 +3,7 @@
 //! | kind of error | what is done |
 //! | --- | --- |
 //! | the bucket is in another region | asked there, once |
+//! | the store wants the bucket in the host's name | asked that way, once |
 //! | expired or invalid credentials | found anew, at once and once: where nobody has renewed them, that is the end |
 //! | throttled, service or network down, clocks that differ | waited for, as often as the policy says |
 //! | credentials can't be had | found anew again and again, as long as the policy says |
@@ -111,6 +112,8 @@ pub(crate) struct Retry {
     renewed: bool,
     /// It was asked for in another region.
     moved: bool,
+    /// It was asked for with the bucket's name in another place.
+    turned: bool,
     /// What failed.
     what: String,
 }
@@ -123,6 +126,7 @@ impl Retry {
             began: None,
             renewed: false,
             moved: false,
+            turned: false,
             what: String::new(),
         }
     }
@@ -132,6 +136,7 @@ impl Retry {
         trouble.is_over(self);
         *self = Self {
             moved: self.moved,
+            turned: self.turned,
             ..Self::new(self.policy)
         };
     }
@@ -152,6 +157,10 @@ impl Retry {
             && sessions.relocate(session, region)
         {
             self.moved = true;
+            return Ok(());
+        }
+        if !self.turned && error.wants_other_style() && sessions.turn_style(session) {
+            self.turned = true;
             return Ok(());
         }
         let began = *self.began.get_or_insert_with(Instant::now);

@@ -6,6 +6,7 @@ use anyhow::Result;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::access::Access;
+use super::files::Files;
 use super::http::http_client;
 use crate::clock::Clock;
 use crate::process::lock;
@@ -33,12 +34,13 @@ pub(crate) struct Login {
 impl Login {
     /// Find credentials. Nothing is sent yet.
     pub async fn load(settings: &settings::Aws, environment: &Environment) -> Result<Self> {
+        let files = Files::read(settings)?;
         let http = match &environment.http {
             Some(http) => http.clone(),
-            None => http_client()?,
+            None => http_client(&files)?,
         };
         let clock = environment.clock;
-        let access = Access::load(settings, &http, clock).await?;
+        let access = Access::load(settings, &files, &http, clock).await?;
         Ok(Self {
             current: Mutex::new((Arc::new(access), 0)),
             settings: settings.clone(),
@@ -63,7 +65,8 @@ impl Login {
         let _one_at_a_time = self.renewing.lock().await;
         let (before, current) = self.current();
         if current == generation {
-            let access = Access::load(&self.settings, &self.http, self.clock).await?;
+            let files = Files::read(&self.settings)?;
+            let access = Access::load(&self.settings, &files, &self.http, self.clock).await?;
             access.follow(&before);
             *lock(&self.current) = (Arc::new(access), generation + 1);
         }
@@ -128,6 +131,20 @@ impl<C> Sessions<C> {
         let mut current = lock(&self.current);
         *current = begin(&self.login, region, &self.connect);
         true
+    }
+
+    /// Name buckets the other way from now on. False where that was tried already.
+    pub fn turn_style(&self, asked: &Session<C>) -> bool {
+        let mut current = lock(&self.current);
+        // Somebody else has done so.
+        if !std::ptr::eq(&raw const **current, asked) {
+            return true;
+        }
+        let turned = asked.access.turn_style();
+        if turned {
+            *current = begin(&self.login, &asked.region, &self.connect);
+        }
+        turned
     }
 }
 

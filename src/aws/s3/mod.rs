@@ -17,7 +17,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::access::{ANYWHERE, Access};
 use super::error::Error;
-use super::operation::Operation;
+use super::operation::{Operation, Service};
 use super::retry::{Policy, Trouble};
 use super::sdk_error::{status, told_region};
 use super::sessions::{Login, Sessions};
@@ -121,7 +121,7 @@ impl BucketClient {
 /// bucket's name is known in its own only. None where S3 doesn't tell, as of buckets that don't exist, and of other stores.
 pub(crate) async fn find_region(login: &Login, bucket: &str) -> Result<Option<String>, Error> {
     let (access, _) = login.current();
-    if access.region().is_some() || access.endpoint.is_some() {
+    if access.region().is_some() || access.endpoint(Service::S3).is_some() {
         return Ok(access.region());
     }
     if let Some(region) = region_in(&access, bucket, ANYWHERE).await? {

@@ -14,17 +14,27 @@ pub fn answer(world: &World, request: &Request) -> Response<Body> {
     if wanted.is_some_and(|token| request.headers.get("authorization") != Some(&token)) {
         return refused(401);
     }
-    Response::new(full(credentials(world).to_string()))
+    Response::new(full(
+        credentials(
+            world,
+            format!(
+                "{} by {:?}",
+                request.path,
+                request.headers.get("authorization")
+            ),
+        )
+        .to_string(),
+    ))
 }
 
 /// New credentials in the words that instances use, too.
-pub fn credentials(world: &World) -> Value {
+pub fn credentials(world: &World, origin: String) -> Value {
     let Credentials {
         access_key,
         secret_key,
         token,
         ..
-    } = world.issue();
+    } = world.issue_for(origin);
     json!({
         "AccessKeyId": access_key,
         "SecretAccessKey": secret_key,

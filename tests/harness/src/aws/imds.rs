@@ -18,7 +18,7 @@ pub fn answer(world: &World, request: &Request) -> Response<Body> {
         _ if !request.headers.contains_key("x-aws-ec2-metadata-token") => return refused(401),
         "/latest/meta-data/iam/security-credentials/" => "harness-role".to_owned(),
         "/latest/meta-data/iam/security-credentials/harness-role" => {
-            let mut credentials = container::credentials(world);
+            let mut credentials = container::credentials(world, "the instance".to_owned());
             credentials["Code"] = "Success".into();
             credentials["Type"] = "AWS-HMAC".into();
             credentials["LastUpdated"] = "2024-03-05T00:00:00Z".into();

@@ -260,6 +260,17 @@ impl Aws {
         self.state.world.issue()
     }
 
+    /// An access key as given, or what was asked for it where it is temporary.
+    pub fn origin(&self, access_key: &str) -> String {
+        self.state.world.origin(access_key)
+    }
+
+    /// The session token of an access key.
+    pub fn token(&self, access_key: &str) -> Option<String> {
+        let keys = self.state.world.keys.lock().unwrap();
+        keys.get(access_key)?.token.clone()
+    }
+
     /// Adds credentials.
     pub fn add_key(&self, credentials: Credentials) {
         self.state.world.add_key(credentials);

@@ -59,6 +59,8 @@ pub enum Op {
     Instance,
     /// SSO's GetRoleCredentials
     Sso,
+    /// SSO's renewal of a token
+    SsoToken,
     /// SQS, whose action is in [`Request::key`] and whose queue's name in [`Request::bucket`]
     Sqs,
     /// CloudTrail, whose action is in [`Request::key`] and what was asked in [`Request::query`]
@@ -77,7 +79,10 @@ pub struct Host<'a> {
 
 pub fn parse_host(host: &str) -> Host<'_> {
     let name = host.split(':').next().unwrap_or_default();
-    if let Some(bucket) = name.strip_suffix(".localhost") {
+    if let Some(bucket) = name
+        .strip_suffix(".localhost")
+        .or_else(|| name.strip_suffix(".store.test"))
+    {
         return Host {
             bucket: Some(bucket),
             region: None,
@@ -98,7 +103,7 @@ pub fn parse_host(host: &str) -> Host<'_> {
     let labels: Vec<&str> = name.split('.').collect();
     let service = labels
         .iter()
-        .rposition(|label| matches!(*label, "s3" | "s3-accesspoint"));
+        .rposition(|label| matches!(*label, "s3" | "s3-fips" | "s3-accesspoint"));
     let Some(service) = service else {
         return Host::default();
     };
@@ -195,6 +200,7 @@ impl Request {
             _ if self.path.starts_with("/latest/") => Op::Instance,
             "GET" if self.path == "/container/credentials" => Op::Container,
             "GET" if self.path == "/federation/credentials" => Op::Sso,
+            "POST" if self.path == "/token" => Op::SsoToken,
             "GET" if key.is_empty() && query.contains_key("list-type") => Op::ListObjects,
             "GET" if key.is_empty() && query.contains_key("location") => Op::GetBucketLocation,
             "HEAD" if key.is_empty() && !bucket.is_empty() => Op::HeadBucket,
@@ -237,7 +243,7 @@ fn members(body: &[u8]) -> Vec<(String, String)> {
 }
 
 /// Access key and region of `AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, …`
-fn scope(authorization: &str) -> (Option<String>, Option<String>) {
+pub fn scope(authorization: &str) -> (Option<String>, Option<String>) {
     let Some((_, scope)) = authorization.split_once("Credential=") else {
         return (None, None);
     };

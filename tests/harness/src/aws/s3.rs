@@ -181,7 +181,12 @@ fn error_with(
 fn refuse(world: &World, request: &Request) -> Option<Response<Body>> {
     let is_s3 = !matches!(
         request.op,
-        Op::AssumeRole | Op::AssumeRoleWithWebIdentity | Op::Sqs | Op::CloudTrail | Op::Other
+        Op::AssumeRole
+            | Op::AssumeRoleWithWebIdentity
+            | Op::SsoToken
+            | Op::Sqs
+            | Op::CloudTrail
+            | Op::Other
     );
     if !is_s3 {
         return None;

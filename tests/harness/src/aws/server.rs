@@ -143,6 +143,7 @@ async fn of_service(
         Op::Container => container::answer(world, seen),
         Op::Instance => imds::answer(world, seen),
         Op::Sso => sso::answer(world, seen),
+        Op::SsoToken => sso::token(),
         // And STS's AssumeRole, whose signature s3s checks, too.
         _ => s3::answer(state, http::Request::from_parts(parts, body.into()), seen).await?,
     })

@@ -17,7 +17,12 @@ pub fn answer(world: &World, request: &Request) -> Response<Body> {
         secret_key,
         token,
         ..
-    } = world.issue();
+    } = world.issue_for(format!(
+        "SSO {:?} at {} by {:?}",
+        request.query,
+        request.host,
+        request.headers.get("x-amz-sso_bearer_token")
+    ));
     let role = json!({
         "accessKeyId": access_key,
         "secretAccessKey": secret_key,
@@ -25,4 +30,14 @@ pub fn answer(world: &World, request: &Request) -> Response<Body> {
         "expiration": jiff::Timestamp::now().as_millisecond() + 3_600_000,
     });
     Response::new(full(json!({"roleCredentials": role}).to_string()))
+}
+
+/// Another token for one that ends.
+pub fn token() -> Response<Body> {
+    let token =
+        json!({"accessToken": "renewed-never-in-a-log", "expiresIn": 3600, "tokenType": "Bearer"});
+    Response::builder()
+        .header("content-type", "application/json")
+        .body(full(token.to_string()))
+        .unwrap()
 }

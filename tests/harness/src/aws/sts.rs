@@ -1,6 +1,6 @@
 //! STS.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
@@ -8,7 +8,7 @@ use s3s::{S3Request, S3Response, S3Result, route::S3Route};
 
 use super::{
     Credentials, Request, World,
-    request::parse_query,
+    request::{parse_query, scope},
     server::{Body, full, refused},
 };
 
@@ -42,24 +42,49 @@ impl S3Route for Sts {
             Some(external_id)
                 if external_id.as_deref().unwrap_or_default() == field("ExternalId") =>
             {
-                S3Response::new(s3s::Body::from(sts_answer(
-                    &self.0,
-                    field("Action"),
-                    field("RoleArn"),
-                )))
+                let header = |name: &str| {
+                    let value = request.headers.get(name);
+                    value
+                        .and_then(|value| value.to_str().ok())
+                        .unwrap_or_default()
+                };
+                let (key, region) = scope(header("authorization"));
+                let by = self.0.origin(&key.unwrap_or_default());
+                let host = header("host");
+                let origin = format!("{} at {host}, {region:?}, by {by}", asked(&form));
+                let credentials = self.0.issue_for(origin);
+                let answer = sts_answer(credentials, field("Action"), field("RoleArn"));
+                S3Response::new(s3s::Body::from(answer))
             }
             _ => denied(),
         })
     }
 }
 
-fn sts_answer(world: &World, action: &str, role: &str) -> String {
+/// The fields of a form that tell which credentials it asks for.
+fn asked(form: &BTreeMap<String, String>) -> String {
+    let names = [
+        "Action",
+        "RoleArn",
+        "RoleSessionName",
+        "ExternalId",
+        "DurationSeconds",
+        "WebIdentityToken",
+    ];
+    let fields = names
+        .iter()
+        .filter_map(|name| Some((name, form.get(*name)?)));
+    let fields = fields.map(|(name, value)| format!("{name}={value}"));
+    fields.collect::<Vec<_>>().join(" ")
+}
+
+fn sts_answer(credentials: Credentials, action: &str, role: &str) -> String {
     let Credentials {
         access_key,
         secret_key,
         token,
         ..
-    } = world.issue();
+    } = credentials;
     let token = token.unwrap_or_default();
     format!(
         "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result>\
@@ -92,6 +117,7 @@ pub fn web_identity(world: &World, request: &Request) -> Response<Body> {
     if !known || field("WebIdentityToken").is_empty() {
         return refused(403);
     }
-    let answer = sts_answer(world, "AssumeRoleWithWebIdentity", role);
+    let credentials = world.issue_for(format!("{} at {}", asked(&request.query), request.host));
+    let answer = sts_answer(credentials, "AssumeRoleWithWebIdentity", role);
     Response::new(full(answer))
 }

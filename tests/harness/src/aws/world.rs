@@ -64,6 +64,8 @@ pub struct World {
     pub roles: Mutex<HashMap<String, Option<String>>>,
     /// The header with which a container must ask.
     pub container_token: Mutex<Option<String>>,
+    /// What was asked for temporary keys, by access key.
+    pub origins: Mutex<HashMap<String, String>>,
     /// Keys of a page of a listing; 0 for S3's own 1,000.
     pub page: AtomicI32,
     /// Keys in listings are as they are, and are said to be encoded.
@@ -82,6 +84,23 @@ impl World {
     pub fn key_of(&self, request: &Request) -> Option<Credentials> {
         let keys = self.keys.lock().unwrap();
         keys.get(request.access_key.as_ref()?).cloned()
+    }
+
+    /// Temporary credentials for a request that tells what it wants.
+    pub fn issue_for(&self, origin: String) -> Credentials {
+        let credentials = self.issue();
+        let mut origins = self.origins.lock().unwrap();
+        origins.insert(credentials.access_key.clone(), origin);
+        credentials
+    }
+
+    /// A key as given, or what was asked for it.
+    pub fn origin(&self, access_key: &str) -> String {
+        let origins = self.origins.lock().unwrap();
+        origins
+            .get(access_key)
+            .cloned()
+            .unwrap_or_else(|| access_key.into())
     }
 
     pub fn issue(&self) -> Credentials {
