@@ -28,7 +28,7 @@ fn asked(requests: &[ss_plugin_extract_field]) -> Asked {
     )
 }
 
-/// Extracts fields, and remembers the last record in a [`Cache`].
+/// Extracts fields, and remembers the last record in a `Cache`.
 #[derive(Default)]
 pub struct Extractor {
     cache: Cache,
