@@ -302,6 +302,36 @@ fn single_sign_on() {
     assert_eq!(asked.query["role_name"], "Audit");
 }
 
+/// Nobody has to log in again where the network is down.
+#[test]
+fn a_token_that_could_not_be_renewed_is_not_called_expired() {
+    let (aws, _) = aws();
+    let profile = "[default]\nregion = us-east-1\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Audit\n\
+        [sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n";
+    let token = json!({"accessToken": "a", "expiresAt": "2024-01-01T00:00:00Z", "region": REGION,
+        "startUrl": "https://corp.awsapps.com/start", "clientId": "c", "clientSecret": "s", "refreshToken": "r",
+        "registrationExpiresAt": "2999-01-01T00:00:00Z"});
+    // The name is the SHA-1 of the session's name.
+    let name = ".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json";
+    let open = |endpoint: &str| {
+        capture(&aws)
+            .env("AWS_ENDPOINT_URL_SSO_OIDC", endpoint)
+            .file(".aws/config", profile)
+            .file(name, &token.to_string())
+            .open_error()
+    };
+    let text = open("http://127.0.0.1:1");
+    assert!(!text.contains("log in again"), "{text}");
+    assert!(text.contains("onnect"), "{text}");
+    // But where it is refused.
+    aws.fault(
+        |request| request.op == Op::SsoToken,
+        Fault::error(400, "InvalidGrantException", "no"),
+    );
+    let text = open(&aws.endpoint());
+    assert!(text.contains("log in again with `aws sso login"), "{text}");
+}
+
 #[test]
 fn aws_login() {
     let (aws, ids) = aws();

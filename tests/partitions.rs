@@ -24,31 +24,38 @@ fn a_role_is_assumed_in_its_own_partition() {
         ("aws-eusc", "sts.eusc-de-east-1.amazonaws.eu"),
         ("aws-iso", "sts.us-iso-east-1.c2s.ic.gov"),
     ] {
-        let aws = Aws::start();
-        let proxy = Proxy::start(&aws);
         let role = format!("arn:{partition}:iam::123456789012:role/audit");
-        aws.role(&role, None);
-        let keys = Credentials {
-            partition: partition.into(),
-            ..Credentials::long_lived()
-        };
-        aws.add_key(keys);
-        Capture::new("s3://logs/")
-            .by_name(&aws, &proxy)
-            .keys()
-            .config(json!({"aws": {"roleArn": role}}))
-            .run();
-        let asked = proxy.asked();
-        let expected = format!("CONNECT {host}:443 ");
-        assert!(
-            asked.iter().any(|line| line.starts_with(&expected)),
-            "{partition}: {asked:?}"
-        );
-        let others = asked.iter().filter(|line| line.contains("CONNECT sts."));
-        assert!(
-            others.clone().all(|line| line.starts_with(&expected)),
-            "{asked:?}"
-        );
+        let capture = || Capture::new("s3://logs/");
+        let profile =
+            format!("[profile audit]\nrole_arn = {role}\ncredential_source = Environment\n");
+        let of_a_token = capture().file("token", "a token");
+        let token = of_a_token.home().join("token");
+        for capture in [
+            capture().keys().config(json!({"aws": {"roleArn": role}})),
+            capture()
+                .keys()
+                .file(".aws/config", &profile)
+                .config(json!({"aws": {"profile": "audit"}})),
+            of_a_token
+                .env("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap())
+                .env("AWS_ROLE_ARN", &role),
+        ] {
+            let aws = Aws::start();
+            let proxy = Proxy::start(&aws);
+            aws.role(&role, None);
+            aws.add_key(Credentials {
+                partition: partition.into(),
+                ..Credentials::long_lived()
+            });
+            capture.by_name(&aws, &proxy).run();
+            let asked = proxy.asked();
+            let mut of_sts = asked.iter().filter(|line| line.contains("CONNECT sts."));
+            let expected = format!("CONNECT {host}:443 ");
+            assert!(
+                of_sts.clone().count() > 0 && of_sts.all(|line| line.starts_with(&expected)),
+                "{partition}: {asked:?}"
+            );
+        }
     }
 }
 

@@ -31,7 +31,7 @@ use crate::settings::partitions::Partition;
 pub(super) const ANYWHERE: &str = "us-east-1";
 
 /// What a role's session is called where nothing says so.
-const SESSION_NAME: &str = "cloudtrail-plugin";
+pub(super) const SESSION_NAME: &str = "cloudtrail-plugin";
 
 /// Credentials and settings that all clients share.
 #[derive(Debug)]
@@ -77,17 +77,16 @@ impl Access {
         let region = configured_region(settings, files)?;
         let sdk = sdk_config(files, region.clone(), http, clock);
         let endpoints = Endpoints::find(settings, files)?;
+        // A profile or file that was asked for comes before what the environment holds.
+        let profile_first = [&settings.profile, &settings.credentials, &settings.config]
+            .into_iter()
+            .any(Option::is_some);
+        let chain = Chain::find(files, profile_first)?;
         // Roles are assumed somewhere, and STS answers everywhere in a partition.
-        let is_told = region.is_some();
-        let somewhere = region.unwrap_or(Region::from_static(ANYWHERE));
-        let sts_of = |sts: &SdkConfig, role: &Role| {
-            let partition = Partition::of_arn(&role.arn).filter(|_| !is_told);
-            let region = partition.map(|partition| Region::from_static(partition.regions[0]));
-            match region {
-                Some(region) => sts.to_builder().region(region).build(),
-                None => sts.clone(),
-            }
-        };
+        let partition = chain.role().or(settings.role_arn.as_deref());
+        let partition = partition.and_then(Partition::of_arn);
+        let anywhere = partition.map_or(ANYWHERE, |partition| partition.regions[0]);
+        let somewhere = region.unwrap_or(Region::from_static(anywhere));
         let at = |service: &str| -> Result<SdkConfig> {
             let endpoint = Endpoint::configured(files, service)?;
             let mut at = sdk.to_builder().region(somewhere.clone());
@@ -95,11 +94,6 @@ impl Access {
             Ok(at.build())
         };
         let sts = at("sts")?;
-        // A profile or file that was asked for comes before what the environment holds.
-        let profile_first = [&settings.profile, &settings.credentials, &settings.config]
-            .into_iter()
-            .any(Option::is_some);
-        let chain = Chain::find(files, profile_first)?;
         let config = ProviderConfig::default()
             .with_http_client(http.clone())
             .with_time_source(SharedTimeSource::new(clock))
@@ -108,7 +102,7 @@ impl Access {
         let sso = [&at("sso")?, &at("sso_oidc")?];
         let mut found = providers::of_base(chain.base, &config, &sts, sso);
         for role in chain.roles {
-            found = assume(&role, &sts_of(&sts, &role), found).await;
+            found = assume(&role, &sts, found).await;
         }
         let mut credentials = Credentials::new(found, describe(settings, files));
         if let Some(arn) = &settings.role_arn {
@@ -120,7 +114,7 @@ impl Access {
                 seconds: None,
             };
             let with = SharedCredentialsProvider::new(credentials);
-            credentials = Credentials::new(assume(&role, &sts_of(&sts, &role), with).await, who);
+            credentials = Credentials::new(assume(&role, &sts, with).await, who);
         }
         let provider = SharedCredentialsProvider::new(credentials.clone());
         Ok(Self {
@@ -161,12 +155,17 @@ impl Access {
         .as_ref()
     }
 
+    /// Is S3 that of others than AWS?
+    pub(super) fn asks_a_store(&self) -> bool {
+        let endpoint = self.endpoints.s3.as_ref();
+        endpoint.is_some_and(|endpoint| !is_s3_of_aws(&endpoint.url))
+    }
+
     /// A client of S3 for a region.
     pub fn s3(&self, region: &str) -> aws_sdk_s3::Client {
-        let turned = self.s3.is_turned.load(Ordering::Relaxed);
         let mut builder = aws_sdk_s3::config::Builder::from(&self.sdk)
             .region(Region::new(region.to_owned()))
-            .force_path_style(self.s3.in_path != turned)
+            .force_path_style(self.s3.in_path != self.is_turned())
             // An access point's ARN tells its region, whatever is configured.
             .use_arn_region(true);
         match &self.endpoints.s3 {
@@ -182,9 +181,16 @@ impl Access {
         aws_sdk_s3::Client::from_conf(builder.build())
     }
 
-    /// Name buckets the other way from now on. False where that was tried already, or AWS is asked.
+    /// Name buckets the other way from now on. False where AWS is asked.
     pub(super) fn turn_style(&self) -> bool {
-        self.endpoints.s3.is_some() && !self.s3.is_turned.swap(true, Ordering::Relaxed)
+        let is_store = self.endpoints.s3.is_some();
+        self.s3.is_turned.store(is_store, Ordering::Relaxed);
+        is_store
+    }
+
+    /// Are buckets named the other way than the settings say?
+    pub(super) fn is_turned(&self) -> bool {
+        self.s3.is_turned.load(Ordering::Relaxed)
     }
 
     /// A client of SQS for a region; `endpoint` is where the queue is, where its own URL says so.

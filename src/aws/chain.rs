@@ -82,6 +82,14 @@ impl Chain {
             false => Base::Instance,
         }))
     }
+
+    /// The ARN of a role that it takes, which tells the partition of all.
+    pub fn role(&self) -> Option<&str> {
+        match &self.base {
+            Base::WebIdentity { role_arn, .. } => Some(role_arn),
+            _ => self.roles.first().map(|role| role.arn.as_str()),
+        }
+    }
 }
 
 fn in_container() -> bool {

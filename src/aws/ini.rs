@@ -98,7 +98,8 @@ pub(super) fn nested(value: &str) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-/// The words of a line as a shell takes them apart, and Python's `shlex.split`; none where a quote stays open.
+/// The words of a line as a shell takes them apart, and Python's `shlex.split`; none where a quote stays open. The crate
+/// of that name takes what begins with `#` for a comment, which Python does not.
 pub(super) fn words(line: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

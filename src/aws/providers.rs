@@ -11,11 +11,16 @@ use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
+use aws_sdk_ssooidc::operation::create_token::CreateTokenOutput;
+use aws_sdk_ssooidc::operation::create_token::builders::CreateTokenFluentBuilder;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::access::SESSION_NAME;
 use super::chain::{Base, SingleSignOn};
 use super::files::variable;
+use super::sdk_error::status;
+use crate::integrity::hex;
 use crate::process::platform::user_path;
 
 /// What a chain begins with. `sts`, `sso` and `oidc` are clients' settings with the endpoint of each.
@@ -135,7 +140,7 @@ impl WebIdentity {
         let token = std::fs::read_to_string(user_path(&self.token_file)).map_err(|error| {
             CredentialsError::provider_error(format!("{} can't be read: {error}", self.token_file))
         })?;
-        let session = self.session_name.as_deref().unwrap_or("cloudtrail-plugin");
+        let session = self.session_name.as_deref().unwrap_or(SESSION_NAME);
         let answer = self
             .sts
             .assume_role_with_web_identity()
@@ -222,12 +227,7 @@ impl Portal {
     async fn token(&self) -> Result<String, CredentialsError> {
         let name = self.of.session.as_ref().unwrap_or(&self.of.start_url);
         let hash = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, name.as_bytes());
-        let hash: String = hash
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let path = user_path(&format!("~/.aws/sso/cache/{hash}.json"));
+        let path = user_path(&format!("~/.aws/sso/cache/{}.json", hex(hash.as_ref())));
         let why = |why: &str| failed(format!("the SSO token in {} {why}", path.display()));
         let text = std::fs::read(&path).map_err(|error| why(&format!("can't be read: {error}")))?;
         let mut cached: Value = serde_json::from_slice(&text).map_err(|_| why("is not JSON"))?;
@@ -237,46 +237,71 @@ impl Portal {
             return Err(why("has no accessToken or no expiresAt"));
         };
         let now = self.time.now();
-        if self.of.session.is_some()
-            && end < now + RENEWED_BEFORE
-            && let Some(renewed) = self.renew(&mut cached, now).await
-        {
-            // Whoever comes next would have to renew it, too; where it can't be kept they do.
-            _ = replace(&path, cached.to_string().as_bytes());
-            return Ok(renewed);
+        let mut expired = why("has expired");
+        if self.of.session.is_some() && end < now + RENEWED_BEFORE {
+            match self.renew(&mut cached, now).await {
+                Ok(Some(renewed)) => {
+                    // Whoever comes next would have to renew it, too; where it can't be kept they do.
+                    _ = replace(&path, cached.to_string().as_bytes());
+                    return Ok(renewed);
+                }
+                Ok(None) => {}
+                Err(error) => expired = error,
+            }
         }
         match end > now {
             true => Ok(token),
-            false => Err(why("has expired")),
+            false => Err(expired),
         }
     }
 
-    /// Another token for one that ends soon.
-    async fn renew(&self, cached: &mut Value, now: SystemTime) -> Option<String> {
+    /// Another token for one that ends soon. None where somebody has to log in for it; an error may pass by itself.
+    async fn renew(
+        &self,
+        cached: &mut Value,
+        now: SystemTime,
+    ) -> Result<Option<String>, CredentialsError> {
+        let Some(request) = self.renewal(cached, now) else {
+            return Ok(None);
+        };
+        match request.send().await {
+            Ok(answer) => Ok(keep(cached, answer, now)),
+            Err(error) => match status(&error) {
+                // Refused, other than for asking too often.
+                Some(400..=428 | 430..=499) => Ok(None),
+                _ => Err(CredentialsError::provider_error(error)),
+            },
+        }
+    }
+
+    /// What asks for another token, where the cached one tells how.
+    fn renewal(&self, cached: &Value, now: SystemTime) -> Option<CreateTokenFluentBuilder> {
         let get = |key: &str| cached[key].as_str().map(str::to_owned);
         if time(&get("registrationExpiresAt")?)? <= now {
             return None;
         }
-        let answer = self
-            .oidc
-            .create_token()
-            .grant_type("refresh_token")
-            .client_id(get("clientId")?)
-            .client_secret(get("clientSecret")?)
-            .refresh_token(get("refreshToken")?)
-            .send()
-            .await
-            .ok()?;
-        let token = answer.access_token?;
-        let end = now + Duration::from_secs(u64::try_from(answer.expires_in).ok()?);
-        let end = Timestamp::try_from(end).ok()?;
-        cached["accessToken"] = token.clone().into();
-        cached["expiresAt"] = end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
-        if let Some(next) = answer.refresh_token {
-            cached["refreshToken"] = next.into();
-        }
-        Some(token)
+        Some(
+            self.oidc
+                .create_token()
+                .grant_type("refresh_token")
+                .client_id(get("clientId")?)
+                .client_secret(get("clientSecret")?)
+                .refresh_token(get("refreshToken")?),
+        )
     }
+}
+
+/// Put another token in the place of the cached one.
+fn keep(cached: &mut Value, answer: CreateTokenOutput, now: SystemTime) -> Option<String> {
+    let token = answer.access_token?;
+    let end = now.checked_add(Duration::from_secs(answer.expires_in.try_into().ok()?))?;
+    let end = Timestamp::try_from(end).ok()?;
+    cached["accessToken"] = token.clone().into();
+    cached["expiresAt"] = end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
+    if let Some(next) = answer.refresh_token {
+        cached["refreshToken"] = next.into();
+    }
+    Some(token)
 }
 
 impl ProvideCredentials for Portal {
@@ -296,8 +321,11 @@ fn replace(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&part)?.write_all(bytes)?;
-    std::fs::rename(&part, path).inspect_err(|_| _ = std::fs::remove_file(&part))
+    let mut file = options.open(&part)?;
+    let replaced = file
+        .write_all(bytes)
+        .and_then(|()| std::fs::rename(&part, path));
+    replaced.inspect_err(|_| _ = std::fs::remove_file(&part))
 }
 
 /// A time in a form that the CLI writes or reads: `…Z`, `…UTC`, with an offset with or without a colon.

@@ -82,6 +82,8 @@ pub(crate) struct Session<C> {
     pub region: String,
     /// Counts renewals.
     generation: u32,
+    /// It names buckets the other way than the settings say.
+    turned: bool,
 }
 
 /// Makes a client for a region.
@@ -140,20 +142,49 @@ impl<C> Sessions<C> {
         if !std::ptr::eq(&raw const **current, asked) {
             return true;
         }
-        let turned = asked.access.turn_style();
-        if turned {
-            *current = begin(&self.login, &asked.region, &self.connect);
+        // Another client may have turned the style that all share, but not this one's.
+        if asked.turned || !asked.access.turn_style() {
+            return false;
         }
-        turned
+        *current = begin(&self.login, &asked.region, &self.connect);
+        true
     }
 }
 
 fn begin<C>(login: &Login, region: &str, connect: &Connect<C>) -> Arc<Session<C>> {
     let (access, generation) = login.current();
     Arc::new(Session {
+        turned: access.is_turned(),
         client: connect(&access, region),
         access,
         region: region.to_owned(),
         generation,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::memory::Aws;
+    use crate::clock::Clock;
+
+    /// A queue may name many buckets of one store.
+    #[tokio::test]
+    async fn every_client_turns_the_style_once() {
+        let clock = Clock::at("2024-03-05T12:00:00Z".parse().unwrap());
+        let aws = Aws::new(clock, |_, _| None);
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Aws::settings(folder.path()).aws;
+        settings.endpoint = Some("http://store.test".to_owned());
+        let login = Login::load(&settings, &aws.environment()).await;
+        let login = Arc::new(login.unwrap());
+        let clients =
+            ["one", "two"].map(|_| Sessions::new(Arc::clone(&login), "us-east-1", Access::s3));
+        let refused = clients.each_ref().map(Sessions::current);
+        for (client, refused) in clients.iter().zip(&refused) {
+            assert!(client.turn_style(refused));
+            assert!(client.turn_style(refused), "somebody else has done so");
+            assert!(!client.turn_style(&client.current()), "once");
+        }
+    }
 }

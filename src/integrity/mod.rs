@@ -32,7 +32,7 @@ use crate::log_file::{Content, FileError, Proof, Sha256};
 use crate::process::lock;
 use crate::stats::{Count, Stats};
 use crate::trail::{Interval, Place};
-use hash::hex;
+pub(crate) use hash::hex;
 pub(crate) use keys::Keys;
 use state::DigestChains;
 

@@ -50,22 +50,30 @@ impl BucketClient {
         if page.is_raw {
             _ = self.keys_are_raw.set(true);
         }
-        // Only one of both can be what is there: the key as it came, or decoded.
-        if let Some(doubtful) = page.doubtful.take() {
-            let asked = Query {
-                prefix: doubtful,
-                most: Some(1),
-                ..Query::default()
-            };
-            let is_there = || async {
-                let page = self.page(&asked, Policy::OPEN, true).await;
-                page.is_ok_and(|page| !page.objects.is_empty())
-            };
-            if *self.keys_are_raw.get_or_init(is_there).await {
+        // AWS encodes all keys.
+        let is_store = self.sessions.current().access.asks_a_store();
+        if let Some(doubtful) = page.doubtful.take().filter(|_| is_store) {
+            let is_raw = || self.is_there(doubtful, policy);
+            if *self.keys_are_raw.get_or_try_init(is_raw).await? {
                 page = self.page(query, policy, true).await?;
             }
         }
         self.check(query, page)
+    }
+
+    /// Is this key, or are keys with this prefix, there as they came? Only one of both can be: that, or what it decodes to.
+    async fn is_there(&self, prefix: String, policy: Policy) -> Result<bool, Error> {
+        let query = Query {
+            prefix,
+            most: Some(1),
+            ..Query::default()
+        };
+        match self.page(&query, policy, true).await {
+            Ok(page) => Ok(!page.objects.is_empty()),
+            // Some may list what they have asked for, but nothing else.
+            Err(error) if error.kind == Kind::Denied => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// A page as the store gives it, whose keys are as they are where they are `raw`.
