@@ -300,7 +300,7 @@ fn hosts_show_why_there_is_nothing() {
 }
 
 #[test]
-fn what_stands_for_many_elsewhere_is_none_of_that_here() {
+fn wildcards_in_urls_and_paths_are_explained() {
     let aws = bucket(&["us-east-1"]);
     let error = Capture::new("s3://logs/AWSLogs/*").aws(&aws).open_error();
     let words = "there is nothing under s3://logs/AWSLogs/*: * and ? are no wildcards here: give s3://logs/AWSLogs/, below \
@@ -322,7 +322,7 @@ fn what_stands_for_many_elsewhere_is_none_of_that_here() {
     assert!(error.contains(words), "{error}");
 }
 
-/// So does what is built with s3s.
+/// Servers that are built with s3s are such stores.
 #[test]
 fn keys_that_are_not_encoded_though_a_store_says_so_are_read() {
     let mut maker = Maker::new(1);

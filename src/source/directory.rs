@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 use walkdir::{DirEntry, WalkDir};
 
 use super::Source;
+use super::outside::Outside;
 use super::twins::{self, Twins};
 use crate::aws::{Environment, Login, cloudtrail};
 use crate::formats;
@@ -61,7 +62,7 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
     }
     let mut found = Vec::new();
     let (mut seen, mut digests) = (0, 0);
-    let mut elsewhere: Option<(Timestamp, Timestamp)> = None;
+    let mut outside = Outside::default();
     for entry in WalkDir::new(path).follow_links(true) {
         let entry = match entry {
             Ok(entry) if entry.depth() == 0 || entry.file_type().is_dir() => continue,
@@ -100,8 +101,7 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
         }
         let delivered = trail::delivery_time(&name);
         if let Some(time) = delivered.filter(|_| !wanted.takes_time(&name, delivered)) {
-            let (oldest, newest) = elsewhere.unwrap_or((time, time));
-            elsewhere = Some((oldest.min(time), newest.max(time)));
+            outside.add(time);
             stats.filtered.add(1);
             continue;
         }
@@ -120,12 +120,9 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
             }
         );
     }
-    if let Some((oldest, newest)) = elsewhere.filter(|_| found.is_empty()) {
-        stats.remark(format!(
-            "s3Interval ({}) holds nothing of {shown}: the oldest log file there was delivered at {oldest}, the newest at \
-             {newest}",
-            wanted.asked
-        ));
+    if found.is_empty() {
+        let remark = outside.describe(wanted.asked, shown);
+        remark.into_iter().for_each(|remark| stats.remark(remark));
     }
     // Files without a time in their name are sorted by their modification time, and files of the same time by name.
     found.sort_unstable_by(|a, b| (a.delivered, &a.path).cmp(&(b.delivered, &b.path)));

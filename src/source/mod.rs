@@ -4,6 +4,7 @@
 mod bucket;
 mod directory;
 mod history;
+mod outside;
 mod queue;
 #[cfg(test)]
 mod tests;

@@ -245,7 +245,12 @@ fn folder_query(prefix: String) -> Query {
 impl Bucket {
     /// Is this folder to be read? Not if it belongs to an account that is not selected.
     fn wants_folder(&self, folder: &str, level: Level) -> bool {
-        level != Level::Account || self.takes_account(folder_name(folder))
+        let account = folder_name(folder);
+        if level != Level::Account || self.wanted.accounts.contain(Some(account)) {
+            return true;
+        }
+        lock(&self.elsewhere).account(account);
+        false
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a bucket holds where a capture finds nothing in the interval or of the accounts that were asked for: those who
-//! have mistaken a day or an account's number see what there is.
+//! What a bucket holds, for captures that find nothing in the interval or of the accounts that were asked for: whoever
+//! has mistaken a day or an account's number sees what there is.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use super::Bucket;
 use crate::aws::s3::page::Page;
 use crate::aws::s3::{From, Query};
 use crate::process::lock;
+use crate::source::outside::Outside;
 use crate::stats::count;
 use crate::trail;
 
@@ -16,31 +17,22 @@ use crate::trail;
 const LISTS: usize = 20;
 /// Keys of a region among which the oldest log file is looked for.
 const FIRST_KEYS: usize = 100;
-/// Regions that are kept in mind.
+/// Regions that are remembered.
 const REGIONS: usize = 64;
 /// Accounts that are named.
 const ACCOUNTS: usize = 5;
 
-/// What was come by while the listings were made.
+/// What was seen while the listings were made.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
     /// What to list of each region, the first of them.
     regions: Vec<String>,
     /// How many regions there are.
     all_regions: usize,
-    /// When the oldest and the newest log file seen outside of the interval were delivered.
-    span: Option<Span>,
+    /// Log files seen outside of the interval.
+    outside: Outside,
     /// Accounts that are not asked for, the first of them.
     accounts: Vec<String>,
-}
-
-/// Between the oldest and the newest.
-type Span = (Timestamp, Timestamp);
-
-fn join(span: Option<Span>, time: Timestamp) -> Span {
-    span.map_or((time, time), |(oldest, newest)| {
-        (oldest.min(time), newest.max(time))
-    })
 }
 
 impl Elsewhere {
@@ -52,7 +44,7 @@ impl Elsewhere {
     }
 
     pub fn log_file(&mut self, delivered: Timestamp) {
-        self.span = Some(join(self.span, delivered));
+        self.outside.add(delivered);
     }
 
     pub fn account(&mut self, account: &str) {
@@ -70,20 +62,16 @@ pub(super) async fn describe(bucket: &Arc<Bucket>) -> String {
     let mut search = Search {
         bucket,
         lists: LISTS,
-        span: found.span,
+        outside: found.outside,
     };
     let looked_at = search.regions(found.regions).await;
-    if let Some((oldest, newest)) = search.span {
+    if let Some(words) = search.outside.describe(bucket.wanted.asked, &url) {
         let mut far = String::new();
         if looked_at < found.all_regions {
             let all = count(found.all_regions as u64, "region");
             far = format!(", as far as {LISTS} requests in {looked_at} of {all} tell");
         }
-        return format!(
-            "s3Interval ({}) holds nothing of {url}: the oldest log file there was delivered at {oldest}, the newest at \
-             {newest}{far}",
-            bucket.wanted.asked
-        );
+        return words + &far;
     }
     let accounts = match found.accounts.is_empty() {
         true => String::new(),
@@ -101,7 +89,7 @@ struct Search<'a> {
     bucket: &'a Arc<Bucket>,
     /// Requests that are left.
     lists: usize,
-    span: Option<Span>,
+    outside: Outside,
 }
 
 impl Search<'_> {
@@ -157,7 +145,7 @@ impl Search<'_> {
         for object in page.objects {
             let delivered = trail::delivery_time(&object.key).or(object.time);
             if let Some(delivered) = delivered.filter(|_| trail::is_log_file(&object.key)) {
-                self.span = Some(join(self.span, delivered));
+                self.outside.add(delivered);
             }
         }
     }

@@ -266,15 +266,6 @@ impl Bucket {
         Ok(self.client.list(query).await?)
     }
 
-    /// Is this folder's account asked for?
-    fn takes_account(&self, account: &str) -> bool {
-        let takes = self.wanted.accounts.contain(Some(account));
-        if !takes {
-            lock(&self.elsewhere).account(account);
-        }
-        takes
-    }
-
     fn digest_folders(&self) -> MutexGuard<'_, Vec<String>> {
         lock(&self.digest_folders)
     }
