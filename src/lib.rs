@@ -13,6 +13,7 @@ mod budget;
 mod clock;
 mod decode;
 pub mod fields;
+mod filter;
 mod formats;
 #[cfg(any(fuzzing, test))]
 pub mod fuzz;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up: a room knows those before it, and no other.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 18] = [
     "process",
     "clock",
     "budget",
@@ -15,6 +15,7 @@ const ROOMS: [&str; 17] = [
     "trail",
     "record",
     "fields",
+    "filter",
     "integrity",
     "formats",
     "decode",

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
 
+use crate::filter::Filter;
 use crate::formats::LAYERS;
 use crate::formats::archive;
 use crate::formats::compression::{Compression, ZstdFrames, compression, unread, xz};
@@ -75,6 +76,8 @@ pub(crate) struct Decode {
     pub include_insights: bool,
     /// The newest record of a log file comes first.
     pub newest_first: bool,
+    /// Which records are kept. It sees them as they are, before values are replaced.
+    pub filter: Filter,
     /// Values to replace before the host sees them.
     pub redaction: Arc<Redaction>,
     /// Whether the file is hashed.
@@ -99,6 +102,7 @@ impl Default for Decode {
             delivered: None,
             include_insights: false,
             newest_first: false,
+            filter: Filter::default(),
             redaction: Arc::default(),
             hashing: Hashing::Off,
             selection: Arc::default(),
@@ -291,6 +295,15 @@ impl Decode {
         take: Take<'_>,
     ) -> bool {
         debug_assert!(outcome.found >= records.len() as u64);
+        if !self.filter.keeps_all() {
+            let before = records.len();
+            let mut index = record::Index::default();
+            records.retain(|record| {
+                let record = data.get(record.range.clone()).unwrap_or_default();
+                self.filter.keeps(record, &mut index)
+            });
+            outcome.left_out += (before - records.len()) as u64;
+        }
         if !self.redaction.is_empty() {
             self.redact(&mut data, &mut records, outcome);
         }

@@ -13,6 +13,8 @@ pub(crate) struct Outcome {
     pub passed_over: u64,
     /// Records outside the interval of events.
     pub filtered: u64,
+    /// Records that the filter does not keep.
+    pub left_out: u64,
     /// Events of others than CloudTrail, in a form that may hold those as well.
     pub other: u64,
     /// Records that could not be read.

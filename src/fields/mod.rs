@@ -17,7 +17,7 @@ use crate::record::{Member, Record, Value};
 pub(crate) use cache::Cache;
 pub(crate) use given::{Asked, asked};
 use joined::Path;
-pub(crate) use joined::joined;
+use joined::joined;
 pub use schema::{markdown, schema};
 pub(crate) use summary::event as describe;
 pub use table::{FIELDS, OFFICIAL};
@@ -51,12 +51,45 @@ pub(crate) enum Source {
     Pointer,
     /// A computed text.
     ComputedText(for<'a> fn(&mut Record<'a>) -> Option<Text<'a>>),
+    /// A text that is computed, and stands in the record by itself or as a part of another.
+    Part(for<'a> fn(&mut Record<'a>) -> Option<Text<'a>>),
     /// `true` or `false`, computed.
     Flag(fn(&mut Record<'_>) -> bool),
     /// A computed number.
     ComputedNumber(fn(&mut Record<'_>) -> Option<u64>),
     /// Several texts, or the one with this index.
     List(for<'a> fn(&mut Record<'a>, Option<u64>) -> Vec<Text<'a>>),
+}
+
+/// What a field has for a record.
+pub(crate) enum Values<'a> {
+    /// A value as it stands in the record.
+    Value(Option<Value<'a>>),
+    Text(Option<Text<'a>>),
+    Flag(bool),
+    Number(Option<(u64, Range<usize>)>),
+    List(Vec<Text<'a>>),
+}
+
+/// How a field's text stands in the record.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Standing {
+    /// As a whole.
+    Whole,
+    /// In parts, which commas join.
+    Joined,
+    /// Not always.
+    Nowhere,
+}
+
+/// What is written in brackets behind a field's name.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Argument<'t> {
+    None,
+    /// Which one of several values.
+    Index(u64),
+    /// A JSON pointer.
+    Pointer(&'t [u8]),
 }
 
 /// A text and its place in the record, or [`COMPUTED`] if it does not come from a single place.
@@ -86,6 +119,68 @@ impl Field {
     /// Whether its value is made of several.
     pub fn is_joined(&self) -> bool {
         matches!(self.source, Source::Joined(_))
+    }
+
+    /// Whether it is for texts that are IP addresses.
+    pub(crate) fn is_address(&self) -> bool {
+        matches!(self.source, Source::Text(Member::SourceIpAddress))
+    }
+
+    /// How its text stands in the record.
+    pub(crate) fn standing(&self) -> Standing {
+        match self.source {
+            Source::Text(_)
+            | Source::First(_)
+            | Source::Json(_)
+            | Source::Pointer
+            | Source::Part(_)
+            | Source::List(_) => Standing::Whole,
+            Source::Joined(_) => Standing::Joined,
+            Source::ComputedText(_)
+            | Source::Flag(_)
+            | Source::Number(_)
+            | Source::ComputedNumber(_) => Standing::Nowhere,
+        }
+    }
+
+    /// What it has for a record.
+    pub(crate) fn values<'a>(&self, record: &mut Record<'a>, argument: Argument<'_>) -> Values<'a> {
+        match self.source {
+            Source::Text(member) => Values::Value(record.get(member)),
+            Source::First(members) => {
+                let mut values = members.iter().filter_map(|&member| record.get(member));
+                Values::Value(values.find(|value| !value.is_null()))
+            }
+            Source::Pointer => Values::Value(match argument {
+                Argument::Pointer(pointer) => record.pointer(pointer),
+                _ => record.whole(),
+            }),
+            Source::Json(member) => {
+                let value = record.get(member);
+                Values::Text(value.map(|value| (value.json(), value.range())))
+            }
+            Source::Joined(paths) => Values::Text(joined(&mut |each| {
+                for path in paths {
+                    path.each(record, each);
+                }
+            })),
+            Source::ComputedText(text) | Source::Part(text) => Values::Text(text(record)),
+            Source::Flag(flag) => Values::Flag(flag(record)),
+            Source::Number(member) => {
+                let value = record.get(member);
+                Values::Number(value.and_then(|value| Some((value.number()?, value.range()))))
+            }
+            Source::ComputedNumber(number) => {
+                Values::Number(number(record).map(|number| (number, COMPUTED)))
+            }
+            Source::List(texts) => Values::List(texts(
+                record,
+                match argument {
+                    Argument::Index(index) => Some(index),
+                    _ => None,
+                },
+            )),
+        }
     }
 
     /// The paths of the members that it shows the first of, or all; none if it is computed.

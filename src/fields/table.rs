@@ -1,7 +1,7 @@
 //! The table of fields: what hosts know them by, and where each comes from.
 
 use super::Source::{
-    self, ComputedNumber, ComputedText, First, Flag, Joined, Json, List, Number, Pointer,
+    self, ComputedNumber, ComputedText, First, Flag, Joined, Json, List, Number, Part, Pointer,
     Text as Of,
 };
 use super::given::Given;
@@ -42,11 +42,11 @@ pub static FIELDS: &[Field] = &[
     field("ct.errormessage", "Error Message", Of(Member::ErrorMessage), "Why AWS refused the request, as a sentence. Only there if the request failed."),
     field("ct.time", "Timestamp", First(&[Member::EventTime, Member::WindowStart]), "When the request was completed, in UTC, as written in the record.").with(&["hidden"]),
     field("ct.src", "AWS Service", Of(Member::EventSource), "The AWS service that the request was made to, such as s3.amazonaws.com."),
-    field("ct.shortsrc", "AWS Service", ComputedText(summary::short_source), "The AWS service that the request was made to, without the trailing .amazonaws.com, such as s3."),
+    field("ct.shortsrc", "AWS Service", Part(summary::short_source), "The AWS service that the request was made to, without the trailing .amazonaws.com, such as s3."),
     field("ct.name", "Event Name", Of(Member::EventName), "What was asked of the service: the name of the API action, such as GetObject or ConsoleLogin."),
-    field("ct.user", "User Name", ComputedText(identity::user), "Who made the request: the user's name, for an assumed role the name of the role, for an AWS service its name.").with(&["conversation"]),
-    field("ct.originaluser", "Original User Name", ComputedText(identity::original_user), "Who made the request: the user's name, for an assumed role the name of the session, which often tells the person or program behind the role."),
-    field("ct.user.accountid", "User Account ID", ComputedText(identity::account), "The AWS account that the user belongs to, or else the one that received the event."),
+    field("ct.user", "User Name", Part(identity::user), "Who made the request: the user's name, for an assumed role the name of the role, for an AWS service its name.").with(&["conversation"]),
+    field("ct.originaluser", "Original User Name", Part(identity::original_user), "Who made the request: the user's name, for an assumed role the name of the session, which often tells the person or program behind the role."),
+    field("ct.user.accountid", "User Account ID", Part(identity::account), "The AWS account that the user belongs to, or else the one that received the event."),
     field("ct.user.identitytype", "User Identity Type", Of(Member::IdentityType), "What kind of identity made the request, such as IAMUser, AssumedRole, Root or AWSService."),
     field("ct.user.principalid", "User Principal Id", Of(Member::IdentityPrincipalId), "AWS's unique ID of the identity that made the request; for an assumed role, a colon and the name of the session follow."),
     field("ct.user.arn", "User ARN", Of(Member::IdentityArn), "The Amazon Resource Name of the identity that made the request."),

@@ -8,7 +8,9 @@ use anyhow::{Context, ensure};
 use bumpalo::Bump;
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 
-use crate::fields::{self, Asked, COMPUTED, Cache, FIELDS, Field, Source, Text, text_at, text_of};
+use crate::fields::{
+    self, Argument, Asked, COMPUTED, Cache, FIELDS, Field, Source, Text, Values, text_at,
+};
 use crate::record::{Record, Value};
 
 /// Where an event's payload begins, after its header. Ranges count from the start of the event.
@@ -113,58 +115,32 @@ fn extract_other(
         "the field {} takes no argument",
         field.name
     );
-    let text = match field.source {
-        Source::Text(member) => text_of(record, member),
-        Source::First(members) => {
-            let mut values = members.iter().filter_map(|&member| record.get(member));
-            let value = values.find(|value| !value.is_null());
-            return Ok(put_value(request, value, storage));
+    let argument = match has_argument {
+        true if field.is_list() => Argument::Index(request.arg_index),
+        true if !request.arg_key.is_null() => {
+            // SAFETY: a C string of the host's.
+            Argument::Pointer(unsafe { CStr::from_ptr(request.arg_key) }.to_bytes())
         }
-        Source::Joined(paths) => fields::joined(&mut |each| {
-            for path in paths {
-                path.each(record, each);
-            }
-        }),
-        Source::Pointer => {
-            let value = if has_argument && !request.arg_key.is_null() {
-                // SAFETY: a C string of the host's.
-                let pointer = unsafe { CStr::from_ptr(request.arg_key) };
-                record.pointer(pointer.to_bytes())
-            } else {
-                record.whole()
-            };
-            return Ok(put_value(request, value, storage));
-        }
-        Source::Json(member) => record
-            .get(member)
-            .map(|value| (value.json(), value.range())),
-        Source::ComputedText(text) => text(record),
-        Source::Number(member) => {
-            let number = record
-                .get(member)
-                .and_then(|value| Some((value.number()?, value.range())));
-            return Ok(put_number(request, number, storage));
-        }
-        Source::Flag(flag) => {
-            let text = if flag(record) { c"true" } else { c"false" };
+        _ => Argument::None,
+    };
+    Ok(match field.values(record, argument) {
+        Values::Value(value) => put_value(request, value, storage),
+        Values::Text(text) => put_text(request, text, storage),
+        Values::Number(number) => put_number(request, number, storage),
+        Values::Flag(flag) => {
+            let text = if flag { c"true" } else { c"false" };
             request.res.str_ = storage.alloc(text.as_ptr());
             request.res_len = 1;
-            return Ok(COMPUTED);
+            COMPUTED
         }
-        Source::ComputedNumber(number) => {
-            let number = number(record).map(|number| (number, COMPUTED));
-            return Ok(put_number(request, number, storage));
-        }
-        Source::List(texts) => {
-            let texts = texts(record, has_argument.then_some(request.arg_index));
+        Values::List(texts) => {
             let strings = storage
                 .alloc_slice_fill_iter(texts.iter().map(|(text, _)| c_string(text, storage)));
             request.res.str_ = strings.as_mut_ptr();
             request.res_len = strings.len() as u64;
-            return Ok(texts.first().map_or(COMPUTED, |(_, range)| range.clone()));
+            texts.first().map_or(COMPUTED, |(_, range)| range.clone())
         }
-    };
-    Ok(put_text(request, text, storage))
+    })
 }
 
 /// Writes a value's text into `request`, and returns its place.

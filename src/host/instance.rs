@@ -20,6 +20,8 @@ use crate::stats::{Note, Stats, count};
 /// A batch ends at this many events or bytes.
 const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 512 << 10;
+/// If the filter keeps none of so many events of a queue, it may not say what its user means.
+const NONE_KEPT: u64 = 1_000;
 /// How long the host waits for a first event before it is told to ask again, so that it can do other things in between.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -41,6 +43,7 @@ pub struct Instance {
     first_problem: Option<String>,
     /// What else those who see no log are told at the end.
     remarks: Vec<String>,
+    is_told_of_empty_queue: bool,
 }
 
 impl Instance {
@@ -63,6 +66,7 @@ impl Instance {
             percent: 0.0,
             first_problem: None,
             remarks,
+            is_told_of_empty_queue: false,
         }
     }
 
@@ -203,11 +207,34 @@ impl Instance {
         stats.records_found.add(outcome.found);
         stats.records_passed_over.add(outcome.passed_over);
         stats.records_filtered.add(outcome.filtered);
+        stats.records_left_out.add(outcome.left_out);
         stats.records_other.add(outcome.other);
         stats.records_unreadable.add(outcome.unreadable);
         stats.values_redacted.add(outcome.redacted);
         for problem in outcome.problems {
             self.warn(format!("{name}: {problem}"));
+        }
+        self.warn_of_empty_queue();
+    }
+
+    /// Tells once that the filter keeps nothing of a queue, whose messages are consumed all the same.
+    fn warn_of_empty_queue(&mut self) {
+        let stats = &self.stats;
+        let left_out = stats.records_left_out.get();
+        let not_kept = left_out
+            + stats.records_passed_over.get()
+            + stats.records_filtered.get()
+            + stats.records_other.get()
+            + stats.records_unreadable.get();
+        let is_queue = stats.messages_received.get() > 0;
+        if is_queue && left_out >= NONE_KEPT && stats.records_found.get() == not_kept {
+            let was_told = std::mem::replace(&mut self.is_told_of_empty_queue, true);
+            if !was_told {
+                stats.remark(format!(
+                    "filter keeps none of the first {left_out} events of the queue, whose messages are acknowledged all \
+                     the same: look whether it says what you mean"
+                ));
+            }
         }
     }
 

@@ -101,6 +101,7 @@ fn metrics(stats: &Stats) -> Vec<Metric> {
         (c"records_handed_over", &stats.records_handed),
         (c"records_passed_over", &stats.records_passed_over),
         (c"records_filtered", &stats.records_filtered),
+        (c"records_left_out", &stats.records_left_out),
         (c"records_other", &stats.records_other),
         (c"records_unreadable", &stats.records_unreadable),
         (c"history_pages", &stats.pages),
@@ -167,6 +168,7 @@ impl SourcePlugin for CloudTrail {
             let limits = Limits {
                 concurrency: self.settings.download_concurrency,
                 include_insights: self.settings.include_insights,
+                filter: self.settings.filter.clone(),
                 redaction: Arc::clone(&self.settings.redaction),
                 selection: Arc::new(selection),
             };

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use crate::budget::{Budget, Room};
 use crate::decode::redact::Redaction;
 use crate::decode::{ArchiveEntry, Buffers, Chunk, Decode, Decoded, Hashing, Outcome};
+use crate::filter::Filter;
 use crate::log_file::{Ack, Body, Content, FileError, LARGEST_WHOLE, LogFile, Proof};
 use crate::process;
 use crate::process::lock;
@@ -51,6 +52,8 @@ pub(crate) struct Limits {
     pub include_insights: bool,
     /// Of events, and of the log files of archives.
     pub selection: Arc<Selection>,
+    /// Which events are kept.
+    pub filter: Filter,
     /// Values to replace.
     pub redaction: Arc<Redaction>,
 }
@@ -277,6 +280,7 @@ async fn feed(
             include_insights: limits.include_insights,
             newest_first,
             selection: Arc::clone(&limits.selection),
+            filter: limits.filter.clone(),
             redaction: Arc::clone(&limits.redaction),
             ..Decode::default()
         };
@@ -507,6 +511,7 @@ mod tests {
             concurrency: 2,
             include_insights: true,
             selection: Arc::default(),
+            filter: Filter::default(),
             redaction: Arc::default(),
         };
         let source = Box::new(Poisoned { at, named: false });

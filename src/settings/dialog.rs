@@ -33,6 +33,11 @@ pub struct Config {
     /// event, log files that were delivered up to an hour later are read as well.
     #[schemars(title = "Interval of", extend("enum" = ["delivery", "event"]))]
     pub s3_interval_of: String,
+    /// Keep only the events that this condition holds for, in the language of Falco's and sysdig's filters:
+    /// ct.readonly=false and not ct.user in (terraform, ci). What is left out is not in the capture, and costs next to
+    /// nothing. Fields are those of this plugin, and ct.value[/path/to/member] for any member of a record. Empty keeps all.
+    #[schemars(title = "Keep only")]
+    pub filter: String,
     /// Read only these accounts of an organization or shared bucket: account IDs separated by commas. Empty reads all.
     #[schemars(title = "Account IDs")]
     pub s3_account_list: String,
@@ -142,6 +147,7 @@ impl Default for Config {
             aws: Aws::default(),
             s3_interval: String::new(),
             s3_interval_of: "delivery".to_owned(),
+            filter: String::new(),
             s3_account_list: String::new(),
             s3_follow: false,
             s3_poll_interval: 30,

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::decode::redact::Redaction;
+use crate::filter::Filter;
 use crate::trail::{Accounts, Interval, RelativeInterval, Selection, is_account};
 use dialog::Config;
 use location::{Location, presentable};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub(crate) download_concurrency: usize,
     pub(crate) sqs_delete: bool,
     pub(crate) sqs_owner_account: Option<String>,
+    /// Which events are kept.
+    pub(crate) filter: Filter,
     pub(crate) redaction: Arc<Redaction>,
     /// A setting of the official plugin that has no effect here was changed.
     pub(crate) has_obsolete: bool,
@@ -173,6 +176,7 @@ impl Default for Settings {
             download_concurrency: 256,
             sqs_delete: true,
             sqs_owner_account: None,
+            filter: Filter::default(),
             redaction: Arc::default(),
             has_obsolete: false,
             unknown: Vec::new(),
@@ -245,6 +249,7 @@ impl TryFrom<Config> for Settings {
             download_concurrency: downloads as usize,
             sqs_delete: config.sqs_delete,
             sqs_owner_account: owner,
+            filter: Filter::parse(&config.filter).context("filter")?,
             redaction: Arc::new(Redaction::parse(&config.redact).context("redact")?),
             has_obsolete: config.use_async != unchanged.use_async
                 || config.use_s3_sns != unchanged.use_s3_sns,

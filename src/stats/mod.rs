@@ -1,7 +1,7 @@
 //! What was found, handed over and lost: the counters of one capture.
 //!
 //! They add up: log files listed = delivered + failed + withheld + repeated + archives, whose own log files are listed as well, and
-//! records found = handed over + passed over + filtered + of others + unreadable.
+//! records found = handed over + passed over + filtered + left out + of others + unreadable.
 //! What is not a log file is counted apart, as passed over.
 
 use jiff::Timestamp;
@@ -115,6 +115,8 @@ pub(crate) struct Stats {
     pub records_passed_over: Count,
     /// Records outside the interval of events.
     pub records_filtered: Count,
+    /// Records that `filter` does not keep.
+    pub records_left_out: Count,
     /// Events of others than CloudTrail, among its own.
     pub records_other: Count,
     /// Records that are not JSON object.
@@ -224,8 +226,12 @@ impl Stats {
             0 => String::new(),
             n => format!("{}, ", count(n, "message")),
         };
+        let left_out = match self.records_left_out.get() {
+            0 => String::new(),
+            n => format!(", {n} left out by filter"),
+        };
         format!(
-            "{reached}{messages}{}, {:.1} MB, {}",
+            "{reached}{messages}{}, {:.1} MB, {}{left_out}",
             self.parts(self.files_done()),
             self.bytes.get() as f64 / 1e6,
             count(self.records_handed.get(), "event")
@@ -269,6 +275,7 @@ impl Stats {
                 "of Insights left out as configured",
             ),
             (self.records_filtered.get(), "outside s3Interval"),
+            (self.records_left_out.get(), "left out by filter"),
             (self.records_other.get(), "of others than CloudTrail"),
         ] {
             if n > 0 {

@@ -1,0 +1,275 @@
+//! A condition, and whether it holds for a record.
+//!
+//! The meaning of the operators is that of libsinsp (`filter_compare.cpp` and `sinsp_filtercheck.cpp` in
+//! falcosecurity/libs 0.23): texts are bytes, and a comparison of what is absent is false, `!=` as well.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
+use memchr::memmem::Finder;
+use regex::bytes::Regex;
+
+use super::parser::Transformer;
+use crate::fields::{Argument, Field, Values};
+use crate::record::Record;
+
+/// A condition that makes sense.
+pub(super) enum Condition {
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
+    Check(Check),
+}
+
+/// One comparison.
+pub(super) struct Check {
+    pub left: Operand,
+    pub test: Test,
+}
+
+/// A field, and what is done to its value before it is compared.
+pub(super) struct Operand {
+    pub field: &'static Field,
+    pub argument: OwnedArgument,
+    pub transformers: Vec<Transformer>,
+}
+
+/// An [`Argument`] that is kept.
+pub(super) enum OwnedArgument {
+    None,
+    Index(u64),
+    Pointer(String),
+}
+
+/// What an operand's value has to be.
+pub(super) enum Test {
+    Exists,
+    Text(TextTest),
+    Number(NumberTest),
+    /// As the value of another operand has it.
+    Operand(Relation, Operand),
+}
+
+pub(super) enum TextTest {
+    Equal(Vec<u8>),
+    NotEqual(Vec<u8>),
+    Contains(Box<Finder<'static>>),
+    /// Of lowercase letters.
+    IContains(Box<Finder<'static>>),
+    StartsWith(Vec<u8>),
+    EndsWith(Vec<u8>),
+    /// A whole text matches.
+    Pattern(Pattern),
+    /// Of a list, all of it.
+    In(HashSet<Vec<u8>>),
+    /// Of a list, some of it.
+    Intersects(HashSet<Vec<u8>>),
+}
+
+/// A glob or a regular expression.
+pub(super) struct Pattern {
+    pub regex: Regex,
+    /// Texts that are in what it matches, each.
+    pub literals: Vec<String>,
+}
+
+pub(super) enum NumberTest {
+    Compare(Order, u64),
+    Among(HashSet<u64>),
+}
+
+/// How numbers compare.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Order {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// How the values of two operands compare.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Relation {
+    Order(Order),
+    Contains,
+    IContains,
+    StartsWith,
+    EndsWith,
+    In,
+    Intersects,
+}
+
+/// What an operand has for a record.
+enum Found<'a> {
+    Text(Cow<'a, [u8]>),
+    Number(u64),
+    List(Vec<Cow<'a, [u8]>>),
+}
+
+impl Condition {
+    /// Whether it holds for a record.
+    pub fn holds(&self, record: &mut Record<'_>) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds(record)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(record)),
+            Self::Not(part) => !part.holds(record),
+            Self::Check(check) => check.holds(record),
+        }
+    }
+}
+
+impl Check {
+    fn holds(&self, record: &mut Record<'_>) -> bool {
+        let Some(found) = self.left.find(record) else {
+            return false;
+        };
+        match (&self.test, &found) {
+            (Test::Exists, _) => true,
+            (Test::Text(test), Found::Text(text)) => test.holds(text),
+            (Test::Text(test), Found::List(texts)) => test.holds_for_list(texts),
+            (Test::Number(test), Found::Number(number)) => test.holds(*number),
+            (Test::Operand(relation, right), _) => right
+                .find(record)
+                .is_some_and(|right| relation.holds(&found, &right)),
+            // Compiling a condition rules that out.
+            (Test::Text(_), Found::Number(_)) | (Test::Number(_), _) => false,
+        }
+    }
+}
+
+impl Operand {
+    fn find<'a>(&self, record: &mut Record<'a>) -> Option<Found<'a>> {
+        let argument = match &self.argument {
+            OwnedArgument::None => Argument::None,
+            OwnedArgument::Index(index) => Argument::Index(*index),
+            OwnedArgument::Pointer(pointer) => Argument::Pointer(pointer.as_bytes()),
+        };
+        let mut found = match self.field.values(record, argument) {
+            Values::Value(value) => Found::Text(value?.text()?),
+            Values::Text(text) => Found::Text(text?.0),
+            Values::Flag(true) => Found::Text(b"true".into()),
+            Values::Flag(false) => Found::Text(b"false".into()),
+            Values::Number(number) => Found::Number(number?.0),
+            Values::List(texts) if texts.is_empty() => return None,
+            Values::List(texts) => Found::List(texts.into_iter().map(|(text, _)| text).collect()),
+        };
+        for transformer in &self.transformers {
+            found = found.transformed(*transformer);
+        }
+        Some(found)
+    }
+}
+
+impl Found<'_> {
+    fn transformed(self, transformer: Transformer) -> Self {
+        match (transformer, self) {
+            (Transformer::Len, Self::Text(text)) => Self::Number(text.len() as u64),
+            (Transformer::Len, Self::List(texts)) => Self::Number(texts.len() as u64),
+            (_, Self::Text(text)) => Self::Text(transformed(text, transformer)),
+            (_, Self::List(texts)) => {
+                let texts = texts.into_iter();
+                Self::List(texts.map(|text| transformed(text, transformer)).collect())
+            }
+            // Compiling a condition rules that out.
+            (_, number @ Self::Number(_)) => number,
+        }
+    }
+
+    fn texts(&self) -> &[Cow<'_, [u8]>] {
+        match self {
+            Self::Text(text) => std::slice::from_ref(text),
+            Self::List(texts) => texts,
+            Self::Number(_) => &[],
+        }
+    }
+}
+
+fn transformed(mut text: Cow<'_, [u8]>, transformer: Transformer) -> Cow<'_, [u8]> {
+    match transformer {
+        Transformer::ToLower => text.to_mut().make_ascii_lowercase(),
+        Transformer::ToUpper => text.to_mut().make_ascii_uppercase(),
+        Transformer::Basename => {
+            let start = memchr::memrchr(b'/', &text).map_or(0, |slash| slash + 1);
+            match &mut text {
+                Cow::Borrowed(text) => *text = &text[start..],
+                Cow::Owned(text) => drop(text.drain(..start)),
+            }
+        }
+        Transformer::Len => {}
+    }
+    text
+}
+
+impl TextTest {
+    fn holds(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Equal(value) => text == value,
+            Self::NotEqual(value) => text != value,
+            Self::Contains(finder) => finder.find(text).is_some(),
+            Self::IContains(finder) => finder.find(&text.to_ascii_lowercase()).is_some(),
+            Self::StartsWith(value) => text.starts_with(value),
+            Self::EndsWith(value) => text.ends_with(value),
+            Self::Pattern(pattern) => pattern.regex.is_match(text),
+            Self::In(values) | Self::Intersects(values) => values.contains(text),
+        }
+    }
+
+    fn holds_for_list(&self, texts: &[Cow<'_, [u8]>]) -> bool {
+        match self {
+            Self::Intersects(values) => texts.iter().any(|text| values.contains(&**text)),
+            _ => texts.iter().all(|text| self.holds(text)),
+        }
+    }
+}
+
+impl NumberTest {
+    fn holds(&self, number: u64) -> bool {
+        match self {
+            Self::Compare(order, value) => order.holds(number.cmp(value)),
+            Self::Among(values) => values.contains(&number),
+        }
+    }
+}
+
+impl Order {
+    fn holds(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Equal => ordering.is_eq(),
+            Self::NotEqual => ordering.is_ne(),
+            Self::Less => ordering.is_lt(),
+            Self::LessOrEqual => ordering.is_le(),
+            Self::Greater => ordering.is_gt(),
+            Self::GreaterOrEqual => ordering.is_ge(),
+        }
+    }
+}
+
+impl Relation {
+    fn holds(self, left: &Found<'_>, right: &Found<'_>) -> bool {
+        if let (Found::Number(left), Found::Number(right)) = (left, right) {
+            return match self {
+                Self::Order(order) => order.holds(left.cmp(right)),
+                _ => left == right,
+            };
+        }
+        let (lefts, rights) = (left.texts(), right.texts());
+        let (Some(one), Some(other)) = (lefts.first(), rights.first()) else {
+            return false;
+        };
+        match self {
+            Self::Order(order) => order.holds(one.cmp(other)),
+            Self::Contains => memchr::memmem::find(one, other).is_some(),
+            Self::IContains => {
+                let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+                memchr::memmem::find(&one, &other).is_some()
+            }
+            Self::StartsWith => one.starts_with(other),
+            Self::EndsWith => one.ends_with(other),
+            Self::In => lefts.iter().all(|left| rights.contains(left)),
+            Self::Intersects => lefts.iter().any(|left| rights.contains(left)),
+        }
+    }
+}
