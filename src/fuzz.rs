@@ -358,7 +358,7 @@ pub fn key(data: &[u8]) {
     assert!(trail::is_log_file(&below));
     assert_eq!(trail::account(&below), Some("111122223333"));
     assert!(trail::Place::of(&below).is_some());
-    if let Ok(accounts) = text.parse::<trail::Accounts>() {
+    if let Ok(accounts) = trail::Listed::accounts(text) {
         assert_eq!(accounts.contain(None), accounts.are_all());
     }
     if let Ok(interval) = text

@@ -159,7 +159,7 @@ fn interval_and_accounts_apply_to_the_log_files_of_an_archive() {
         // None at all is no error.
         let seen = of_file(&name, &bytes, json!({"s3AccountList": "111111111111"}));
         assert_eq!((&seen.error, seen.events.len()), (&None, 0));
-        let words = "12 log files outside s3Interval or s3AccountList";
+        let words = "12 log files outside s3Interval, s3AccountList or s3RegionList";
         assert!(seen.stderr.contains(words), "{}", seen.stderr);
     }
 }

@@ -283,6 +283,8 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
         "validateKeys",
         "validateBucket",
         "redact",
+        "filter",
+        "s3RegionList",
     ];
     wanted.sort_unstable();
     assert_eq!(sorted, wanted);

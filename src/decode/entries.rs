@@ -171,7 +171,9 @@ impl Reading<'_, '_> {
         }
         let in_interval =
             trail::delivery_time(name).is_none_or(|time| wanted.interval.contains(time));
-        if in_interval && wanted.accounts.contain(trail::account(name)) {
+        let in_lists = wanted.accounts.contain(trail::account(name))
+            && wanted.regions.contain(trail::region(name));
+        if in_interval && in_lists {
             return true;
         }
         // A file with any other name may hold no events at all, so it is not counted as a log file.

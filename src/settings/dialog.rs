@@ -41,6 +41,10 @@ pub struct Config {
     /// Read only these accounts of an organization or shared bucket: account IDs separated by commas. Empty reads all.
     #[schemars(title = "Account IDs")]
     pub s3_account_list: String,
+    /// Read only these regions: names separated by commas, such as us-east-1,eu-west-1. Others are not listed at all. Global
+    /// services, such as IAM, write to us-east-1. Empty reads all.
+    #[schemars(title = "Regions")]
+    pub s3_region_list: String,
     /// Do not end after the last event: wait for the log files that CloudTrail delivers next, without a queue, or for new
     /// events in the event history. To find them, the bucket is listed, or the history looked up, again and again.
     /// (Default: false)
@@ -149,6 +153,7 @@ impl Default for Config {
             s3_interval_of: "delivery".to_owned(),
             filter: String::new(),
             s3_account_list: String::new(),
+            s3_region_list: String::new(),
             s3_follow: false,
             s3_poll_interval: 30,
             history_order: "time".to_owned(),

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::decode::redact::Redaction;
 use crate::filter::Filter;
-use crate::trail::{Accounts, Interval, RelativeInterval, Selection, is_account};
+use crate::trail::{Interval, Listed, RelativeInterval, Selection, is_account};
 use dialog::Config;
 use location::{Location, presentable};
 
@@ -25,7 +25,8 @@ pub struct Settings {
     /// `s3Interval`, which counts from the moment that a capture is opened.
     pub(crate) interval: RelativeInterval,
     pub(crate) interval_of: IntervalOf,
-    pub(crate) accounts: Accounts,
+    pub(crate) accounts: Listed,
+    pub(crate) regions: Listed,
     pub(crate) follow: bool,
     /// The time between two listings of what is followed.
     pub(crate) poll_interval: Duration,
@@ -130,6 +131,7 @@ impl Settings {
                 IntervalOf::Event => asked,
             },
             accounts: self.accounts.clone(),
+            regions: self.regions.clone(),
         })
     }
 
@@ -165,7 +167,8 @@ impl Default for Settings {
             aws: Aws::default(),
             interval: RelativeInterval::default(),
             interval_of: IntervalOf::Delivery,
-            accounts: Accounts::default(),
+            accounts: Listed::default(),
+            regions: Listed::default(),
             follow: false,
             poll_interval: Duration::from_secs(30),
             history_order: HistoryOrder::Time,
@@ -229,7 +232,8 @@ impl TryFrom<Config> for Settings {
                 "event" => IntervalOf::Event,
                 other => return Err(unknown("s3IntervalOf", other, "delivery or event")),
             },
-            accounts: config.s3_account_list.parse().context("s3AccountList")?,
+            accounts: Listed::accounts(&config.s3_account_list).context("s3AccountList")?,
+            regions: Listed::regions(&config.s3_region_list).context("s3RegionList")?,
             follow: config.s3_follow,
             poll_interval: Duration::from_secs(seconds.into()),
             history_order: match config.history_order.as_str() {

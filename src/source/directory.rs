@@ -95,7 +95,7 @@ fn find(path: &Path, wanted: &Selection, stats: &Stats) -> Result<Vec<Found>> {
         }
         seen += 1;
         // A file's own time says little of its delivery: where the name has none, the interval doesn't apply.
-        if !wanted.takes_account(&entry.path().to_string_lossy()) {
+        if !wanted.takes_place(&entry.path().to_string_lossy()) {
             stats.filtered.add(1);
             continue;
         }
@@ -293,7 +293,7 @@ impl integrity::DigestStore for DirectoryDigests {
     fn wants(&self, name: &str) -> bool {
         Path::new(name).starts_with(&self.root)
             && trail::delivery_time(name).is_some_and(|time| self.wanted.interval.contains(time))
-            && self.wanted.accounts.contain(trail::account(name))
+            && self.wanted.takes_place(name)
     }
 
     fn span(&self) -> Interval {

@@ -78,7 +78,7 @@ pub(crate) struct Stats {
     pub digests_unchecked: Count,
     /// Files and folders that hold no CloudTrail events.
     pub passed_over: Count,
-    /// Log files outside the interval or of other accounts, where the source saw them.
+    /// Log files outside the interval or of other accounts or regions, where the source saw them.
     pub filtered: Count,
     /// How many log files there are in all, once that is known.
     pub files_expected: Count,
@@ -299,7 +299,7 @@ impl Stats {
         if self.filtered.get() > 0 {
             _ = write!(
                 line,
-                "; {} outside s3Interval or s3AccountList",
+                "; {} outside s3Interval, s3AccountList or s3RegionList",
                 count(self.filtered.get(), "log file")
             );
         }

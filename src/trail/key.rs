@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::interval::Interval;
-use super::names::{DIGESTS, file_name, folders_and_name, is_account, is_kind};
+use super::names::{DIGESTS, file_name, folders_and_name, is_account, is_kind, is_region};
 use super::naming::layout;
 use super::times::{parse_second, utc};
 
@@ -90,6 +90,17 @@ pub(crate) fn account(key: &str) -> Option<&str> {
         .find(|text| is_account(text))
 }
 
+/// The region that a log file is of: by the folder below that of its kind, else by its name.
+pub(crate) fn region(key: &str) -> Option<&str> {
+    let (folders, name) = folders_and_name(key);
+    let below_kind = folders.windows(2).rev().filter(|pair| is_kind(pair[0]));
+    let in_name = name.split('_').nth(2);
+    below_kind
+        .map(|pair| pair[1])
+        .chain(in_name)
+        .find(|text| is_region(text))
+}
+
 /// The days that lie below a prefix or path, where it goes down to a year, month or day of a region.
 pub(crate) fn days_of(prefix: &str) -> Interval {
     days_below(prefix).unwrap_or_default()
@@ -124,7 +135,7 @@ fn days_below(prefix: &str) -> Option<Interval> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::selection::Selection;
+    use super::super::selection::{Listed, Selection};
     use super::super::times::delivery_time;
     use super::*;
 
@@ -168,6 +179,31 @@ mod tests {
         assert_eq!(delivery_time("1_CloudTrail_r_20231310T1205Z_x.json"), None);
     }
 
+    #[test]
+    fn keys_tell_their_region() {
+        for (key, expected) in [
+            (KEY, Some("us-east-1")),
+            (
+                "111122223333/CloudTrail-Insight/eu-west-1/x.json",
+                Some("eu-west-1"),
+            ),
+            (r"C:\trail\CloudTrail\eu-west-1\x.json", Some("eu-west-1")),
+            (
+                "x/444455556666_CloudTrail_us-gov-west-1_20230710T1205Z_x.json",
+                Some("us-gov-west-1"),
+            ),
+            // What is above the last folder of a kind is a trail's prefix.
+            (
+                "CloudTrail/eu-west-1/AWSLogs/111122223333/CloudTrail/us-east-2/2023/07/10/x.json",
+                Some("us-east-2"),
+            ),
+            ("us-east-1/events.json", None),
+            ("AWSLogs/111122223333/CloudTrail/x.json", None),
+        ] {
+            assert_eq!(region(key), expected, "{key}");
+        }
+    }
+
     /// What is above the last `AWSLogs` is up to whoever sets up a trail.
     #[test]
     fn the_account_is_that_of_the_layout() {
@@ -184,15 +220,15 @@ mod tests {
             let key = format!("{prefix}/{below}");
             assert_eq!(account(&key), Some("111122223333"), "{key}");
             let selection = Selection {
-                accounts: "111122223333".parse().unwrap(),
+                accounts: Listed::accounts("111122223333").unwrap(),
                 ..Selection::default()
             };
-            assert!(selection.takes_account(&key), "{key}");
+            assert!(selection.takes_place(&key), "{key}");
             let others = Selection {
-                accounts: "999999999999".parse().unwrap(),
+                accounts: Listed::accounts("999999999999").unwrap(),
                 ..Selection::default()
             };
-            assert!(!others.takes_account(&key), "{key}");
+            assert!(!others.takes_place(&key), "{key}");
         }
         // Copies: the folder that the region is in, or else what the name says.
         for key in [

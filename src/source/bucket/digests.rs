@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::Bucket;
+use super::layout::folder_name;
 use crate::aws::cloudtrail;
 use crate::aws::s3::{From, Query};
 use crate::integrity::{self, Listed, PublicKeys, Stored};
@@ -70,7 +71,10 @@ impl integrity::DigestStore for BucketDigests {
                     ..Query::default()
                 };
                 let page = self.0.list(&query).await?;
-                regions.extend(page.folders.iter().map(|key| self.0.client.url(key)));
+                let wanted = &self.0.wanted.regions;
+                let folders = page.folders.iter();
+                let folders = folders.filter(|folder| wanted.contain(Some(folder_name(folder))));
+                regions.extend(folders.map(|key| self.0.client.url(key)));
             }
             Ok(regions)
         })
@@ -80,7 +84,7 @@ impl integrity::DigestStore for BucketDigests {
         let (key, wanted) = (self.key(name), &self.0.wanted);
         key.starts_with(&self.0.location.prefix)
             && trail::delivery_time(key).is_some_and(|time| wanted.interval.contains(time))
-            && wanted.accounts.contain(trail::account(key))
+            && wanted.takes_place(key)
     }
 
     fn span(&self) -> Interval {

@@ -185,7 +185,7 @@ impl Walker {
         let mut walks = Vec::new();
         for folder in folders {
             let child = below(level, folder_name(&folder));
-            if !self.bucket.wants_folder(&folder, child) {
+            if !self.bucket.wants_folder(&folder, level, child) {
                 continue;
             }
             let first = matches!(child, Level::Above(_) | Level::Logs).then(|| {
@@ -243,14 +243,19 @@ fn folder_query(prefix: String) -> Query {
 }
 
 impl Bucket {
-    /// Is this folder to be read? Not if it belongs to an account that is not selected.
-    fn wants_folder(&self, folder: &str, level: Level) -> bool {
-        let account = folder_name(folder);
-        if level != Level::Account || self.wanted.accounts.contain(Some(account)) {
-            return true;
+    /// Is a folder of this level to be read? Not if it belongs to an account or a region that is not selected.
+    fn wants_folder(&self, folder: &str, above: Level, level: Level) -> bool {
+        let name = folder_name(folder);
+        let list = match (above, level) {
+            (_, Level::Account) => &self.wanted.accounts,
+            (Level::Kind, Level::Files) => &self.wanted.regions,
+            _ => return true,
+        };
+        let is_wanted = list.contain(Some(name));
+        if !is_wanted {
+            lock(&self.elsewhere).other(name);
         }
-        lock(&self.elsewhere).account(account);
-        false
+        is_wanted
     }
 }
 
@@ -283,7 +288,7 @@ fn listings(
                 .into_iter()
                 .filter_map(|folder| {
                     let child = below(level, folder_name(&folder));
-                    if !bucket.wants_folder(&folder, child) {
+                    if !bucket.wants_folder(&folder, level, child) {
                         return None;
                     }
                     if level == Level::Account && child == Level::Files {

@@ -1,5 +1,5 @@
-//! What a bucket holds, for captures that find nothing in the interval or of the accounts that were asked for: whoever
-//! has mistaken a day or an account's number sees what there is.
+//! What a bucket holds, for captures that find nothing in the interval or of the accounts and regions that were asked for: whoever
+//! has mistaken a day or an account sees what there is.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::aws::s3::{From, Query};
 use crate::process::lock;
 use crate::source::outside::Outside;
 use crate::stats::count;
-use crate::trail;
+use crate::trail::{self, Selection};
 
 /// Requests that are made for it.
 const LISTS: usize = 20;
@@ -19,8 +19,8 @@ const LISTS: usize = 20;
 const FIRST_KEYS: usize = 100;
 /// Regions that are remembered.
 const REGIONS: usize = 64;
-/// Accounts that are named.
-const ACCOUNTS: usize = 5;
+/// Accounts and regions that are named.
+const OTHERS: usize = 5;
 
 /// What was seen while the listings were made.
 #[derive(Debug, Default)]
@@ -31,8 +31,8 @@ pub(super) struct Elsewhere {
     all_regions: usize,
     /// Log files seen outside of the interval.
     outside: Outside,
-    /// Accounts that are not asked for, the first of them.
-    accounts: Vec<String>,
+    /// Accounts and regions that are not asked for, the first of them.
+    others: Vec<String>,
 }
 
 impl Elsewhere {
@@ -47,10 +47,23 @@ impl Elsewhere {
         self.outside.add(delivered);
     }
 
-    pub fn account(&mut self, account: &str) {
-        let is_new = !self.accounts.iter().any(|known| known == account);
-        if is_new && self.accounts.len() < ACCOUNTS {
-            self.accounts.push(account.to_owned());
+    /// An account or region that is not asked for.
+    pub fn other(&mut self, name: &str) {
+        let is_new = !self.others.iter().any(|known| known == name);
+        if is_new && self.others.len() < OTHERS {
+            self.others.push(name.to_owned());
+        }
+    }
+
+    /// The account and the region of a log file, as far as they are not asked for.
+    pub fn place(&mut self, key: &str, wanted: &Selection) {
+        for (name, list) in [
+            (trail::account(key), &wanted.accounts),
+            (trail::region(key), &wanted.regions),
+        ] {
+            if let Some(name) = name.filter(|name| !list.contain(Some(name))) {
+                self.other(name);
+            }
         }
     }
 }
@@ -73,15 +86,18 @@ pub(super) async fn describe(bucket: &Arc<Bucket>) -> String {
         }
         return words + &far;
     }
-    let accounts = match found.accounts.is_empty() {
+    let others = match found.others.is_empty() {
         true => String::new(),
-        false => format!(", but of {}", found.accounts.join(", ")),
+        false => format!(", but of {}", found.others.join(", ")),
     };
-    let whose = match bucket.wanted.accounts.are_all() {
-        true => "",
-        false => " of the accounts in s3AccountList",
+    let wanted = &bucket.wanted;
+    let whose = match (wanted.accounts.are_all(), wanted.regions.are_all()) {
+        (true, true) => "",
+        (false, true) => " of the accounts in s3AccountList",
+        (true, false) => " of the regions in s3RegionList",
+        (false, false) => " of the accounts in s3AccountList and the regions in s3RegionList",
     };
-    format!("there is no log file{whose} under {url}{accounts}")
+    format!("there is no log file{whose} under {url}{others}")
 }
 
 /// The search for the oldest and the newest log file.

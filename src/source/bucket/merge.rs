@@ -283,8 +283,8 @@ impl Bucket {
             let delivered = trail::delivery_time(key)
                 .or(object.time)
                 .unwrap_or_default();
-            if !self.wanted.takes_account(key) {
-                trail::account(key).inspect(|account| lock(&self.elsewhere).account(account));
+            if !self.wanted.takes_place(key) {
+                lock(&self.elsewhere).place(key, &self.wanted);
                 self.stats.filtered.add(1);
                 continue;
             }

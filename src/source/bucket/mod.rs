@@ -29,7 +29,7 @@ use crate::process::lock;
 use crate::settings::Settings;
 use crate::settings::location::BucketLocation;
 use crate::stats::{Stats, count};
-use crate::trail::{self, Selection};
+use crate::trail::Selection;
 use digests::BucketDigests;
 use discover::Listings;
 use elsewhere::Elsewhere;
@@ -235,7 +235,7 @@ impl BucketSource {
         if stats.files_listed.get() > 0 {
             return Ok(None);
         }
-        if wanted.interval != trail::Interval::default() || !wanted.accounts.are_all() {
+        if wanted.is_limited() {
             stats.remark(elsewhere::describe(&self.bucket).await);
             return Ok(None);
         }

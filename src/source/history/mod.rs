@@ -155,6 +155,12 @@ fn say_limits(settings: &Settings, plan: &Plan, first: Option<i64>, stats: &Stat
                 .to_owned(),
         );
     }
+    if !settings.regions.are_all() {
+        stats.note(
+            "s3RegionList has no effect on the event history, whose URL names the regions"
+                .to_owned(),
+        );
+    }
     if let Some(follow) = plan.follow {
         if settings.history_order == HistoryOrder::Newest {
             stats.note(

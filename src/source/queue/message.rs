@@ -58,6 +58,7 @@ pub(super) struct Event {
     pub time: Option<Timestamp>,
     /// The account that it is about.
     pub account: Option<String>,
+    pub region: Option<String>,
 }
 
 /// What is to be read.
@@ -169,15 +170,18 @@ fn event(body: &str) -> Option<Event> {
     let record = formats::record_within(body)?;
     let mut index = Index::default();
     let mut seen = record::Record::new(&record, &mut index);
-    let account = [Member::RecipientAccountId, Member::IdentityAccountId]
-        .into_iter()
-        .find_map(|member| seen.text(member))
-        .map(|account| String::from_utf8_lossy(&account).into_owned());
+    let mut first = |members: &[Member]| {
+        let text = members.iter().find_map(|&member| seen.text(member));
+        text.map(|text| String::from_utf8_lossy(&text).into_owned())
+    };
+    let account = first(&[Member::RecipientAccountId, Member::IdentityAccountId]);
+    let region = first(&[Member::AwsRegion]);
     Some(Event {
         time: record::head(&record)
             .time
             .and_then(|time| Timestamp::from_nanosecond(time.into()).ok()),
         account,
+        region,
         record,
     })
 }
@@ -403,6 +407,7 @@ mod tests {
             record: record.to_string().into_bytes(),
             time: "2024-03-05T12:00:00Z".parse().ok(),
             account: Some("123456789012".into()),
+            region: None,
         });
         let envelope = json!({
             "version": "0", "id": "1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.iam",

@@ -249,7 +249,7 @@ impl QueueSource {
             return false;
         }
         let wanted = self.wanted.takes_time(&file.key, delivered(file))
-            && self.wanted.takes_account(&file.key);
+            && self.wanted.takes_place(&file.key);
         self.stats.filtered.add(u64::from(!wanted));
         wanted
     }
@@ -257,10 +257,14 @@ impl QueueSource {
     /// Is this a selected event? Its time of delivery is not known, so its own time is used.
     fn wants_event(&self, event: &Event) -> bool {
         let Selection {
-            interval, accounts, ..
+            interval,
+            accounts,
+            regions,
+            ..
         } = &self.wanted;
         let wanted = event.time.is_none_or(|time| interval.contains(time))
-            && accounts.contain(event.account.as_deref());
+            && accounts.contain(event.account.as_deref())
+            && regions.contain(event.region.as_deref());
         self.stats.filtered.add(u64::from(!wanted));
         wanted
     }

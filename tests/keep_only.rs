@@ -1,0 +1,201 @@
+//! The setting `filter`, wherever events come from, and `s3RegionList`. What conditions mean is in tests/filter.rs.
+
+use std::time::Duration;
+
+use harness::aws::{ACCOUNT, Aws, Op};
+use harness::capture::{Capture, Seen};
+use harness::forms::archives;
+use harness::home::Home;
+use harness::host::{Library, Plugin, ids};
+use harness::trail::{self, Maker, log_text};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Runs the captures that the tests of this file start.
+#[test]
+#[ignore = "not a test: the process that a capture runs in"]
+fn child() {
+    harness::capture::child();
+}
+
+/// A log file of so many events, of which every tenth is a sign-in.
+fn log_file(events: usize) -> Vec<u8> {
+    let record = |n: usize| {
+        let name = match n % 10 {
+            0 => "ConsoleLogin",
+            _ => "DescribeInstances",
+        };
+        json!({
+            "eventVersion": "1.08", "eventTime": "2024-03-05T12:00:00Z", "eventSource": "signin.amazonaws.com",
+            "eventName": name, "eventID": format!("id-{n}"), "awsRegion": "us-east-1",
+            "userIdentity": {"type": "IAMUser", "userName": "alice"},
+        })
+        .to_string()
+    };
+    let records: Vec<String> = (0..events).map(record).collect();
+    log_text(&records.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn expected(events: usize) -> Vec<String> {
+    (0..events).step_by(10).map(|n| format!("id-{n}")).collect()
+}
+
+const KEY: &str = "AWSLogs/111122223333/CloudTrail/us-east-1/2024/03/05/111122223333_CloudTrail_us-east-1_20240305T1205Z_a.json.gz";
+
+fn read(folder: &TempDir, config: Value) -> Seen {
+    Capture::new(folder.path().to_str().unwrap())
+        .config(config)
+        .run()
+}
+
+#[test]
+fn only_what_the_condition_holds_for_reaches_the_host() {
+    let folder = TempDir::new().unwrap();
+    trail::write(&folder.path().join("a.json"), &log_file(100));
+    let seen = read(&folder, json!({"filter": "ct.name=ConsoleLogin"}));
+    assert_eq!(seen.ids(), expected(100));
+    assert_eq!(
+        (
+            seen.metrics["records_found"],
+            seen.metrics["records_left_out"]
+        ),
+        (100, 90)
+    );
+    assert!(
+        seen.log()
+            .contains("10 events from 1 log file; 90 records left out by filter"),
+        "{}",
+        seen.log()
+    );
+    let seen = read(&folder, json!({"filter": "ct.name=DeleteTrail"}));
+    assert_eq!((seen.ids(), &seen.error), (vec![], &None));
+    assert!(
+        seen.stderr
+            .contains("0 events from 1 log file; 100 records left out by filter"),
+        "{}",
+        seen.stderr
+    );
+}
+
+#[test]
+fn a_condition_that_makes_no_sense_is_an_error_that_shows_the_place() {
+    let config = json!({"filter": "ct.nam=ConsoleLogin"}).to_string();
+    let error = Library::load()
+        .unwrap()
+        .init(&config)
+        .err()
+        .expect("an error");
+    let error = format!("{error:#}");
+    let lines: Vec<&str> = error.lines().collect();
+    assert!(
+        lines[0].contains("filter: \"ct.nam\" is not a field, the nearest is ct.name"),
+        "{error}"
+    );
+    assert_eq!(lines[1..], ["ct.nam=ConsoleLogin", "^^^^^^"]);
+}
+
+#[test]
+fn log_files_of_every_form_are_filtered() {
+    for (ending, bytes) in archives(&[(KEY.to_owned(), log_file(50))]) {
+        let folder = TempDir::new().unwrap();
+        trail::write(&folder.path().join(format!("trail.{ending}")), &bytes);
+        let seen = read(&folder, json!({"filter": "ct.name=ConsoleLogin"}));
+        assert_eq!(
+            trail::sorted(seen.ids()),
+            trail::sorted(expected(50)),
+            "{ending}"
+        );
+    }
+}
+
+#[test]
+fn the_filter_sees_events_as_they_were_before_they_are_redacted() {
+    let folder = TempDir::new().unwrap();
+    trail::write(&folder.path().join("a.json"), &log_file(20));
+    let config = json!({"filter": "ct.user=alice and ct.name=ConsoleLogin", "redact": "/userIdentity/userName"});
+    let seen = read(&folder, config);
+    assert_eq!(seen.ids(), expected(20));
+    for event in &seen.events {
+        assert_eq!(event.json()["userIdentity"]["userName"], "*****");
+    }
+}
+
+#[test]
+fn messages_whose_events_are_all_left_out_are_acknowledged_and_that_is_said_once() {
+    let aws = Aws::start();
+    aws.queues().create("trail", Duration::from_secs(300));
+    let home = Home::make();
+    let config = home.config(&aws.endpoint(), json!({"filter": "ct.name=DeleteTrail"}));
+    let plugin = Plugin::load(&config);
+    let mut instance = plugin.open("sqs://trail").unwrap();
+    for n in 0..30 {
+        let key = KEY.replace("_a.json", &format!("_{n}.json"));
+        aws.put("logs", &key, &trail::gzip(&log_file(100)));
+        aws.queues().send(
+            "trail",
+            json!({"s3Bucket": "logs", "s3ObjectKey": [key]}).to_string(),
+        );
+    }
+    let all = instance.read_while(Duration::from_secs(60), |_| {
+        aws.queues().counts("trail").deleted < 30
+    });
+    assert_eq!((ids(&all.events), all.error), (vec![], None));
+    let log = plugin.log();
+    assert_eq!(
+        log.matches("filter keeps none of the first").count(),
+        1,
+        "{log}"
+    );
+    // Below so many, it is no surprise.
+    assert!(log.contains("first 1000 events of the queue"), "{log}");
+}
+
+#[test]
+fn only_the_regions_of_the_list_are_listed() {
+    let aws = Aws::start();
+    let mut maker = Maker::new(5);
+    let mut wanted = Vec::new();
+    for region in ["us-east-1", "eu-west-1", "eu-west-2"] {
+        for account in [ACCOUNT, "210987654321"] {
+            let file = maker.file(account, region, "20240305T1205Z", 3);
+            file.put(&aws, "logs");
+            if region != "us-east-1" {
+                wanted.push(file);
+            }
+        }
+    }
+    let config = json!({"s3RegionList": "eu-west-1, eu-west-2"});
+    let seen = Capture::new("s3://logs/")
+        .aws(&aws)
+        .config(config.clone())
+        .run();
+    assert_eq!(
+        trail::sorted(seen.ids()),
+        trail::sorted(trail::ids(&wanted))
+    );
+    let lists = aws.log_of(Op::ListObjects);
+    let of_others = lists.iter().filter(|list| list.key.contains("us-east-1"));
+    assert_eq!(of_others.count(), 0);
+
+    // A copy.
+    let folder = TempDir::new().unwrap();
+    for file in &wanted {
+        file.write(folder.path());
+    }
+    maker
+        .file(ACCOUNT, "us-east-1", "20240305T1205Z", 3)
+        .write(folder.path());
+    let seen = read(&folder, config);
+    assert_eq!(
+        trail::sorted(seen.ids()),
+        trail::sorted(trail::ids(&wanted))
+    );
+
+    let seen = Capture::new("s3://logs/")
+        .aws(&aws)
+        .config(json!({"s3RegionList": "ap-south-1"}))
+        .run();
+    assert_eq!((seen.ids(), &seen.error), (vec![], &None));
+    let words = "there is no log file of the regions in s3RegionList under s3://logs/, but of eu-west-1, eu-west-2, us-east-1";
+    assert!(seen.stderr.trim_end().ends_with(words), "{}", seen.stderr);
+}
