@@ -607,3 +607,107 @@ fn sysdig_reads_the_event_history() {
     let lines = hosts.sysdig("cloudtrail://us-east-1", &config.to_string(), &arguments);
     assert_eq!(lines, expected(&records));
 }
+
+/// Of `events`, those that a filter keeps, and what was asked for them.
+fn filtered(aws: &Aws, params: &str, config: Value) -> (Seen, Vec<Request>) {
+    let before = aws.log_of(Op::CloudTrail).len();
+    let seen = capture(aws, params, config).run();
+    assert_eq!(seen.error, None);
+    (seen, aws.log_of(Op::CloudTrail).split_off(before))
+}
+
+#[test]
+fn aws_applies_the_attribute_that_narrows_most() {
+    let aws = Aws::start();
+    let mut maker = Maker::new(77);
+    let of = |record: &Record, key: usize| {
+        let json = record.json.replace(
+            "\"userIdentity\":{",
+            &format!("\"userIdentity\":{{\"accessKeyId\":\"AKIA{key}\","),
+        );
+        Record {
+            json,
+            ..record.clone()
+        }
+    };
+    // Ten thousand events, whose pages alone would take more than a minute and a half at two a second.
+    let records: Vec<Record> = (0..10_000)
+        .map(|n| {
+            of(
+                &maker.record(ACCOUNT, REGION, ago(90_000 - 9 * n as i64)),
+                n % 100,
+            )
+        })
+        .collect();
+    aws.history().add(REGION, &records);
+    let wanted = |keys: &[usize]| {
+        let has = |record: &&Record| {
+            keys.iter()
+                .any(|key| record.json.contains(&format!("\"AKIA{key}\"")))
+        };
+        records.iter().filter(has).collect::<Vec<_>>()
+    };
+
+    // A hundred events, which are two pages.
+    for (order, newest) in [("time", false), ("newest", true)] {
+        let config = json!({"filter": "ct.user.accesskeyid=AKIA7", "historyOrder": order});
+        let (seen, asked) = filtered(&aws, "cloudtrail://us-east-1", config);
+        let mut expected = record_ids(wanted(&[7]));
+        if newest {
+            expected.reverse();
+        }
+        assert_eq!(seen.ids(), expected, "{order}");
+        assert_eq!(asked.len(), 2, "{order}");
+        assert!(
+            seen.log().contains(
+                "of filter, AWS applies AccessKeyId = AKIA7, and the rest is applied here"
+            ),
+            "{}",
+            seen.log()
+        );
+    }
+
+    // A list, and something that AWS can't apply.
+    let config =
+        json!({"filter": "ct.user.accesskeyid in (AKIA7, AKIA8) and not ct.id startswith 0"});
+    let (seen, asked) = filtered(&aws, "cloudtrail://us-east-1", config);
+    let mut expected = record_ids(wanted(&[7, 8]));
+    expected.retain(|id| !id.starts_with('0'));
+    assert_eq!(seen.ids(), expected);
+    assert_eq!(asked.len(), 4);
+}
+
+#[test]
+fn insights_events_on_data_events_of_a_trail_are_listed() {
+    let aws = Aws::start();
+    let trail = format!("arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/main");
+    let mut maker = Maker::new(78);
+    let mut records: Vec<Record> = (0..60)
+        .map(|n| maker.insight(ACCOUNT, REGION, ago(10_000 - 100 * n)))
+        .collect();
+    records[30].json = records[30].json.replace("RunInstances", "GetObject");
+    aws.history().add_trail_insights(REGION, &trail, &records);
+    // Neither those on management events nor these themselves are of this trail.
+    aws.history()
+        .add_insights(REGION, [&maker.insight(ACCOUNT, REGION, ago(500))]);
+    events(&aws, 79, REGION, [100, 200]);
+
+    let url = format!("cloudtrail://{trail}");
+    let (seen, asked) = filtered(&aws, &url, json!({}));
+    assert_eq!(seen.ids(), record_ids(&records));
+    assert_eq!(asked.len(), 2);
+    assert!(
+        asked
+            .iter()
+            .all(|request| request.key == "ListInsightsData")
+    );
+
+    let (seen, asked) = filtered(&aws, &url, json!({"filter": "ct.insight.name=GetObject"}));
+    assert_eq!(seen.ids(), record_ids([&records[30]]));
+    assert_eq!(asked.len(), 1);
+    assert!(
+        seen.log().contains("AWS applies EventName = GetObject"),
+        "{}",
+        seen.log()
+    );
+}

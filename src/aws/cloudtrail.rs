@@ -8,7 +8,10 @@ use aws_sdk_cloudtrail::Client;
 use aws_sdk_cloudtrail::config::Builder;
 use aws_sdk_cloudtrail::config::retry::RetryConfig;
 use aws_sdk_cloudtrail::primitives::DateTime;
-use aws_sdk_cloudtrail::types::EventCategory;
+use aws_sdk_cloudtrail::types::{
+    Event as SdkEvent, EventCategory, ListInsightsDataDimensionKey, ListInsightsDataType,
+    LookupAttribute, LookupAttributeKey,
+};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
@@ -52,10 +55,53 @@ pub(crate) struct EventHistory {
     stats: Arc<Stats>,
 }
 
+/// Which events to look up.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Lookup {
+    pub category: Category,
+    /// What AWS chooses by: an attribute and its value.
+    pub attribute: Option<(Attribute, String)>,
+}
+
+/// A kind of events.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Category {
+    Management,
+    /// On management events.
+    Insights,
+    /// On the data events of the trail with this ARN.
+    InsightsOfTrail(String),
+}
+
+/// What AWS can choose by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Attribute {
+    EventId,
+    AccessKeyId,
+    Username,
+    EventName,
+    EventSource,
+    ReadOnly,
+}
+
+impl Attribute {
+    /// As AWS names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EventId => "EventId",
+            Self::AccessKeyId => "AccessKeyId",
+            Self::Username => "Username",
+            Self::EventName => "EventName",
+            Self::EventSource => "EventSource",
+            Self::ReadOnly => "ReadOnly",
+        }
+    }
+}
+
 /// What to look up: times in seconds since the epoch, both included.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
-    pub insights: bool,
+    pub lookup: Arc<Lookup>,
     pub from: i64,
     pub to: i64,
     pub token: Option<String>,
@@ -128,7 +174,10 @@ impl EventHistory {
             .await;
         match answer {
             Err(error) if query.token.is_some() && error.kind == Kind::TokenDied => Ok(None),
-            Err(error) if query.insights && error.kind == Kind::Unsupported => {
+            Err(error)
+                if query.lookup.category == Category::Insights
+                    && error.kind == Kind::Unsupported =>
+            {
                 if !self.no_insights.swap(true, Ordering::Relaxed) {
                     let (region, code) = (&self.name, &error.code);
                     self.stats
@@ -146,23 +195,16 @@ impl EventHistory {
             sleep_until(*next).await;
             *next = Instant::now() + PACE;
         }
-        let answer = session
-            .client
-            .lookup_events()
-            .set_event_category(query.insights.then_some(EventCategory::Insight))
-            .start_time(DateTime::from_secs(query.from))
-            .end_time(DateTime::from_secs(query.to))
-            .max_results(PAGE)
-            .set_next_token(query.token.clone())
-            .customize()
-            // The SDK would try again without minding the pace.
-            .config_override(Builder::new().retry_config(RetryConfig::disabled()))
-            .send()
-            .await
-            .map_err(|error| Error::of(&session.access, Operation::LookUp, &self.name, &error))?;
+        let (events, next) = match &query.lookup.category {
+            Category::InsightsOfTrail(trail) => list_insights(&session, trail, query).await?,
+            category => {
+                let insights = *category == Category::Insights;
+                self.lookup_events(&session, insights, query).await?
+            }
+        };
         self.stats.pages.add(1);
         let mut time = query.to;
-        let events = answer.events.unwrap_or_default().into_iter().map(|event| {
+        let events = events.unwrap_or_default().into_iter().map(|event| {
             // An event without a time gets that of its neighbour.
             time = event.event_time.map_or(time, |time| time.secs());
             Event {
@@ -174,9 +216,72 @@ impl EventHistory {
         });
         Ok(Page {
             events: events.collect(),
-            next: answer.next_token.filter(|token| !token.is_empty()),
+            next: next.filter(|token| !token.is_empty()),
         })
     }
+
+    async fn lookup_events(
+        &self,
+        session: &Session<Client>,
+        insights: bool,
+        query: &Query,
+    ) -> Result<Answer, Error> {
+        let attribute = query
+            .lookup
+            .attribute
+            .as_ref()
+            .and_then(|(attribute, value)| {
+                let key = LookupAttributeKey::from(attribute.name());
+                let attribute = LookupAttribute::builder().attribute_key(key);
+                // It fails where one of the two is missing.
+                attribute.attribute_value(value).build().ok()
+            });
+        let answer = session
+            .client
+            .lookup_events()
+            .set_event_category(insights.then_some(EventCategory::Insight))
+            .set_lookup_attributes(attribute.map(|attribute| vec![attribute]))
+            .start_time(DateTime::from_secs(query.from))
+            .end_time(DateTime::from_secs(query.to))
+            .max_results(PAGE)
+            .set_next_token(query.token.clone())
+            .customize()
+            // The SDK would try again without minding the pace.
+            .config_override(Builder::new().retry_config(RetryConfig::disabled()))
+            .send()
+            .await
+            .map_err(|error| Error::of(&session.access, Operation::LookUp, &self.name, &error))?;
+        Ok((answer.events, answer.next_token))
+    }
+}
+
+/// Events, and the token of the next page.
+type Answer = (Option<Vec<SdkEvent>>, Option<String>);
+
+/// The Insights events on data events of a trail, which LookupEvents does not have, see
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_ListInsightsData.html>.
+async fn list_insights(
+    session: &Session<Client>,
+    trail: &str,
+    query: &Query,
+) -> Result<Answer, Error> {
+    let mut request = session.client.list_insights_data();
+    if let Some((attribute, value)) = &query.lookup.attribute {
+        request = request.dimensions(ListInsightsDataDimensionKey::from(attribute.name()), value);
+    }
+    let answer = request
+        .insight_source(trail)
+        .data_type(ListInsightsDataType::InsightsEvents)
+        .start_time(DateTime::from_secs(query.from))
+        .end_time(DateTime::from_secs(query.to))
+        .max_results(PAGE)
+        .set_next_token(query.token.clone())
+        .customize()
+        .config_override(Builder::new().retry_config(RetryConfig::disabled()))
+        .send()
+        .await
+        .map_err(|error| Error::of(&session.access, Operation::ListInsights, trail, &error))?;
+    Ok((answer.events, answer.next_token))
 }
 
 /// The public keys that digest files of a region were signed with in a time, by their fingerprints, in DER.

@@ -15,6 +15,8 @@ pub(crate) enum Operation {
     /// Messages stay hidden from others.
     ExtendVisibility,
     LookUp,
+    /// Insights events on the data events of a trail.
+    ListInsights,
     ListPublicKeys,
 }
 
@@ -52,6 +54,7 @@ impl Operation {
                 format!("keeping messages of the queue {target} hidden from others")
             }
             Self::LookUp => format!("looking up the event history of {target}"),
+            Self::ListInsights => format!("listing the Insights events of {target}"),
             Self::ListPublicKeys => {
                 format!("asking CloudTrail for the public keys of {target}")
             }
@@ -66,7 +69,7 @@ impl Operation {
             | Self::Receive
             | Self::Delete
             | Self::ExtendVisibility => Service::Sqs,
-            Self::LookUp | Self::ListPublicKeys => Service::CloudTrail,
+            Self::LookUp | Self::ListInsights | Self::ListPublicKeys => Service::CloudTrail,
         }
     }
 
@@ -83,6 +86,7 @@ impl Operation {
             Self::Delete => "sqs:DeleteMessage on the queue",
             Self::ExtendVisibility => "sqs:ChangeMessageVisibility on the queue",
             Self::LookUp => "cloudtrail:LookupEvents",
+            Self::ListInsights => "cloudtrail:ListInsightsData on the trail",
             Self::ListPublicKeys => {
                 "cloudtrail:ListPublicKeys, or the keys in a file (validateKeys)"
             }

@@ -11,6 +11,7 @@ mod condition;
 mod literals;
 mod parser;
 mod pattern;
+mod required;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::record::{Index, Record};
 use condition::Condition;
 use literals::Need;
 use parser::Fault;
+pub(crate) use required::Required;
 
 /// A condition's text in bytes, at most.
 const LONGEST: usize = 64 << 10;
@@ -69,6 +71,12 @@ impl Filter {
             return true;
         };
         kept.need.is_met(record) && kept.condition.holds(&mut Record::new(record, index))
+    }
+
+    /// What some fields have to be, whatever else the condition says.
+    pub fn required(&self) -> Vec<Required> {
+        let condition = self.0.as_ref().map(|kept| &kept.condition);
+        condition.map(required::required).unwrap_or_default()
     }
 
     /// The condition as the user has written it.

@@ -1,9 +1,10 @@
-//! ARNs of buckets, access points and queues.
+//! ARNs of buckets, access points, queues and trails.
 
 use anyhow::{Result, bail, ensure};
 
-use super::{BucketLocation, Location, QueueLocation, queue_location, s3};
+use super::{BucketLocation, HistoryLocation, Location, QueueLocation, queue_location, s3};
 use crate::settings::partitions::Partition;
+use crate::trail::{is_account, is_region};
 
 /// `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/PREFIX` and its like; `arn:aws:s3:::BUCKET/PREFIX`;
 /// `arn:aws:sqs:REGION:ACCOUNT:NAME`.
@@ -63,3 +64,24 @@ pub(super) fn arn(text: &str, params: &str) -> Result<Location> {
         region: (!region.is_empty()).then(|| region.to_owned()),
     }))
 }
+
+/// `arn:aws:cloudtrail:REGION:ACCOUNT:trail/NAME`
+pub(super) fn trail(text: &str, params: &str) -> Result<Location> {
+    let text = text.trim_end_matches('/');
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", _, "cloudtrail", region, account, resource] = parts[..] else {
+        bail!("{params}: {NOT_OF_TRAIL}");
+    };
+    let name = resource.strip_prefix("trail/").unwrap_or_default();
+    ensure!(
+        is_region(region) && is_account(account) && !name.is_empty(),
+        "{params}: {NOT_OF_TRAIL}"
+    );
+    Ok(Location::History(HistoryLocation {
+        regions: vec![region.to_owned()],
+        trail: Some(text.to_owned()),
+        ..HistoryLocation::default()
+    }))
+}
+
+const NOT_OF_TRAIL: &str = "is not the ARN of a trail, which looks like arn:aws:cloudtrail:us-east-1:123456789012:trail/NAME";

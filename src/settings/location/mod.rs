@@ -37,6 +37,8 @@ pub(crate) struct HistoryLocation {
     pub regions: Vec<String>,
     /// Whether all other regions are read as well.
     pub all: bool,
+    /// The ARN of a trail, whose Insights events on data events are read instead.
+    pub trail: Option<String>,
 }
 
 /// An SQS queue.
@@ -241,8 +243,11 @@ fn queue_location(name: &str, params: &str) -> Result<Location> {
     }))
 }
 
-/// Regions separated by commas, or `all`.
+/// Regions separated by commas, or `all`; or the ARN of a trail.
 fn history(text: &str, params: &str) -> Result<Location> {
+    if text.starts_with("arn:") {
+        return arn::trail(text, params);
+    }
     let mut location = HistoryLocation::default();
     for region in text.trim_end_matches('/').split(',').map(str::trim) {
         let region = region.to_ascii_lowercase();
@@ -350,6 +355,7 @@ mod tests {
             let expected = Location::History(HistoryLocation {
                 regions: regions.iter().copied().map(str::to_owned).collect(),
                 all,
+                trail: None,
             });
             assert_eq!(Location::parse(params, None).unwrap(), expected, "{params}");
         }
@@ -359,6 +365,18 @@ mod tests {
             ("cloudtrail://us-east", "\"us-east\" can't be a region"),
             ("cloudtrail://my-trail", "\"my-trail\" can't be a region"),
             ("cloudtrail://us-east-1/x", "\"us-east-1/x\" can't be"),
+            (
+                "cloudtrail://arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/x",
+                "is not the ARN of a trail",
+            ),
+            (
+                "cloudtrail://arn:aws:s3:::logs",
+                "is not the ARN of a trail",
+            ),
+            (
+                "cloudtrail://arn:aws:cloudtrail::111122223333:trail/x",
+                "is not the ARN of a trail",
+            ),
         ] {
             let error = format!("{:#}", Location::parse(params, None).unwrap_err());
             assert!(error.contains(expected), "{params}: {error}");
@@ -682,7 +700,7 @@ mod tests {
                 let url = format!("https://{host}/cloudtrailv2/home#/events");
                 let expected = Location::History(HistoryLocation {
                     regions: vec![region.to_owned()],
-                    all: false,
+                    ..HistoryLocation::default()
                 });
                 assert_eq!(Location::parse(&url, None).unwrap(), expected, "{url}");
             }

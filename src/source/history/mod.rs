@@ -3,6 +3,7 @@
 //! Each region and category is read by a [`reader`] of its own, at the pace that AWS allows ([`EventHistory`]); here they
 //! are merged. The records go on as the text of log files.
 
+mod attribute;
 mod reader;
 
 use std::collections::VecDeque;
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use self::reader::{Batch, Follow, LAG, Plan, Reader, place};
 use super::Source;
-use crate::aws::cloudtrail::{Event, EventHistory, Page, Query};
+use crate::aws::cloudtrail::{Category, Event, EventHistory, Lookup, Page, Query};
 use crate::aws::{self, Environment, Kind, Login};
 use crate::log_file::{Body, LogFile};
 use crate::settings::location::HistoryLocation;
@@ -95,8 +96,9 @@ pub(super) async fn open(
     let names = regions(&location, login.current().0.region().as_deref());
     let is_empty = plan.from > plan.to;
     // If the interval has not begun or is too old, looking up one second still tells whether access is allowed.
+    let lookups = lookups(&location, settings, &stats);
     let query = Query {
-        insights: false,
+        lookup: Arc::clone(&lookups[0]),
         from: plan.from.min(now),
         to: plan.to.max(plan.from.min(now)),
         token: None,
@@ -116,11 +118,11 @@ pub(super) async fn open(
         if is_empty && !follow {
             continue;
         }
-        if settings.include_insights {
-            streams.push(Stream::start(Arc::clone(&region), true, plan, None));
+        let mut first = first.filter(|_| !is_empty);
+        for lookup in &lookups {
+            let stream = Stream::start(Arc::clone(&region), Arc::clone(lookup), plan, first.take());
+            streams.push(stream);
         }
-        let first = first.filter(|_| !is_empty);
-        streams.push(Stream::start(region, false, plan, first));
     }
     if !follow {
         let seconds = |time: i64| u64::try_from(time).unwrap_or(0);
@@ -131,9 +133,10 @@ pub(super) async fn open(
     Ok(History {
         name: format!(
             "cloudtrail://{}",
-            match location.all {
-                true => "all".to_owned(),
-                false => names.join(","),
+            match (location.trail, location.all) {
+                (Some(trail), _) => trail,
+                (None, true) => "all".to_owned(),
+                (None, false) => names.join(","),
             }
         ),
         streams,
@@ -142,6 +145,47 @@ pub(super) async fn open(
         span: (!follow).then_some((plan.from, plan.to)),
         stats,
     })
+}
+
+/// What to look up in each region; one at least, and the first tells whether access is allowed.
+fn lookups(location: &HistoryLocation, settings: &Settings, stats: &Stats) -> Vec<Arc<Lookup>> {
+    let required = settings.filter.required();
+    let (category, chosen) = match &location.trail {
+        Some(trail) => (
+            Category::InsightsOfTrail(trail.clone()),
+            attribute::of_insights(&required),
+        ),
+        None => (Category::Management, attribute::of_events(&required)),
+    };
+    if let Some(chosen) = &chosen {
+        stats.note(format!(
+            "of filter, AWS applies {} = {}, and the rest is applied here",
+            chosen.attribute.name(),
+            chosen.values.join(" or ")
+        ));
+    }
+    let may_be_insights = attribute::may_be_insights(&required);
+    let mut lookups = Vec::new();
+    let attributes = chosen.map_or(vec![None], |chosen| {
+        let values = chosen.values.into_iter();
+        values
+            .map(|value| Some((chosen.attribute, value)))
+            .collect()
+    });
+    for attribute in attributes {
+        lookups.push(Arc::new(Lookup {
+            category: category.clone(),
+            attribute: attribute.clone(),
+        }));
+        if category == Category::Management && settings.include_insights && may_be_insights {
+            // The one attribute that both kinds have is the ID.
+            lookups.push(Arc::new(Lookup {
+                category: Category::Insights,
+                attribute,
+            }));
+        }
+    }
+    lookups
 }
 
 /// Log which settings have no effect here.
@@ -369,10 +413,15 @@ impl History {
 }
 
 impl Stream {
-    fn start(region: Arc<EventHistory>, insights: bool, plan: Plan, first: Option<Page>) -> Self {
+    fn start(
+        region: Arc<EventHistory>,
+        lookup: Arc<Lookup>,
+        plan: Plan,
+        first: Option<Page>,
+    ) -> Self {
         // A reader is one batch ahead.
         let (sender, batches) = mpsc::channel(1);
-        let reader = Reader::new(region, insights, plan, sender);
+        let reader = Reader::new(region, lookup, plan, sender);
         Self {
             batches,
             reader: Some(tokio::spawn(reader.run(first))),

@@ -1,4 +1,4 @@
-//! Reads events of one category in one region, in time order or newest first.
+//! Reads the events of one lookup in one region, in time order or newest first.
 //!
 //! LookupEvents gives the newest first. For time order, the interval is cut into windows of a few pages, each read and
 //! turned round. How long they are follows from the pages before: a window that turns out to hold more is cut, and
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::aws::cloudtrail::{Event, EventHistory, Page, Query};
+use crate::aws::cloudtrail::{Event, EventHistory, Lookup, Page, Query};
 
 /// Pages of a window, at most and at first: the first events come soon.
 const MOST: i64 = 8;
@@ -65,10 +65,10 @@ pub(super) fn place(time: i64, newest_first: bool) -> i64 {
     if newest_first { -time } else { time }
 }
 
-/// Reads one region's events of one category.
+/// Reads one region's events of one lookup.
 pub(super) struct Reader {
     region: Arc<EventHistory>,
-    insights: bool,
+    lookup: Arc<Lookup>,
     plan: Plan,
     batches: mpsc::Sender<Batch>,
     /// How many seconds a window has, and how many pages at most.
@@ -92,13 +92,13 @@ enum Window {
 impl Reader {
     pub fn new(
         region: Arc<EventHistory>,
-        insights: bool,
+        lookup: Arc<Lookup>,
         plan: Plan,
         batches: mpsc::Sender<Batch>,
     ) -> Self {
         Self {
             region,
-            insights,
+            lookup,
             plan,
             batches,
             span: i64::MAX,
@@ -235,7 +235,7 @@ impl Reader {
         known: Option<Page>,
     ) -> Result<Option<Vec<Event>>> {
         let query = Query {
-            insights: self.insights,
+            lookup: Arc::clone(&self.lookup),
             from,
             to,
             token: token.take(),

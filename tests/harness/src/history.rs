@@ -23,7 +23,7 @@ pub struct Histories(Mutex<World>);
 
 #[derive(Default)]
 struct World {
-    /// By region and category, which is empty for management events.
+    /// By region and category, which is empty for management events, and a trail's ARN for those on its data events.
     events: HashMap<(String, String), Vec<Record>>,
     /// Regions that the account has not enabled.
     closed: BTreeSet<String>,
@@ -60,6 +60,16 @@ impl Histories {
     /// The same with Insights events.
     pub fn add_insights<'a>(&self, region: &str, records: impl IntoIterator<Item = &'a Record>) {
         self.add_to(region, "insight", records);
+    }
+
+    /// Lets Insights events happen on the data events of a trail with this ARN.
+    pub fn add_trail_insights<'a>(
+        &self,
+        region: &str,
+        trail: &str,
+        records: impl IntoIterator<Item = &'a Record>,
+    ) {
+        self.add_to(region, trail, records);
     }
 
     fn add_to<'a>(
@@ -142,7 +152,7 @@ type Refusal = (&'static str, &'static str);
 
 impl World {
     fn look_up(&mut self, region: &str, action: &str, mut input: Value) -> Result<Value, Refusal> {
-        if action != "LookupEvents" {
+        if !matches!(action, "LookupEvents" | "ListInsightsData") {
             return Err(("InvalidAction", "not here"));
         }
         if self.closed.contains(region) {
@@ -164,7 +174,12 @@ impl World {
             let message = "Start time cannot be after end time";
             return Err(("InvalidTimeRangeException", message));
         }
-        let category = input["EventCategory"].as_str().unwrap_or("").to_owned();
+        let category = match action {
+            "ListInsightsData" => input["InsightSource"].as_str().unwrap_or("-"),
+            _ => input["EventCategory"].as_str().unwrap_or(""),
+        };
+        let category = category.to_owned();
+        let attributes = attributes(&input, action, &category)?;
         let token = input
             .as_object_mut()
             .and_then(|input| input.remove("NextToken"));
@@ -183,6 +198,12 @@ impl World {
                     from.is_none_or(|from| time >= from) && to.is_none_or(|to| time <= to)
                 };
                 let events = events.into_iter().flatten().filter(within).rev();
+                let has = |record: &&Record| {
+                    attributes
+                        .iter()
+                        .all(|(key, value)| has(record, key, value))
+                };
+                let events = events.filter(has);
                 events.cloned().collect()
             }
         };
@@ -216,6 +237,63 @@ impl World {
         }
         may
     }
+}
+
+/// What events are chosen by: names and values of attributes.
+fn attributes(
+    input: &Value,
+    action: &str,
+    category: &str,
+) -> Result<Vec<(String, String)>, Refusal> {
+    const OF_INSIGHTS: [&str; 3] = ["EventId", "EventName", "EventSource"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let attributes: Vec<(String, String)> = match action {
+        "ListInsightsData" => {
+            let dimensions = input["Dimensions"].as_object().into_iter().flatten();
+            dimensions
+                .map(|(key, value)| (key.clone(), text(value)))
+                .collect()
+        }
+        _ => {
+            let listed = input["LookupAttributes"].as_array().into_iter().flatten();
+            listed
+                .map(|one| (text(&one["AttributeKey"]), text(&one["AttributeValue"])))
+                .collect()
+        }
+    };
+    let is_known = |key: &str| category.is_empty() || OF_INSIGHTS.contains(&key);
+    match attributes.len() <= 1 && attributes.iter().all(|(key, _)| is_known(key)) {
+        true => Ok(attributes),
+        false => Err((
+            "InvalidLookupAttributesException",
+            "Invalid lookup attributes",
+        )),
+    }
+}
+
+/// Has a record this value of an attribute?
+fn has(record: &Record, key: &str, value: &str) -> bool {
+    let json: Value = serde_json::from_str(&record.json).unwrap_or_default();
+    let details = match json["insightDetails"].is_null() {
+        true => &json,
+        false => &json["insightDetails"],
+    };
+    let found = match key {
+        "EventId" => &json["eventID"],
+        "EventName" => &details["eventName"],
+        "EventSource" => &details["eventSource"],
+        "AccessKeyId" => &json["userIdentity"]["accessKeyId"],
+        "ReadOnly" => return json["readOnly"].to_string() == value,
+        "Username" => {
+            let session = json["userIdentity"]["arn"]
+                .as_str()
+                .and_then(|arn| arn.rsplit('/').next());
+            let name = json["userIdentity"]["userName"].as_str().or(session);
+            return name == Some(value);
+        }
+        _ => return false,
+    };
+    found.as_str() == Some(value)
 }
 
 /// An event as LookupEvents gives it. A record without text is one that has no CloudTrailEvent.
