@@ -268,6 +268,10 @@ impl Decode {
     fn add(&self, data: &[u8], found: Found, records: &mut Vec<RecordSpan>, outcome: &mut Outcome) {
         outcome.found += 1;
         let range = found.range.clone();
+        if !self.filter.may_keep(&data[range.clone()], found.is_plain) {
+            outcome.left_out += 1;
+            return;
+        }
         let seen = found.time(data).filter(|_| self.include_insights);
         let time = seen.or_else(|| {
             let head = record::head(&data[range.clone()]);
@@ -308,6 +312,7 @@ impl Decode {
             self.redact(&mut data, &mut records, outcome);
         }
         if records.is_empty() {
+            self.inflated.give(data);
             return true;
         }
         if self.newest_first {

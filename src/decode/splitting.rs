@@ -52,7 +52,11 @@ impl<'a> Splitting<'a> {
             self.known |= !matches!(content, ValueKind::Unknown(_));
             match content {
                 ValueKind::Record(range) => {
-                    let found = Found { range, time: None };
+                    let found = Found {
+                        range,
+                        time: None,
+                        is_plain: false,
+                    };
                     self.decode.add(data, found, records, outcome);
                 }
                 ValueKind::Nothing => {}

@@ -70,8 +70,8 @@ pub(super) enum TextTest {
 /// A glob or a regular expression.
 pub(super) struct Pattern {
     pub regex: Regex,
-    /// Texts that are in what it matches, each.
-    pub literals: Vec<String>,
+    /// What is in all that it matches: one text of each of these.
+    pub literals: Vec<Vec<String>>,
 }
 
 pub(super) enum NumberTest {

@@ -6,37 +6,82 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem::Finder;
 
 use super::condition::{Check, Condition, Operand, OwnedArgument, Test, TextTest};
 use crate::fields::Standing;
 
 /// What a record has to hold.
-#[derive(Debug)]
-pub(super) enum Need {
+#[derive(Debug, Clone)]
+enum Need {
     Nothing,
-    /// One of these.
-    Literal(Literals),
+    OneOf(Vec<String>),
     All(Vec<Self>),
     Any(Vec<Self>),
 }
 
-/// Texts, one of which is looked for.
+/// The same, made ready.
 #[derive(Debug)]
-pub(super) enum Literals {
-    Few(Vec<Finder<'static>>),
-    Many(AhoCorasick),
+pub(super) struct Needs(Search);
+
+#[derive(Debug)]
+enum Search {
+    Nothing,
+    One(Finder<'static>),
+    OneOf(AhoCorasick),
+    All(Vec<Self>),
+    Any(Vec<Self>),
 }
 
-/// Up to so many are looked for one after the other.
-const FEW: usize = 3;
-/// Shorter ones are in nearly every record.
+/// Shorter literals are in nearly every record.
 const SHORTEST: usize = 3;
 
-impl Need {
+impl Needs {
     /// What a condition needs.
     pub fn of(condition: &Condition) -> Self {
+        Self(Search::of(Need::of(condition)))
+    }
+
+    /// Whether a record may be one that the condition holds for.
+    pub fn may_be_met(&self, record: &[u8], is_plain: bool) -> bool {
+        static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\u"));
+        self.0.finds(record) || !is_plain && ESCAPE.find(record).is_some()
+    }
+}
+
+impl Search {
+    fn of(need: Need) -> Self {
+        let all = |parts: Vec<Need>| parts.into_iter().map(Self::of).collect();
+        match need {
+            Need::Nothing => Self::Nothing,
+            Need::OneOf(literals) => match &literals[..] {
+                [literal] => Self::One(Finder::new(literal).into_owned()),
+                _ => AhoCorasick::builder()
+                    // The kind that SIMD is used for.
+                    .match_kind(MatchKind::LeftmostFirst)
+                    .build(literals)
+                    // Too many for it to be built are not looked for.
+                    .map_or(Self::Nothing, Self::OneOf),
+            },
+            Need::All(parts) => Self::All(all(parts)),
+            Need::Any(parts) => Self::Any(all(parts)),
+        }
+    }
+
+    fn finds(&self, record: &[u8]) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::One(finder) => finder.find(record).is_some(),
+            Self::OneOf(all) => all.is_match(record),
+            Self::All(parts) => parts.iter().all(|part| part.finds(record)),
+            Self::Any(parts) => parts.iter().any(|part| part.finds(record)),
+        }
+    }
+}
+
+impl Need {
+    fn of(condition: &Condition) -> Self {
         match condition {
             Condition::All(parts) => Self::all(parts.iter().map(Self::of)),
             Condition::Any(parts) => Self::any(parts.iter().map(Self::of)),
@@ -93,11 +138,9 @@ impl Need {
             }
             TextTest::Contains(finder) => Self::one_of([text(finder.needle())]),
             TextTest::Pattern(pattern) => {
-                let literals = pattern.literals.iter();
-                let longest = literals
-                    .filter_map(|literal| text(literal.as_bytes()))
-                    .max_by_key(String::len);
-                Self::one_of([longest])
+                Self::all(pattern.literals.iter().map(|one_of| {
+                    Self::one_of(one_of.iter().map(|literal| text(literal.as_bytes())))
+                }))
             }
             TextTest::In(values) | TextTest::Intersects(values) => {
                 Self::one_of(values.iter().map(|value| text(value)))
@@ -107,20 +150,11 @@ impl Need {
 
     /// One of these, if each of them can be looked for.
     fn one_of(literals: impl IntoIterator<Item = Option<String>>) -> Self {
-        let Some(literals) = literals.into_iter().collect::<Option<Vec<_>>>() else {
-            return Self::Nothing;
-        };
-        if literals.is_empty() {
-            return Self::Nothing;
+        let literals = literals.into_iter().collect::<Option<Vec<_>>>();
+        match literals.filter(|literals| !literals.is_empty()) {
+            Some(literals) => Self::OneOf(literals),
+            None => Self::Nothing,
         }
-        if literals.len() <= FEW {
-            let finders = literals
-                .iter()
-                .map(|literal| Finder::new(literal).into_owned());
-            return Self::Literal(Literals::Few(finders.collect()));
-        }
-        // Too many for it to be built are not looked for.
-        AhoCorasick::new(literals).map_or(Self::Nothing, |all| Self::Literal(Literals::Many(all)))
     }
 
     fn all(parts: impl IntoIterator<Item = Self>) -> Self {
@@ -135,29 +169,24 @@ impl Need {
         }
     }
 
+    /// Most records hold nothing of what any part needs, so all of that is looked for at once before each by itself.
     fn any(parts: impl IntoIterator<Item = Self>) -> Self {
         let parts: Vec<_> = parts.into_iter().collect();
-        match parts.iter().any(|part| matches!(part, Self::Nothing)) {
-            true => Self::Nothing,
-            false => Self::Any(parts),
+        let first: Option<Vec<_>> = parts.iter().map(Self::first).collect();
+        let first = first.map_or(Self::Nothing, |first| Self::OneOf(first.concat()));
+        match first {
+            Self::Nothing => Self::Nothing,
+            first if parts.iter().all(|part| matches!(part, Self::OneOf(_))) => first,
+            first => Self::All(vec![first, Self::Any(parts)]),
         }
     }
 
-    /// Whether a record may be one that the condition holds for.
-    pub fn is_met(&self, record: &[u8]) -> bool {
-        static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\u"));
-        self.is_held(record) || ESCAPE.find(record).is_some()
-    }
-
-    fn is_held(&self, record: &[u8]) -> bool {
+    /// One of these is needed, whatever else is.
+    fn first(&self) -> Option<Vec<String>> {
         match self {
-            Self::Nothing => true,
-            Self::Literal(Literals::Few(finders)) => {
-                finders.iter().any(|finder| finder.find(record).is_some())
-            }
-            Self::Literal(Literals::Many(all)) => all.is_match(record),
-            Self::All(parts) => parts.iter().all(|part| part.is_held(record)),
-            Self::Any(parts) => parts.iter().any(|part| part.is_held(record)),
+            Self::OneOf(literals) => Some(literals.clone()),
+            Self::All(parts) => parts.iter().find_map(Self::first),
+            Self::Nothing | Self::Any(_) => None,
         }
     }
 }

@@ -16,7 +16,7 @@ const MOST_REPEATED: u32 = 1000;
 /// `glob` and `iglob`: as glibc's `fnmatch` without flags, in the C locale, matches a whole text.
 pub(super) fn glob(pattern: &str, ignore_case: bool) -> Result<Pattern> {
     let mut regex = String::from(if ignore_case { "(?si-u)" } else { "(?s-u)" });
-    let mut literals = vec![String::new()];
+    let mut literals = vec![vec![String::new()]];
     let mut rest = pattern.chars();
     while let Some(char) = rest.next() {
         let literal = match char {
@@ -44,11 +44,11 @@ pub(super) fn glob(pattern: &str, ignore_case: bool) -> Result<Pattern> {
         match literal {
             Some(char) => {
                 push_literal(&mut regex, char);
-                if let Some(last) = literals.last_mut() {
+                if let Some([last]) = literals.last_mut().map(Vec::as_mut_slice) {
                     last.push(char);
                 }
             }
-            None => literals.push(String::new()),
+            None => literals.push(vec![String::new()]),
         }
     }
     if ignore_case {
@@ -161,8 +161,41 @@ pub(super) fn regex(pattern: &str) -> Result<Pattern> {
     ast::visit(&parsed, Posix)?;
     Ok(Pattern {
         regex: build(pattern, false)?,
-        literals: Vec::new(),
+        literals: literals(&parsed),
     })
+}
+
+/// What is in all that a regular expression matches: one text of each of these.
+fn literals(ast: &Ast) -> Vec<Vec<String>> {
+    match ast {
+        Ast::Literal(literal) => vec![vec![literal.c.to_string()]],
+        Ast::Group(group) => literals(&group.ast),
+        Ast::Concat(concat) => {
+            let mut all: Vec<Vec<String>> = Vec::new();
+            let mut run = String::new();
+            for part in &concat.asts {
+                if let Ast::Literal(literal) = part {
+                    run.push(literal.c);
+                    continue;
+                }
+                all.push(vec![std::mem::take(&mut run)]);
+                all.extend(literals(part));
+            }
+            all.push(vec![run]);
+            all
+        }
+        // The longest text of each branch.
+        Ast::Alternation(branches) => {
+            let longest = |branch: &Ast| {
+                let all = literals(branch).into_iter();
+                let single = all.filter_map(|one_of| <[String; 1]>::try_from(one_of).ok());
+                single.map(|[text]| text).max_by_key(String::len)
+            };
+            let longest: Option<Vec<_>> = branches.asts.iter().map(longest).collect();
+            longest.into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn build(pattern: &str, is_glob: bool) -> Result<Regex> {

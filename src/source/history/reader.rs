@@ -18,6 +18,8 @@ use crate::aws::cloudtrail::{Event, EventHistory, Lookup, Page, Query};
 /// Pages of a window, at most and at first: the first events come soon.
 const MOST: i64 = 8;
 const FIRST: i64 = 2;
+/// Pages of a window, where AWS applies an attribute: as a rule that is all there is, and windows that are cut cost requests.
+const NARROW: i64 = 40;
 /// How much shorter windows become at once, at most. What is read before they are short enough is kept for later, so
 /// it costs little, while windows that are too short cost a request each.
 const SHRINK: i64 = 32;
@@ -204,7 +206,8 @@ impl Reader {
             }
             if goes_on {
                 let expected = (to - from + 1).saturating_mul(pages) / covered;
-                if expected <= self.most {
+                let is_narrow = self.lookup.attribute.is_some() && pages < NARROW;
+                if expected <= self.most || is_narrow {
                     continue;
                 }
                 // The rest is at most as dense as what was read, which may have been a burst.
