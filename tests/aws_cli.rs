@@ -16,6 +16,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::Mutex,
     thread,
+    time::Duration,
 };
 
 use harness::{
@@ -50,9 +51,21 @@ enum Verdict {
     Otherwise(&'static str),
 }
 
+/// What a cell asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Asked {
+    /// An object of a bucket.
+    Object,
+    /// A queue's URL.
+    Queue,
+    /// The event history of this region.
+    History(&'static str),
+}
+
 /// A set-up.
 #[derive(Debug, Clone)]
 struct Cell {
+    asked: Asked,
     group: &'static str,
     name: String,
     env: BTreeMap<String, String>,
@@ -63,6 +76,7 @@ struct Cell {
 impl Cell {
     fn new(group: &'static str, name: impl Into<String>) -> Self {
         Self {
+            asked: Asked::Object,
             group,
             name: name.into(),
             env: BTreeMap::new(),
@@ -106,6 +120,8 @@ const OTHER_KEYS: &str =
     "aws_access_key_id = {A2}\naws_secret_access_key = {S2}\naws_session_token = {T2}\n";
 
 const EMPTY: Verdict = Verdict::Here("what is empty counts as not set");
+const EXPIRY: Verdict =
+    Verdict::Here("AWS decides whether credentials have expired, not a variable");
 const LENIENT: &str = "the later one counts, as in AWS's SDK for Rust";
 
 /// Forms of a file, by name; `H` is the profile's section, `K` its keys.
@@ -404,6 +420,28 @@ fn profiles(cells: &mut Vec<Cell>) {
             .env("AWS_SECRET_ACCESS_KEY", "{S1}")
             .env("AWS_SESSION_TOKEN", "{T1}"),
     );
+    for (name, until, verdict) in [
+        (
+            "credentials that expire later",
+            "2099-01-01T00:00:00Z",
+            Verdict::Same,
+        ),
+        (
+            "credentials that have expired, the variable says",
+            "2001-01-01T00:00:00Z",
+            EXPIRY,
+        ),
+        ("an expiry that is not a time", "tomorrow", EXPIRY),
+    ] {
+        let cell = Cell::new("profiles", name).verdict(verdict);
+        let cell = cell.config("[default]\nregion = us-east-1\n");
+        cells.push(
+            cell.env("AWS_ACCESS_KEY_ID", "{A1}")
+                .env("AWS_SECRET_ACCESS_KEY", "{S1}")
+                .env("AWS_SESSION_TOKEN", "{T1}")
+                .env("AWS_CREDENTIAL_EXPIRATION", until),
+        );
+    }
     cells.push(
         Cell::new("profiles", "AWS_SECRET_ACCESS_KEY is missing").env("AWS_ACCESS_KEY_ID", "{A1}"),
     );
@@ -1110,6 +1148,78 @@ fn network(cells: &mut Vec<Cell>) {
     rows(cells, "network", profile, table);
 }
 
+/// Endpoints of the queue's service and of CloudTrail. Each cell of CloudTrail's has a region of its own, for its rate is low.
+fn other_services(cells: &mut Vec<Cell>) {
+    let regions = [
+        "us-east-1",
+        "us-east-2",
+        "us-west-1",
+        "us-west-2",
+        "eu-west-1",
+        "eu-west-2",
+        "eu-west-3",
+        "ap-south-1",
+    ];
+    for (service, other) in [("sqs", "cloudtrail"), ("cloudtrail", "sqs")] {
+        let own = format!("AWS_ENDPOINT_URL_{}", service.to_uppercase());
+        let others = format!("AWS_ENDPOINT_URL_{}", other.to_uppercase());
+        let nowhere = "http://127.0.0.1:1";
+        let services = |of: &str, url: &str| {
+            format!("services = mine\n[services mine]\n{of} =\n  endpoint_url = {url}\n")
+        };
+        let table = [
+            ("AWS itself", vec![], String::new()),
+            (
+                "its own variable",
+                vec![(own.as_str(), "{ENDPOINT}")],
+                String::new(),
+            ),
+            (
+                "the variable for all",
+                vec![("AWS_ENDPOINT_URL", "{ENDPOINT}")],
+                String::new(),
+            ),
+            (
+                "its own over that for all",
+                vec![("AWS_ENDPOINT_URL", nowhere), (&own, "{ENDPOINT}")],
+                String::new(),
+            ),
+            (
+                "another's variable",
+                vec![(others.as_str(), nowhere)],
+                String::new(),
+            ),
+            (
+                "the profile's",
+                vec![],
+                "endpoint_url = {ENDPOINT}\n".to_owned(),
+            ),
+            (
+                "the profile's services",
+                vec![],
+                services(service, "{ENDPOINT}"),
+            ),
+            (
+                "another's in the services",
+                vec![],
+                services(other, nowhere),
+            ),
+        ];
+        for ((name, env, profile), region) in table.into_iter().zip(regions) {
+            let mut cell = Cell::new("endpoints", format!("{service}: {name}")).keys();
+            cell.asked = match service {
+                "sqs" => Asked::Queue,
+                _ => Asked::History(region),
+            };
+            let mut cell = cell.config(&format!("[default]\nregion = {region}\n{profile}"));
+            for (name, value) in env {
+                cell = cell.env(name, value);
+            }
+            cells.push(cell);
+        }
+    }
+}
+
 fn cells() -> Vec<Cell> {
     let mut cells = vec![];
     for table in [
@@ -1119,6 +1229,7 @@ fn cells() -> Vec<Cell> {
         single_sign_on,
         regions,
         endpoints,
+        other_services,
         network,
     ] {
         table(&mut cells);
@@ -1160,6 +1271,9 @@ impl Bench {
         aws.role(TENANT, Some("tenant-7"));
         let file = Maker::new(1).file("123456789012", "us-east-1", "20240305T1205Z", 2);
         file.put(&aws, "logs");
+        aws.queues().create("trail", Duration::from_secs(1));
+        let message = json!({"s3Bucket": "logs", "s3ObjectKey": [file.key("")]});
+        aws.queues().send("trail", message.to_string());
         let home = TempDir::new().unwrap();
         let mut cli = Command::new(python)
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aws_cli/run.py"))
@@ -1251,7 +1365,7 @@ impl Bench {
     }
 
     /// What the servers saw since then: where S3 was asked first, and the last request for the object.
-    fn seen(&self, since: usize) -> Option<String> {
+    fn seen(&self, cell: &Cell, since: usize) -> Option<String> {
         let log = self.aws.log().split_off(since);
         let of_s3 = [
             Op::ListObjects,
@@ -1259,8 +1373,20 @@ impl Bench {
             Op::HeadObject,
             Op::HeadBucket,
         ];
-        let first = log.iter().find(|request| of_s3.contains(&request.op))?;
-        let request = log.iter().rfind(|request| request.op == Op::GetObject)?;
+        let (first, request) = match cell.asked {
+            Asked::Object => (
+                log.iter().find(|request| of_s3.contains(&request.op))?,
+                log.iter().rfind(|request| request.op == Op::GetObject)?,
+            ),
+            Asked::Queue | Asked::History(_) => {
+                let (op, action) = match cell.asked {
+                    Asked::Queue => (Op::Sqs, "GetQueueUrl"),
+                    _ => (Op::CloudTrail, "LookupEvents"),
+                };
+                let is_asked = |request: &&Request| request.op == op && request.key == action;
+                (log.iter().find(is_asked)?, log.iter().rfind(is_asked)?)
+            }
+        };
         let key = request.access_key.as_deref().unwrap_or_default();
         let token = request.headers.get("x-amz-security-token");
         // The session's name and the duration where nobody chose them.
@@ -1307,16 +1433,31 @@ impl Bench {
         env.insert("PATH".to_owned(), env::var("PATH").unwrap());
         let since = self.aws.log().len();
         let [err, got] = ["err", "got"].map(|name| home.join(name));
-        let ask = json!({
-            "env": env,
-            "args": ["s3api", "get-object", "--bucket", "logs", "--key", self.object, got],
-            "err": err,
-        });
-        writeln!(self.asks, "{ask}").unwrap();
+        let args = match cell.asked {
+            Asked::Object => {
+                json!([
+                    "s3api",
+                    "get-object",
+                    "--bucket",
+                    "logs",
+                    "--key",
+                    self.object,
+                    got
+                ])
+            }
+            Asked::Queue => json!(["sqs", "get-queue-url", "--queue-name", "trail"]),
+            Asked::History(_) => json!(["cloudtrail", "lookup-events", "--max-items", "1"]),
+        };
+        writeln!(
+            self.asks,
+            "{}",
+            json!({"env": env, "args": args, "err": err})
+        )
+        .unwrap();
         let code = self.answer();
-        let worked = code == "0" && got.is_file();
+        let worked = code == "0" && (cell.asked != Asked::Object || got.is_file());
         Outcome {
-            request: self.seen(since).filter(|_| worked),
+            request: self.seen(cell, since).filter(|_| worked),
             said: format!(
                 "{code}: {}",
                 fs::read_to_string(err).unwrap_or_default().trim()
@@ -1325,17 +1466,28 @@ impl Bench {
     }
 
     fn plugin(&self, cell: &Cell) -> Outcome {
-        let mut capture = Capture::new(format!("s3://logs/{}", self.object));
+        let mut capture = match cell.asked {
+            Asked::Object => Capture::new(format!("s3://logs/{}", self.object)),
+            // Its message comes again and again.
+            Asked::Queue => Capture::new("sqs://trail")
+                .config(json!({"sqsDelete": false}))
+                .enough(2),
+            Asked::History(region) => Capture::new(format!("cloudtrail://{region}"))
+                .config(json!({"includeInsights": false})),
+        };
         self.write(cell, capture.home());
         for (name, value) in self.env(cell, capture.home()) {
             capture = capture.env(&name, value);
         }
         let since = self.aws.log().len();
         let seen = capture.run();
+        // Nothing has happened there.
+        let is_history = matches!(cell.asked, Asked::History(_));
         Outcome {
             request: self
-                .seen(since)
-                .filter(|_| seen.error.is_none() && !seen.events.is_empty()),
+                .seen(cell, since)
+                .filter(|_| seen.error.is_none())
+                .filter(|_| is_history || !seen.events.is_empty()),
             said: seen.error.map(|(_, text)| text).unwrap_or_default(),
         }
     }

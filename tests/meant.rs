@@ -355,3 +355,49 @@ fn whether_keys_are_encoded_is_asked_once() {
     }
     assert_eq!(requests[1] - requests[0], 1);
 }
+
+#[test]
+fn an_interval_that_holds_nothing_of_an_archive_says_what_there_is() {
+    let folder = TempDir::new().unwrap();
+    let mut maker = Maker::new(8);
+    let files = ["20240305T1205Z", "20240307T0900Z"].map(|time| {
+        let file = maker.file(ACCOUNT, "eu-west-1", time, 2);
+        (file.key(""), gzip(&file.json()))
+    });
+    let path = folder.path().join("trail.zip");
+    trail::write(&path, &harness::forms::zip(&files));
+    let read = |interval: &str| {
+        Capture::new(path.to_str().unwrap())
+            .config(json!({"s3Interval": interval}))
+            .run()
+    };
+    let seen = read("2025-01-01-2025-01-02");
+    assert_eq!((seen.ids(), &seen.error), (vec![], &None));
+    let words = "trail.zip: the oldest log file there was delivered at 2024-03-05T12:05:00Z, the newest at \
+                 2024-03-07T09:00:00Z";
+    assert!(last_line(&seen).ends_with(words), "{}", seen.stderr);
+    assert_eq!(read("2024-03-05-2024-03-06").ids().len(), 2);
+}
+
+#[test]
+fn urls_of_the_store_that_the_environment_or_profile_names_are_taken() {
+    let aws = bucket(&["us-east-1"]);
+    let url = format!("{}/logs/AWSLogs/", aws.endpoint());
+    let by_setting = Capture::new(&url).aws(&aws).run();
+    let by_variable = Capture::new(&url)
+        .keys()
+        .env("AWS_ENDPOINT_URL_S3", aws.endpoint())
+        .run();
+    let profile = format!("[default]\nendpoint_url = {}\n", aws.endpoint());
+    let by_profile = Capture::new(&url)
+        .keys()
+        .file(".aws/config", &profile)
+        .run();
+    let expected = by_setting.ids();
+    assert!(!expected.is_empty());
+    assert_eq!(by_variable.ids(), expected, "{}", by_variable.stderr);
+    assert_eq!(by_profile.ids(), expected, "{}", by_profile.stderr);
+    // Those of others are not.
+    let error = Capture::new(&url).keys().open_error();
+    assert!(error.contains("aws.endpoint"), "{error}");
+}

@@ -3,7 +3,19 @@
 use anyhow::{Result, ensure};
 
 use super::files::{Files, variable};
+use crate::settings;
 use crate::settings::location::presentable;
+
+/// The URL of the store that is asked in the place of S3, if anything names one. Files that can't be read name none here;
+/// whoever asks the store is told.
+pub(crate) fn store_url(settings: &settings::Aws) -> Option<String> {
+    let configured = || {
+        let files = Files::read(settings).ok()?;
+        let endpoint = Endpoint::configured(&files, "s3").ok()??;
+        Some(endpoint.url)
+    };
+    settings.endpoint.clone().or_else(configured)
+}
 
 /// A server that is asked in the place of AWS.
 #[derive(Debug, Clone, PartialEq)]

@@ -20,5 +20,6 @@ mod sdk_error;
 mod sessions;
 pub(crate) mod sqs;
 
+pub(crate) use endpoint::store_url;
 pub(crate) use error::{Error, Kind};
 pub(crate) use sessions::{Environment, Login};

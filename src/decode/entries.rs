@@ -169,17 +169,21 @@ impl Reading<'_, '_> {
             self.contents().passed_over += 1;
             return false;
         }
-        let in_interval =
-            trail::delivery_time(name).is_none_or(|time| wanted.interval.contains(time));
+        let delivered = trail::delivery_time(name);
+        let in_interval = delivered.is_none_or(|time| wanted.interval.contains(time));
         let in_lists = wanted.accounts.contain(trail::account(name))
             && wanted.regions.contain(trail::region(name));
         if in_interval && in_lists {
             return true;
         }
         // A file with any other name may hold no events at all, so it is not counted as a log file.
-        match naming {
-            Naming::LogFile => self.contents().filtered += 1,
-            _ => self.contents().passed_over += 1,
+        if naming != Naming::LogFile {
+            self.contents().passed_over += 1;
+            return false;
+        }
+        self.contents().filtered += 1;
+        if let Some(delivered) = delivered.filter(|_| !in_interval) {
+            self.contents().outside.add(delivered);
         }
         false
     }

@@ -268,7 +268,7 @@ impl Decode {
     fn add(&self, data: &[u8], found: Found, records: &mut Vec<RecordSpan>, outcome: &mut Outcome) {
         outcome.found += 1;
         let range = found.range.clone();
-        if !self.filter.may_keep(&data[range.clone()], found.is_plain) {
+        if !self.filter.may_keep(&data[range.clone()]) {
             outcome.left_out += 1;
             return;
         }

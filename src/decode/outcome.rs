@@ -1,6 +1,7 @@
 //! What became of a log file, or of an archive of such.
 
 use crate::log_file::Sha256;
+use crate::trail::Outside;
 
 /// What became of a log file.
 #[derive(Debug, Default)]
@@ -57,4 +58,6 @@ pub(crate) struct ArchiveCounts {
     pub passed_over: u64,
     /// Log files that are not asked for.
     pub filtered: u64,
+    /// Those of them that were delivered at another time.
+    pub outside: Outside,
 }

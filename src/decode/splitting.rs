@@ -52,11 +52,7 @@ impl<'a> Splitting<'a> {
             self.known |= !matches!(content, ValueKind::Unknown(_));
             match content {
                 ValueKind::Record(range) => {
-                    let found = Found {
-                        range,
-                        time: None,
-                        is_plain: false,
-                    };
+                    let found = Found { range, time: None };
                     self.decode.add(data, found, records, outcome);
                 }
                 ValueKind::Nothing => {}

@@ -4,8 +4,6 @@
 //! A text stands in JSON as it is, but for characters that have to be escaped, or may be: `\/`, and any as `\u0041`. So
 //! literals have none of the first kind, and a record with a `\u` in it is looked at whatever it holds.
 
-use std::sync::LazyLock;
-
 use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem::Finder;
 
@@ -44,9 +42,12 @@ impl Needs {
     }
 
     /// Whether a record may be one that the condition holds for.
-    pub fn may_be_met(&self, record: &[u8], is_plain: bool) -> bool {
-        static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r"\u"));
-        self.0.finds(record) || !is_plain && ESCAPE.find(record).is_some()
+    pub fn may_be_met(&self, record: &[u8]) -> bool {
+        let has_escape = || {
+            let mut backslashes = memchr::memchr_iter(b'\\', record);
+            backslashes.any(|at| record.get(at + 1) == Some(&b'u'))
+        };
+        self.0.finds(record) || has_escape()
     }
 }
 

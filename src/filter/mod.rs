@@ -65,11 +65,10 @@ impl Filter {
         self.0.is_none()
     }
 
-    /// Whether a record may be kept, going by what its bytes hold. It costs far less than [`Filter::keeps`]. A record
-    /// without a backslash is plain.
-    pub fn may_keep(&self, record: &[u8], is_plain: bool) -> bool {
+    /// Whether a record may be kept, going by what its bytes hold. It costs far less than [`Filter::keeps`].
+    pub fn may_keep(&self, record: &[u8]) -> bool {
         let kept = self.0.as_ref();
-        kept.is_none_or(|kept| kept.needs.may_be_met(record, is_plain))
+        kept.is_none_or(|kept| kept.needs.may_be_met(record))
     }
 
     /// Whether a record is kept. `index` is scratch space.
@@ -134,10 +133,9 @@ mod tests {
     fn keeps(filter: &str, record: &str) -> bool {
         let filter = Filter::parse(filter).unwrap_or_else(|error| panic!("{filter}: {error:#}"));
         let record = record.as_bytes();
-        let is_plain = !record.contains(&b'\\');
         let keeps = filter.keeps(record, &mut Index::default());
         assert!(
-            filter.may_keep(record, is_plain) || !keeps,
+            filter.may_keep(record) || !keeps,
             "{filter:?} needs more than it should"
         );
         keeps

@@ -32,8 +32,6 @@ pub(crate) struct Found {
     pub range: Range<usize>,
     /// Where the value of its `eventTime` begins, if that was seen on the way.
     pub time: Option<usize>,
-    /// It holds no backslash, so that its texts stand in it as they are.
-    pub is_plain: bool,
 }
 
 impl Found {
@@ -82,17 +80,15 @@ fn scan<S: Simd>(simd: S, list: &[u8], brackets: &mut Brackets<'_>) -> bool {
     };
     let (blocks, rest) = list.as_chunks();
     for (at, block) in blocks.iter().enumerate() {
-        let Some((found, backslashes)) = scan.block(simd, block, !0) else {
-            return false;
-        };
-        if !brackets.walk(at * BLOCK, found, backslashes) {
+        let found = scan.block(simd, block, !0);
+        if !found.is_some_and(|found| brackets.walk(at * BLOCK, found)) {
             return false;
         }
     }
     let mut last = [b','; BLOCK];
     last[..rest.len()].copy_from_slice(rest);
     scan.block(simd, &last, !(!0 << rest.len()))
-        .is_some_and(|(found, backslashes)| brackets.walk(blocks.len() * BLOCK, found, backslashes))
+        .is_some_and(|found| brackets.walk(blocks.len() * BLOCK, found))
         && brackets.depth == 0
         && !scan.strings.is_within()
 }
@@ -103,18 +99,16 @@ struct Scan {
 }
 
 impl Scan {
-    /// The brackets and the backslashes in a block, of which only what is `inside` counts. None where its tokens are not in
-    /// order.
+    /// The brackets in a block, of which only what is `inside` counts. None where its tokens are not in order.
     #[inline(always)]
-    fn block<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK], inside: u64) -> Option<(u64, u64)> {
+    fn block<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK], inside: u64) -> Option<u64> {
         let bytes = u8x64::load_array_ref(simd, block);
         let masks = self.strings.masks(bytes);
         // Control characters are neither allowed in strings nor written between tokens.
         let odd = bytes.simd_lt(b' ').to_bitmask()
             | bytes.simd_eq(b' ').to_bitmask() & !masks.string
             | self.order.violations(&masks);
-        let brackets = (masks.open | masks.close) & inside;
-        (odd & inside == 0).then_some((brackets, masks.backslash & inside))
+        (odd & inside == 0).then_some((masks.open | masks.close) & inside)
     }
 }
 
@@ -181,8 +175,6 @@ struct Brackets<'a> {
     record: usize,
     level: usize,
     time: Option<usize>,
-    /// Behind the last block that has a backslash.
-    backslash: usize,
     finder: &'static Finder<'static>,
     found: &'a mut Vec<Found>,
 }
@@ -197,7 +189,6 @@ impl<'a> Brackets<'a> {
             record: 0,
             level: 0,
             time: None,
-            backslash: 0,
             finder: &FINDER,
             found,
         }
@@ -205,10 +196,7 @@ impl<'a> Brackets<'a> {
 
     /// Follow those of a block. False where they are not in order.
     #[inline(always)]
-    fn walk(&mut self, block: usize, mut brackets: u64, backslashes: u64) -> bool {
-        if backslashes != 0 {
-            self.backslash = block + BLOCK;
-        }
+    fn walk(&mut self, block: usize, mut brackets: u64) -> bool {
         while brackets != 0 {
             let at = block + brackets.trailing_zeros() as usize;
             brackets &= brackets - 1;
@@ -255,7 +243,6 @@ impl<'a> Brackets<'a> {
                 self.found.push(Found {
                     range: self.record + HEAD.len()..at + 1 + HEAD.len(),
                     time: self.time.map(|time| time + HEAD.len()),
-                    is_plain: self.backslash <= self.record,
                 });
                 // Nothing but another record may follow.
                 matches!(self.list[at + 1..], [] | [b',', b'{', ..])

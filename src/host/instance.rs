@@ -16,6 +16,7 @@ use crate::log_file::{Ack, FileError};
 use crate::pipeline::{DecodedFile, Next, Pipeline, Step};
 use crate::process;
 use crate::stats::{Note, Stats, count};
+use crate::trail::Interval;
 
 /// A batch ends at this many events or bytes.
 const BATCH_EVENTS: usize = 256;
@@ -44,6 +45,10 @@ pub struct Instance {
     /// What else those who see no log are told at the end.
     remarks: Vec<String>,
     is_told_of_empty_queue: bool,
+    /// `s3Interval`
+    asked: Interval,
+    /// What the first archive holds that has nothing of it, for a capture that finds nothing else.
+    outside: Option<String>,
 }
 
 impl Instance {
@@ -53,6 +58,7 @@ impl Instance {
         stats: Arc<Stats>,
         log: HostLog,
         remarks: Vec<String>,
+        asked: Interval,
     ) -> Self {
         Self {
             pipeline,
@@ -67,6 +73,8 @@ impl Instance {
             first_problem: None,
             remarks,
             is_told_of_empty_queue: false,
+            asked,
+            outside: None,
         }
     }
 
@@ -200,6 +208,11 @@ impl Instance {
                 stats.archives.add(1);
                 stats.passed_over.add(files.passed_over);
                 stats.filtered.add(files.filtered);
+                if files.read + files.failed == 0 {
+                    let asked = self.asked;
+                    let outside = || files.outside.describe(asked, name);
+                    self.outside = self.outside.take().or_else(outside);
+                }
             }
         }
         stats.files_damaged.add(u64::from(outcome.damaged));
@@ -266,6 +279,9 @@ impl Instance {
         let problem = self.first_problem.take();
         let Some(problem) = problem.or_else(|| nothing_else.then(|| stats.summary())) else {
             self.log.info(&stats.summary());
+            if stats.records_handed.get() == 0 {
+                self.remarks.extend(self.outside.take());
+            }
             // Some hosts show nothing of a capture without events, and sysdig crashes.
             if !self.remarks.is_empty() || stats.records_handed.get() == 0 {
                 self.say_in_one_line(None);

@@ -15,7 +15,7 @@ use super::extract::Extractor;
 use super::instance::Instance;
 use super::log::HostLog;
 use super::{PLUGIN_ID, for_host, host_error};
-use crate::aws::Environment;
+use crate::aws::{self, Environment};
 use crate::fields;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::process;
@@ -127,8 +127,11 @@ impl SourcePlugin for CloudTrail {
     fn open(&mut self, params: Option<&str>) -> Result<Instance> {
         let open = || {
             platform::stay_loaded();
-            let endpoint = self.settings.aws.endpoint.as_deref();
-            let location = Location::parse(params.unwrap_or_default(), endpoint)?;
+            let params = params.unwrap_or_default();
+            // A URL may be one of a store that stands in the place of AWS.
+            let store = params.trim_start().starts_with("http");
+            let store = store.then(|| aws::store_url(&self.settings.aws)).flatten();
+            let location = Location::parse(params, store.as_deref())?;
             if self.settings.has_obsolete {
                 self.log
                     .info("useAsync and useS3SNS have no effect in this plugin: it needs neither");
@@ -165,6 +168,7 @@ impl SourcePlugin for CloudTrail {
                     return Err(error);
                 }
             };
+            let asked = selection.asked;
             let limits = Limits {
                 concurrency: self.settings.download_concurrency,
                 include_insights: self.settings.include_insights,
@@ -172,14 +176,14 @@ impl SourcePlugin for CloudTrail {
                 redaction: Arc::clone(&self.settings.redaction),
                 selection: Arc::new(selection),
             };
-            Ok((Pipeline::start(runtime, source, limits), stats))
+            Ok((Pipeline::start(runtime, source, limits), stats, asked))
         };
-        let (pipeline, stats) =
+        let (pipeline, stats, asked) =
             process::guard("opening", open).map_err(|error| host_error(&error))?;
         self.extractor.reset();
         self.stats = Arc::clone(&stats);
         let remarks = self.settings.unknown_words().into_iter().collect();
-        Ok(Instance::new(pipeline, stats, self.log, remarks))
+        Ok(Instance::new(pipeline, stats, self.log, remarks, asked))
     }
 
     fn event_to_string(&mut self, event: &EventInput<Self::Event<'_>>) -> Result<CString> {

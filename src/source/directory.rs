@@ -14,7 +14,6 @@ use tokio::sync::OnceCell;
 use walkdir::{DirEntry, WalkDir};
 
 use super::Source;
-use super::outside::Outside;
 use super::twins::{self, Twins};
 use crate::aws::{Environment, Login, cloudtrail};
 use crate::formats;
@@ -23,7 +22,7 @@ use crate::log_file::{Body, LARGEST_WHOLE, LogFile};
 use crate::settings::location::QUOTES;
 use crate::settings::{self, Settings};
 use crate::stats::Stats;
-use crate::trail::{self, Interval, Naming, Selection};
+use crate::trail::{self, Interval, Naming, Outside, Selection};
 
 /// The log files found, in order of delivery.
 pub(super) struct Directory {

@@ -4,7 +4,6 @@
 mod bucket;
 mod directory;
 mod history;
-mod outside;
 mod queue;
 #[cfg(test)]
 mod tests;

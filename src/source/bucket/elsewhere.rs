@@ -9,9 +9,8 @@ use super::Bucket;
 use crate::aws::s3::page::Page;
 use crate::aws::s3::{From, Query};
 use crate::process::lock;
-use crate::source::outside::Outside;
 use crate::stats::count;
-use crate::trail::{self, Selection};
+use crate::trail::{self, Outside, Selection};
 
 /// Requests that are made for it.
 const LISTS: usize = 20;

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use crate::trail::Interval;
+use super::interval::Interval;
 
 /// When the oldest and the newest of them were delivered.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Outside(Option<(Timestamp, Timestamp)>);
+pub(crate) struct Outside(Option<(Timestamp, Timestamp)>);
 
 impl Outside {
     pub fn add(&mut self, delivered: Timestamp) {
