@@ -20,7 +20,7 @@ use std::{
 };
 
 use harness::{
-    aws::{ACCESS_KEY, Aws, Credentials, Op, SECRET_KEY},
+    aws::{ACCESS_KEY, Aws, Credentials, Op, Request, SECRET_KEY},
     capture::Capture,
     hosts::installed,
     proxy::Proxy,
@@ -122,6 +122,9 @@ const OTHER_KEYS: &str =
 const EMPTY: Verdict = Verdict::Here("what is empty counts as not set");
 const EXPIRY: Verdict =
     Verdict::Here("AWS decides whether credentials have expired, not a variable");
+const OLD_HOST: Verdict = Verdict::Otherwise(
+    "version 1 of the CLI asks SQS by an old host name, `REGION.queue.amazonaws.com`, whatever endpoint is configured",
+);
 const LENIENT: &str = "the later one counts, as in AWS's SDK for Rust";
 
 /// Forms of a file, by name; `H` is the profile's section, `K` its keys.
@@ -1181,7 +1184,11 @@ fn other_services(cells: &mut Vec<Cell>) {
             ),
             (
                 "its own over that for all",
-                vec![("AWS_ENDPOINT_URL", nowhere), (&own, "{ENDPOINT}")],
+                vec![
+                    ("AWS_ENDPOINT_URL", nowhere),
+                    ("AWS_ENDPOINT_URL_S3", "{ENDPOINT}"),
+                    (&own, "{ENDPOINT}"),
+                ],
                 String::new(),
             ),
             (
@@ -1211,6 +1218,9 @@ fn other_services(cells: &mut Vec<Cell>) {
                 "sqs" => Asked::Queue,
                 _ => Asked::History(region),
             };
+            if cell.asked == Asked::Queue {
+                cell.verdict = OLD_HOST;
+            }
             let mut cell = cell.config(&format!("[default]\nregion = {region}\n{profile}"));
             for (name, value) in env {
                 cell = cell.env(name, value);
