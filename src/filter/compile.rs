@@ -80,11 +80,7 @@ fn check_of(check: parser::Check) -> Compiled<Check> {
             )
         }
         Right::Values(values) if kind == Kind::Number => {
-            let values: Vec<u64> = values.iter().map(number).collect::<Compiled<_>>()?;
-            Test::Number(match order(operator) {
-                Some(order) => NumberTest::Compare(order, values.first().copied().unwrap_or(0)),
-                None => NumberTest::Among(values.into_iter().collect()),
-            })
+            Test::Number(number_test(operator, &values)?)
         }
         Right::Values(values) => {
             for value in &values {
@@ -267,6 +263,18 @@ fn is_network(text: &str) -> bool {
         return false;
     };
     address.parse::<std::net::IpAddr>().is_ok() && length.parse::<u8>().is_ok()
+}
+
+fn number_test(operator: Operator, values: &[Literal]) -> Compiled<NumberTest> {
+    let numbers = values.iter().map(number).collect::<Compiled<Vec<_>>>()?;
+    let (Some(order), [number], [value]) = (order(operator), &numbers[..], values) else {
+        return Ok(NumberTest::Among(numbers.into_iter().collect()));
+    };
+    if is_less_or_greater(order) && value.is_quoted {
+        let words = format!("{} takes a number without quotes", operator.word());
+        return Err(fault(value.at.clone(), words));
+    }
+    Ok(NumberTest::Compare(order, *number))
 }
 
 fn number(value: &Literal) -> Compiled<u64> {

@@ -276,6 +276,11 @@ mod tests {
                 "           ^^^^",
             ),
             (
+                "s3.bytes > '5'",
+                "> takes a number without quotes",
+                "           ^^^",
+            ),
+            (
                 "ec2.imageids = x",
                 "intersects if some of it is",
                 "             ^",
@@ -339,8 +344,10 @@ mod tests {
         assert!(error(&deep).contains("more than 64 levels deep"));
         let negations = "not ".repeat(10_000) + "ct.name=x";
         assert!(keeps(&negations, r#"{"eventName":"x"}"#));
-        let large = "ct.name regex '((a{1000}){1000}){1000}'";
-        assert!(error(large).contains("too large"));
+        let large = format!("ct.name regex '({}){{1000}}'", ".".repeat(100));
+        assert!(error(&large).contains("too large"));
+        let often = "ct.name regex '((a{1000}){1000}){1000}'";
+        assert!(error(often).contains("more than 1000 times"));
         // The place is shown with what is around it only.
         let far = format!(
             "ct.name={} and ct.nam=x and ct.user={}",

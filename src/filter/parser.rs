@@ -338,7 +338,7 @@ fn argument(input: &mut Input<'_>) -> Parsed<Option<Literal>> {
     }
     let argument = match quoted(input)? {
         Some(quoted) => quoted,
-        None => bare(input, |char| "[]\"'".contains(char) || is_blank(char))?
+        None => bare(input, |char| "[]\"'".contains(char))?
             .ok_or_else(|| expected(input, "an argument, such as /userIdentity/arn"))?,
     };
     close(input, ']', begin)?;
@@ -392,13 +392,15 @@ fn value(input: &mut Input<'_>) -> Parsed<Literal> {
     if let Some(quoted) = quoted(input)? {
         return Ok(quoted);
     }
-    bare(input, |char| "()\"'=,".contains(char) || is_blank(char))?
+    bare(input, |char| "()\"'=,".contains(char))?
         .ok_or_else(|| expected(input, "a value; one with blanks or ( ) = , needs quotes"))
 }
 
 fn bare(input: &mut Input<'_>, is_end: impl Fn(char) -> bool) -> Parsed<Option<Literal>> {
     let begin = input.current_token_start();
-    let text: &str = take_while(0.., |char| !is_end(char)).parse_next(input)?;
+    // Some blanks end a text and can't stand behind it, and \b is the other way round, as in libsinsp.
+    let is_space = |char: char| char.is_ascii_whitespace() || char == '\u{b}';
+    let text: &str = take_while(0.., |char| !is_end(char) && !is_space(char)).parse_next(input)?;
     Ok((!text.is_empty()).then(|| Literal {
         text: text.to_owned(),
         at: begin..begin + text.len(),
@@ -491,7 +493,7 @@ fn is_word(char: char) -> bool {
 }
 
 fn is_blank(char: char) -> bool {
-    matches!(char, ' ' | '\t' | '\n' | '\r' | '\u{8}' | '\u{b}' | '\u{c}')
+    matches!(char, ' ' | '\t' | '\n' | '\r' | '\u{8}')
 }
 
 fn deeper(input: &Input<'_>, depth: usize) -> Parsed<usize> {
