@@ -538,7 +538,6 @@ impl<'a> Maker<'a> {
             _ => number.to_string(),
         }
     }
-    }
 
     fn list_check(&mut self, left: &Left) -> String {
         let operator = self.pick(&["in", "intersects"]);
@@ -633,7 +632,6 @@ impl<'a> Maker<'a> {
                         "[[:upper:]]".to_owned(),
                         "[[:lower:].]".to_owned(),
                         "[A-P]".to_owned(),
-                        "[".to_owned(),
                         "[]a-]".to_owned(),
                     ];
                     glob += &self.pick(&class);
@@ -645,6 +643,10 @@ impl<'a> Maker<'a> {
         }
         if self.one_in(3) || value.chars().count() == 25 {
             glob.push('*');
+        }
+        if self.one_in(20) {
+            // It does not end, and so stands for itself.
+            glob.push('[');
         }
         glob
     }
@@ -659,7 +661,7 @@ impl<'a> Maker<'a> {
                 skip -= 1;
                 continue;
             }
-            let itself = match char.is_ascii_punctuation() && !matches!(char, '<' | '>') {
+            let itself = match char.is_ascii_punctuation() && !matches!(char, '<' | '>' | '_') {
                 true => format!("\\{char}"),
                 false => char.to_string(),
             };
