@@ -18,9 +18,9 @@ use serde_json::{Map, Value, json};
 /// How many conditions one start of sysdig is asked.
 const AT_ONCE: usize = 25;
 /// How many of the samples' records a seed takes.
-const SAMPLES: usize = 150;
+const SAMPLES: usize = 90;
 /// How many records a seed makes.
-const MADE: usize = 80;
+const MADE: usize = 120;
 /// A text in a filter of libsinsp may have so many bytes.
 const LONGEST: usize = 255;
 
@@ -569,14 +569,14 @@ impl<'a> Maker<'a> {
                 let item = self.pick(&items);
                 item.as_str().unwrap_or_default().to_owned()
             }
-            _ => self.pick(&ODD).to_owned(),
+            _ => self.pick(ODD).to_owned(),
         };
         let value = match self.rng.u8(0..16) {
             0 => self.part(&value),
             1 => value.to_ascii_uppercase(),
             2 => value.to_lowercase(),
-            3 => value + self.pick(&ODD),
-            4 => self.pick(&ODD).to_owned(),
+            3 => value + self.pick(ODD),
+            4 => self.pick(ODD).to_owned(),
             _ => value,
         };
         cased(left, value)
@@ -757,7 +757,7 @@ fn bracketed(char: char) -> String {
 }
 
 /// Texts that are easily taken for something else.
-const ODD: [&str; 40] = [
+const ODD: &[&str] = &[
     "",
     " ",
     "a",
@@ -798,6 +798,13 @@ const ODD: [&str; 40] = [
     "//",
     "and",
     "exists",
+    // Long enough to be looked for in the bytes of a record.
+    "she said \"yes\" twice",
+    "C:\\some\\folder",
+    "one,two,three",
+    "folder/of/files.txt",
+    "{\"json\":\"text\"}",
+    "line\nend\r\n",
 ];
 
 /// Stand for `\ud800` and for a byte that is not UTF-8, which no text of Rust can hold.
@@ -805,15 +812,28 @@ const LONE: char = '\u{e000}';
 const BROKEN: char = '\u{e001}';
 
 /// Makes records with odd texts wherever fields come from.
-struct Writer(Rng);
+struct Writer {
+    rng: Rng,
+    escapes: Escapes,
+}
+
+/// What a record escapes without need.
+#[derive(Clone, Copy, PartialEq)]
+enum Escapes {
+    Nothing,
+    Slashes,
+    Anything,
+}
 
 impl Writer {
     fn odd(&mut self) -> String {
-        match self.0.u8(0..12) {
-            0 => [self.text(), self.text()].join(self.0.choice(["/", ",", " ", ""]).unwrap_or("")),
-            1 => "long/".repeat(self.0.usize(1..80)),
+        match self.rng.u8(0..12) {
+            0 => {
+                [self.text(), self.text()].join(self.rng.choice(["/", ",", " ", ""]).unwrap_or(""))
+            }
+            1 => "long/".repeat(self.rng.usize(1..80)),
             2 => self
-                .0
+                .rng
                 .choice([LONE, BROKEN, '\0', '\u{fffd}'])
                 .map_or(String::new(), |char| format!("a{char}b")),
             _ => self.text(),
@@ -821,15 +841,17 @@ impl Writer {
     }
 
     fn text(&mut self) -> String {
-        self.0.choice(ODD).unwrap_or_default().to_owned()
+        self.rng
+            .choice(ODD)
+            .map_or(String::new(), |text| (*text).to_owned())
     }
 
     /// Mostly an odd text, else what is no text at all.
     fn value(&mut self) -> Value {
-        match self.0.u8(0..10) {
+        match self.rng.u8(0..10) {
             0 => Value::Null,
-            1 => self.0.bool().into(),
-            2 => self.0.i32(-5..500).into(),
+            1 => self.rng.bool().into(),
+            2 => self.rng.i32(-5..500).into(),
             3 => json!([self.odd(), {"a": self.odd()}, 1.50, null]),
             4 => json!({"x": self.odd(), "": [], "a/b": {"c~d": self.odd()}}),
             _ => self.odd().into(),
@@ -837,21 +859,21 @@ impl Writer {
     }
 
     fn number(&mut self) -> Value {
-        match self.0.u8(0..8) {
+        match self.rng.u8(0..8) {
             0 => Value::Null,
             1 => json!("17"),
             2 => json!(-3),
             3 => json!(1.5),
             4 => json!(1e30),
             5 => u64::MAX.into(),
-            _ => self.0.u64(..5000).into(),
+            _ => self.rng.u64(..5000).into(),
         }
     }
 
     fn members(&mut self, names: &[&str]) -> Map<String, Value> {
         let mut members = Map::new();
         for name in names {
-            if self.0.u8(..4) > 0 {
+            if self.rng.u8(..4) > 0 {
                 let value = self.value();
                 members.insert((*name).to_owned(), value);
             }
@@ -881,7 +903,7 @@ impl Writer {
             "userName",
             "invokedBy",
         ]);
-        if self.0.bool() {
+        if self.rng.bool() {
             let issuer = self.members(&["type", "arn", "userName", "accountId"]);
             identity.insert("sessionContext".into(), json!({"sessionIssuer": issuer}));
         }
@@ -895,14 +917,14 @@ impl Writer {
             "Host",
             "tags",
         ]);
-        if self.0.bool() {
+        if self.rng.bool() {
             let tag = json!({"key": self.odd(), "value": self.odd()});
             request.insert("tagSet".into(), json!({"items": [tag]}));
         }
-        let images: Vec<_> = (0..self.0.usize(..4))
+        let images: Vec<_> = (0..self.rng.usize(..4))
             .map(|_| json!({"imageId": self.odd(), "instanceId": self.odd()}))
             .collect();
-        let resources: Vec<_> = (0..self.0.usize(..3))
+        let resources: Vec<_> = (0..self.rng.usize(..3))
             .map(|_| Value::Object(self.members(&["ARN", "type", "accountId"])))
             .collect();
         let data =
@@ -917,11 +939,11 @@ impl Writer {
             ("additionalEventData", data),
             ("resources", json!(resources)),
         ] {
-            if self.0.u8(..5) > 0 {
+            if self.rng.u8(..5) > 0 {
                 record.insert(name.to_owned(), value);
             }
         }
-        let name = match self.0.u8(..4) {
+        let name = match self.rng.u8(..4) {
             0 => self.value(),
             1 => "GetObject".into(),
             2 => "PutObject".into(),
@@ -940,19 +962,24 @@ impl Writer {
             (
                 "eventSource",
                 json!(
-                    self.0
+                    self.rng
                         .choice(["s3.amazonaws.com", "ec2.amazonaws.com", "x.y"])
                 ),
             ),
             ("eventName", name),
             (
                 "awsRegion",
-                json!(self.0.choice(["eu-west-1", "us-east-1"])),
+                json!(self.rng.choice(["eu-west-1", "us-east-1"])),
             ),
             ("eventID", json!(format!("made-{number}"))),
         ] {
             record.insert(member.to_owned(), value);
         }
+        self.escapes = match self.rng.u8(..4) {
+            0 => Escapes::Slashes,
+            1 => Escapes::Anything,
+            _ => Escapes::Nothing,
+        };
         let mut bytes = vec![];
         self.write(&Value::Object(record), &mut bytes);
         bytes
@@ -960,7 +987,7 @@ impl Writer {
 
     /// As JSON, with escapes where none are needed.
     fn write(&mut self, value: &Value, into: &mut Vec<u8>) {
-        let blank = self.0.choice(["", "", "", " "]).unwrap_or("");
+        let blank = self.rng.choice(["", "", "", " "]).unwrap_or("");
         match value {
             Value::Object(members) => {
                 into.push(b'{');
@@ -968,7 +995,7 @@ impl Writer {
                     if index > 0 {
                         into.push(b',');
                     }
-                    if self.0.u8(..60) == 0 {
+                    if self.rng.u8(..60) == 0 {
                         self.write_text(name, into);
                         into.extend(b":\"twice\",");
                     }
@@ -993,16 +1020,22 @@ impl Writer {
         }
     }
 
+    /// Whether a character is to be escaped that needn't be.
+    fn is_escaped(&mut self) -> bool {
+        self.escapes == Escapes::Anything && self.rng.u8(..16) == 0
+    }
+
     fn write_text(&mut self, text: &str, into: &mut Vec<u8>) {
-        // In most texts nothing is escaped without need.
-        let is_odd = self.0.u8(..8) == 0;
         into.push(b'"');
         for char in text.chars() {
             match char {
                 LONE => into.extend(b"\\ud800"),
                 BROKEN => into.push(0xff),
-                '/' if is_odd => into.extend(b"\\/"),
-                char if char < ' ' || is_odd && self.0.u8(..4) == 0 => {
+                '/' if self.escapes == Escapes::Slashes => into.extend(b"\\/"),
+                '\n' => into.extend(b"\\n"),
+                '\r' => into.extend(b"\\r"),
+                '\t' => into.extend(b"\\t"),
+                char if char < ' ' || self.is_escaped() => {
                     let mut units = [0; 2];
                     for unit in char.encode_utf16(&mut units) {
                         into.extend(format!("\\u{unit:04x}").bytes());
@@ -1047,7 +1080,10 @@ fn records(seed: u64) -> Vec<Vec<u8>> {
     let mut records = samples();
     rng.shuffle(&mut records);
     records.truncate(SAMPLES);
-    let mut writer = Writer(rng);
+    let mut writer = Writer {
+        rng,
+        escapes: Escapes::Nothing,
+    };
     records.extend((0..MADE).map(|number| writer.record(number)));
     let mut seen = HashSet::new();
     records.retain(|record| seen.insert(record.clone()));
