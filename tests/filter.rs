@@ -333,7 +333,7 @@ impl<'a> Maker<'a> {
             );
         };
         let mut pointer = String::new();
-        while !(self.one_in(6) && !pointer.is_empty()) {
+        while pointer.is_empty() || !self.one_in(6) {
             let below = match &value {
                 Value::Object(members) if !members.is_empty() => {
                     let index = self.rng.usize(..members.len());

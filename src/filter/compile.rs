@@ -40,7 +40,7 @@ pub(super) fn compile(expression: Expression) -> Compiled<Condition> {
         Expression::All(parts) => Condition::All(all(parts)?),
         Expression::Any(parts) => Condition::Any(all(parts)?),
         Expression::Not(part) => Condition::Not(Box::new(compile(*part)?)),
-        Expression::Check(check) => Condition::Check(check_of(check)?),
+        Expression::Check(check) => Condition::Check(check_of(*check)?),
     })
 }
 

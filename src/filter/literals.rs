@@ -26,7 +26,7 @@ pub(super) struct Needs(Search);
 #[derive(Debug)]
 enum Search {
     Nothing,
-    One(Finder<'static>),
+    One(Box<Finder<'static>>),
     OneOf(AhoCorasick),
     All(Vec<Self>),
     Any(Vec<Self>),
@@ -57,7 +57,7 @@ impl Search {
         match need {
             Need::Nothing => Self::Nothing,
             Need::OneOf(literals) => match &literals[..] {
-                [literal] => Self::One(Finder::new(literal).into_owned()),
+                [literal] => Self::One(Box::new(Finder::new(literal).into_owned())),
                 _ => AhoCorasick::builder()
                     // The kind that SIMD is used for.
                     .match_kind(MatchKind::LeftmostFirst)

@@ -33,7 +33,7 @@ pub(super) enum Expression {
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
-    Check(Check),
+    Check(Box<Check>),
 }
 
 /// One comparison.
@@ -230,7 +230,7 @@ fn one(input: &mut Input<'_>, depth: usize) -> Parsed<Expression> {
             close(input, ')', begin)?;
             within
         }
-        None => Expression::Check(check(input, depth)?),
+        None => Expression::Check(Box::new(check(input, depth)?)),
     };
     Ok(match is_not {
         true => Expression::Not(Box::new(expression)),

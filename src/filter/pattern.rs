@@ -130,8 +130,11 @@ fn class(text: &str, ignore_case: bool) -> Result<Option<(String, &str)>> {
     }
 }
 
+/// Whether a byte is in a class.
+type IsIn = fn(&u8) -> bool;
+
 /// The classes of characters that POSIX names, in the C locale.
-const CLASSES: [(&str, fn(&u8) -> bool); 12] = [
+const CLASSES: [(&str, IsIn); 12] = [
     ("alnum", u8::is_ascii_alphanumeric),
     ("alpha", u8::is_ascii_alphabetic),
     ("blank", |byte| matches!(byte, b' ' | b'\t')),

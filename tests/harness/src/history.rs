@@ -283,7 +283,7 @@ fn has(record: &Record, key: &str, value: &str) -> bool {
         "EventName" => &details["eventName"],
         "EventSource" => &details["eventSource"],
         "AccessKeyId" => &json["userIdentity"]["accessKeyId"],
-        "ReadOnly" => return json["readOnly"].to_string() == value,
+        "ReadOnly" => return json["readOnly"].as_bool() == value.parse().ok(),
         "Username" => {
             let session = json["userIdentity"]["arn"]
                 .as_str()
