@@ -200,32 +200,23 @@ impl Decode {
         }
         outcome.bytes = bytes.len() as u64;
         let compression = compression(&bytes);
-        let (mut data, length) = match compression {
+        let (data, length) = match compression {
             None => {
                 let length = bytes.len();
                 (bytes, length)
             }
-            Some(compression) => {
-                let mut data = self.inflated.take();
-                let most = self
-                    .whole
-                    .min(allowance.left().try_into().unwrap_or(usize::MAX));
-                let inflated = match compression {
-                    Compression::Gzip => inflate(&bytes, &mut data, most),
-                    _ => None,
-                };
-                let Some(length) = inflated else {
-                    self.inflated.give(data);
+            Some(compression) => match self.inflate_whole(compression, &bytes, allowance) {
+                Some(inflated) => {
+                    self.stored.give(bytes);
+                    inflated
+                }
+                None => {
                     if let Hashing::First(admit) = &self.hashing {
                         admit(content(hash_of(&*bytes)))?;
                     }
-                    // Of another compression, too large, damaged, or with something behind it.
                     return Ok(self.read(&mut &*bytes, 0, allowance, outcome, take)?);
-                };
-                allowance.spend(length as u64);
-                self.stored.give(bytes);
-                (data, length)
-            }
+                }
+            },
         };
         let hash = match &self.hashing {
             Hashing::Off => None,
@@ -245,23 +236,64 @@ impl Decode {
             return Ok(());
         }
         drop(found);
+        Ok(self.other_form(
+            data,
+            length,
+            compression.is_some(),
+            allowance,
+            outcome,
+            take,
+        )?)
+    }
+
+    /// Inflate a whole file, and give the buffer with the number of bytes that were written to it. None for what
+    /// libdeflate can't do: other compressions than gzip, too much data, damage, and something behind the gzip.
+    fn inflate_whole(
+        &self,
+        compression: Compression,
+        bytes: &[u8],
+        allowance: &Allowance,
+    ) -> Option<(Vec<u8>, usize)> {
+        if compression != Compression::Gzip {
+            return None;
+        }
+        let most = self
+            .whole
+            .min(allowance.left().try_into().unwrap_or(usize::MAX));
+        let mut data = self.inflated.take();
+        let Some(length) = inflate(bytes, &mut data, most) else {
+            self.inflated.give(data);
+            return None;
+        };
+        allowance.spend(length as u64);
+        Some((data, length))
+    }
+
+    /// Decode the first `length` bytes of `data`, which do not have CloudTrail's own form.
+    fn other_form(
+        &self,
+        mut data: Vec<u8>,
+        length: usize,
+        is_inflated: bool,
+        allowance: &Allowance,
+        outcome: &mut Outcome,
+        take: Take<'_>,
+    ) -> Result<()> {
         data.truncate(length);
         if let Some(kind) = archive::kind(&data) {
-            let data = io::Cursor::new(data);
-            return Ok(self.archive(kind, data, allowance, outcome, take)?);
+            return self.archive(kind, io::Cursor::new(data), allowance, outcome, take);
         }
-        let layers = u8::from(compression.is_some());
-        if layers > 0 && self::compression(&data).is_some() {
-            return Ok(self.read(&mut &*data, layers, allowance, outcome, take)?);
+        if is_inflated && compression(&data).is_some() {
+            return self.read(&mut &*data, 1, allowance, outcome, take);
         }
         if is_utf16(&data) {
             let mut text = Utf8::new(&*data);
-            return Ok(self.scan(Vec::new(), &mut text, layers > 0, outcome, take)?);
+            return self.scan(Vec::new(), &mut text, is_inflated, outcome, take);
         }
         if let Some(what) = unread(&data) {
-            return Err(not_opened(what).into());
+            return Err(not_opened(what));
         }
-        Ok(self.scan(data, &mut io::empty(), layers > 0, outcome, take)?)
+        self.scan(data, &mut io::empty(), is_inflated, outcome, take)
     }
 
     /// Note a record that is a JSON object.
@@ -356,7 +388,7 @@ impl Decode {
         result
     }
 
-    /// Read data of any kind that was compressed at least `layers` times.
+    /// Decode data of any kind that has been inflated `layers` times already.
     fn read(
         &self,
         input: &mut dyn Read,
@@ -379,28 +411,48 @@ impl Decode {
         if let Some(what) = unread(head) {
             return Err(not_opened(what));
         }
-        // A digest has the hash of the log file's content, which was compressed once.
-        let hashing = match layers {
-            0 => &self.hashing,
-            _ => &Hashing::Off,
-        };
-        let Some(compression) = compression(head).filter(|_| layers < LAYERS) else {
-            let is_utf16 = is_utf16(head);
-            let mut hashed = Hashed::new(&mut input, hashing);
-            let result = match is_utf16 {
-                true => {
-                    let mut text = Utf8::new(&mut hashed);
-                    self.scan(Vec::new(), &mut text, layers > 0, outcome, take)
-                }
-                false => self.scan(Vec::new(), &mut hashed, layers > 0, outcome, take),
-            };
-            if layers == 0 {
-                outcome.hash = hashed.finish();
+        match compression(head).filter(|_| layers < LAYERS) {
+            Some(compression) => {
+                self.compressed(compression, input, layers, allowance, outcome, take)
             }
-            return result;
+            None => self.not_compressed(input, layers, outcome, take),
+        }
+    }
+
+    fn not_compressed(
+        &self,
+        input: Peeked<'_>,
+        layers: u8,
+        outcome: &mut Outcome,
+        take: Take<'_>,
+    ) -> Result<()> {
+        let is_utf16 = is_utf16(input.head.get_ref());
+        let mut hashed = Hashed::new(input, self.hashing_at(layers));
+        let result = match is_utf16 {
+            true => {
+                let mut text = Utf8::new(&mut hashed);
+                self.scan(Vec::new(), &mut text, layers > 0, outcome, take)
+            }
+            false => self.scan(Vec::new(), &mut hashed, layers > 0, outcome, take),
         };
+        if layers == 0 {
+            outcome.hash = hashed.finish();
+        }
+        result
+    }
+
+    fn compressed(
+        &self,
+        compression: Compression,
+        mut input: Peeked<'_>,
+        layers: u8,
+        allowance: &Allowance,
+        outcome: &mut Outcome,
+        take: Take<'_>,
+    ) -> Result<()> {
         let mut read_inflated = |inflated: &mut dyn Read| {
-            let mut hashed = Hashed::new(Inflated::new(inflated, allowance), hashing);
+            let inflated = Inflated::new(inflated, allowance);
+            let mut hashed = Hashed::new(inflated, self.hashing_at(layers));
             let result = self.read(&mut hashed, layers + 1, allowance, outcome, take);
             if layers == 0 {
                 outcome.hash = hashed.finish();
@@ -425,6 +477,15 @@ impl Decode {
             }
             Compression::Xz => read_inflated(&mut xz(&mut input)),
             Compression::Zstd => read_inflated(&mut ZstdFrames::new(&mut input)),
+        }
+    }
+
+    /// How to hash data that has been inflated `layers` times. A digest file has the hash of a log file's content, which
+    /// was compressed once, so what is compressed in that content is not hashed.
+    fn hashing_at(&self, layers: u8) -> &Hashing {
+        match layers {
+            0 => &self.hashing,
+            _ => &Hashing::Off,
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) struct Splitting<'a> {
     is_compressed: bool,
     pub splitter: Splitter,
     found: Vec<Candidate>,
-    /// How many values have no known form, and why the first one has not.
+    /// How many values have no known form, and what the first of them is.
     unknown: u64,
     first_unknown: &'static str,
     /// A value had a known form.
@@ -83,71 +83,73 @@ impl<'a> Splitting<'a> {
 
     /// What became of the file, whose reading may have met a `failure`.
     pub fn finish(self, failure: Option<String>, outcome: &mut Outcome) -> Result<()> {
-        let Self {
-            mut splitter,
-            known,
-            unknown,
-            ..
-        } = self;
-        let mut problems = Vec::new();
-        let is_known = known || splitter.unreadable > 0 || splitter.has_list && unknown == 0;
-        if is_known {
-            // If other values have a known form, those that have not are a loss.
-            splitter.unreadable += unknown;
-            let first = match &splitter.first_unreadable {
-                Some(first) => first,
-                None => self.first_unknown,
-            };
-            if splitter.unreadable > 0 {
-                problems.push(format!(
-                    "has {} that can't be read, the first one {first}",
-                    count(splitter.unreadable, "record")
-                ));
-            }
-            outcome.found += splitter.unreadable + splitter.lines;
-            outcome.unreadable += splitter.unreadable;
-            outcome.other += splitter.lines;
+        let splitter = &self.splitter;
+        let holds_events =
+            self.known || splitter.unreadable > 0 || splitter.has_list && self.unknown == 0;
+        let damage = self.damage(failure);
+        outcome.damaged |= !damage.is_empty();
+        if !holds_events {
+            bail!(self.why_nothing(&damage.join("; it ")));
         }
-        if let Some(failure) = failure.or_else(|| {
-            splitter
-                .incomplete()
-                .then(|| "is truncated: its JSON ends in the middle of a record or list".to_owned())
-        }) {
-            outcome.damaged = true;
-            problems.push(failure);
-        }
+        let unreadable = self.count_lost(outcome);
+        outcome.problems.extend(unreadable);
+        outcome.problems.extend(damage);
+        Ok(())
+    }
+
+    /// What is wrong with the file as a whole.
+    fn damage(&self, failure: Option<String>) -> Vec<String> {
+        let splitter = &self.splitter;
+        let cut = || "is truncated: its JSON ends in the middle of a record or list".to_owned();
+        let failure = failure.or_else(|| splitter.incomplete().then(cut));
+        let mut damage = Vec::from_iter(failure);
         if splitter.gave_up {
-            outcome.damaged = true;
-            problems.push("is too broken to be searched for all that it may hold".to_owned());
+            damage.push("is too broken to be searched completely".to_owned());
         }
         if splitter.garbage > 0 {
-            outcome.damaged = true;
-            problems.push(format!(
-                "has {} that are not JSON",
-                count(splitter.garbage, "byte")
-            ));
+            let garbage = count(splitter.garbage, "byte");
+            damage.push(format!("has {garbage} that are not JSON"));
         }
-        if is_known {
-            outcome.problems.extend(problems);
-            return Ok(());
-        }
-        let why = problems.join("; it ");
-        if splitter.documents > 0 {
-            bail!(
-                "is JSON, but without a list of Records or another form of CloudTrail events{}{}{}{why}",
-                if unknown > 0 { ": what it holds " } else { "" },
+        damage
+    }
+
+    /// Enter the records that can't be read, and the lines of a log that hold no event, into the counters. Gives the words
+    /// for the records, if there are any.
+    fn count_lost(&self, outcome: &mut Outcome) -> Option<String> {
+        let splitter = &self.splitter;
+        // As other values have a known form, those that have none are lost records.
+        let unreadable = splitter.unreadable + self.unknown;
+        outcome.found += unreadable + splitter.lines;
+        outcome.unreadable += unreadable;
+        outcome.other += splitter.lines;
+        let first = splitter.first_unreadable.as_deref();
+        let first = first.unwrap_or(self.first_unknown);
+        (unreadable > 0).then(|| {
+            let unreadable = count(unreadable, "record");
+            format!("has {unreadable} that can't be read, the first one {first}")
+        })
+    }
+
+    /// Why the file holds no events, with its `damage`, if there is any.
+    fn why_nothing(&self, damage: &str) -> String {
+        if self.splitter.documents > 0 {
+            return format!(
+                "is JSON, but without a list of Records or another form of CloudTrail events{}{}{}{damage}",
+                match self.unknown {
+                    0 => "",
+                    _ => ": what it holds ",
+                },
                 self.first_unknown,
-                if why.is_empty() { "" } else { "; it " }
+                if damage.is_empty() { "" } else { "; it " }
             );
         }
-        bail!(
-            "{}{}{why}",
-            if self.is_compressed {
-                "is compressed, but holds no JSON"
-            } else {
-                "is neither gzip nor JSON with a list of Records"
+        format!(
+            "{}{}{damage}",
+            match self.is_compressed {
+                true => "is compressed, but holds no JSON",
+                false => "is neither gzip nor JSON with a list of Records",
             },
-            if why.is_empty() { "" } else { ": it " }
-        );
+            if damage.is_empty() { "" } else { ": it " }
+        )
     }
 }
