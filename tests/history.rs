@@ -459,7 +459,7 @@ fn what_is_wrong_is_said_when_it_is_opened() {
         ),
         (
             Fault::Body(b"<html>sign in</html>".to_vec()),
-            &["the answer is not one of CloudTrail"],
+            &["the answer is not one that CloudTrail gives"],
         ),
         (Fault::Reset, &["can't reach CloudTrail there"]),
     ] {

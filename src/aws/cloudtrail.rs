@@ -173,7 +173,7 @@ impl EventHistory {
             })
             .await;
         match answer {
-            Err(error) if query.token.is_some() && error.kind == Kind::TokenDied => Ok(None),
+            Err(error) if query.token.is_some() && error.kind == Kind::PageTokenInvalid => Ok(None),
             Err(error)
                 if query.lookup.category == Category::Insights
                     && error.kind == Kind::Unsupported =>

@@ -20,18 +20,18 @@ use crate::settings::location::presentable;
 pub(crate) enum Kind {
     /// The service, or what is between, failed: the same request may succeed later.
     Transient,
-    /// Too much was asked for: the same request will succeed later.
+    /// There were too many requests: the same request will succeed later.
     Throttled,
-    /// The clocks differ: as after sleep, until this machine's is set.
+    /// This machine's clock is wrong, for example after sleep, until it is set.
     Clock,
     /// The credentials have expired; others may be found.
     Expired,
-    /// Credentials can't be had at the moment: their provider can't be reached, say.
+    /// Credentials can't be obtained at the moment, for example because their provider can't be reached.
     CredentialsUnavailable,
-    /// There are no credentials before somebody does something about it: logs in, say.
+    /// There are no credentials until somebody does something about it, for example logs in.
     CredentialsMissing,
-    /// The credentials are not good here, whatever is asked for: deleted, or of another partition, or of an account that
-    /// has not enabled the region.
+    /// The credentials are not valid here, whatever is asked for: they were deleted, or belong to another partition, or to
+    /// an account that has not enabled the region.
     CredentialsInvalid,
     /// A permission is missing.
     Denied,
@@ -41,11 +41,11 @@ pub(crate) enum Kind {
     Archived,
     /// The bucket is in another region.
     Elsewhere,
-    /// Where the pages of an answer go on, nobody knows any more.
-    TokenDied,
+    /// The token for the next page is no longer accepted.
+    PageTokenInvalid,
     /// The service doesn't have this.
     Unsupported,
-    /// All else, which no further try mends.
+    /// Everything else, for which another try does not help.
     Other,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct Error {
     /// How often it was tried again, and how long.
     pub tries: u32,
     pub elapsed: Duration,
-    /// For its words.
+    /// What its words are made of.
     details: Box<Details>,
     advice: Advice,
 }
@@ -93,30 +93,31 @@ struct Details {
     target: String,
     /// What users call the credentials in use.
     who: String,
-    /// What was asked in the place of AWS.
+    /// The endpoint that was asked instead of AWS.
     endpoint: Option<Endpoint>,
     /// What went wrong, in the words of the service or of the SDK.
     reason: String,
 }
 
-/// How the words go on.
+/// How the words continue after what was being done.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Advice {
-    /// The reason says it all.
+    /// Nothing is added to the reason.
     Complete,
-    /// By its kind and code.
+    /// The service has answered: its answer's kind and code decide.
     ByKind,
     /// The answer can't be understood.
-    NotOne,
+    NotUnderstood,
     /// No answer came in time.
     TooLate,
     /// Nothing was sent.
     NotSent,
+    /// There was no connection.
     Unreachable,
 }
 
 impl Error {
-    /// An error that a request of the SDK has given.
+    /// The error of a request that the SDK has sent or tried to send.
     pub fn of<E>(
         access: &Access,
         operation: Operation,
@@ -156,12 +157,14 @@ impl Error {
             return found;
         }
         (found.kind, found.advice) = match error {
-            SdkError::ServiceError(_) if found.code == "200" => (Kind::Other, Advice::NotOne),
+            SdkError::ServiceError(_) if found.code == "200" => {
+                (Kind::Other, Advice::NotUnderstood)
+            }
             SdkError::ServiceError(_) => (
                 kind_of_code(&found.code, found.status, &found.details.reason),
                 Advice::ByKind,
             ),
-            SdkError::ResponseError(_) => (Kind::Transient, Advice::NotOne),
+            SdkError::ResponseError(_) => (Kind::Transient, Advice::NotUnderstood),
             SdkError::TimeoutError(_) => (Kind::Transient, Advice::TooLate),
             SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
                 (Kind::Transient, Advice::Unreachable)
@@ -177,7 +180,7 @@ impl Error {
         found
     }
 
-    /// An error that is found here.
+    /// An error that the plugin itself has found.
     pub fn new(kind: Kind, operation: Operation, target: &str, reason: String) -> Self {
         Self {
             kind,
@@ -199,7 +202,7 @@ impl Error {
 
     /// Does a store refuse buckets in the path, or in the host's name?
     pub fn wants_other_style(&self) -> bool {
-        // Of Alibaba, Huawei and Tencent.
+        // Codes of Alibaba, Huawei and Tencent.
         matches!(
             self.code.as_str(),
             "SecondLevelDomainForbidden" | "VirtualHostDomainRequired" | "PathStyleDomainForbidden"
@@ -211,12 +214,12 @@ impl Error {
         self.operation.doing(&self.details.target)
     }
 
-    /// What to do about it, where the service has answered.
+    /// What to do about it, if the service has answered.
     fn advice(&self) -> String {
         let service = self.operation.service();
         match (self.kind, self.code.as_str()) {
-            (Kind::Gone, _) if service == Service::Sqs => "there is no such queue there, or it is not for these \
-                 credentials: check its name and region (aws.region) and, where another account owns it, sqsOwnerAccount"
+            (Kind::Gone, _) if service == Service::Sqs => "there is no such queue there, or these credentials may \
+                 not see it: check its name and region (aws.region) and, if another account owns it, sqsOwnerAccount"
                 .to_owned(),
             (Kind::Expired, _) => {
                 "the credentials have expired: log in again (aws sso login, aws login) or renew them".to_owned()
@@ -225,16 +228,16 @@ impl Error {
                 "the secret access key does not belong to the access key ID".to_owned()
             }
             (Kind::CredentialsInvalid, _) if service == Service::S3 => "the credentials are not valid there: check the \
-                 profile, that they are of the bucket's partition or store, and that its region is enabled for the account"
+                 profile, that they belong to the bucket's partition or store, and that its region is enabled for the account"
                 .to_owned(),
             (Kind::CredentialsInvalid, _) => "the credentials are not valid there: check the profile, and that the \
-                 region is enabled for the account and of the credentials' partition"
+                 region is enabled for the account and belongs to the credentials' partition"
                 .to_owned(),
             (Kind::Clock, _) => "set this machine's clock".to_owned(),
             (Kind::Denied, _) => self.missing_permission(),
             (Kind::Elsewhere, _) => "the bucket is in another region: set aws.region".to_owned(),
             (Kind::Transient | Kind::Throttled, _) => format!(
-                "{} could not serve it after several tries: try again later",
+                "{} could not serve the request after several tries: try again later",
                 service.name()
             ),
             _ => String::new(),
@@ -259,71 +262,23 @@ impl Error {
 
 impl Display for Error {
     fn fmt(&self, text: &mut Formatter<'_>) -> fmt::Result {
-        let Details {
-            target,
-            who,
-            endpoint,
-            reason,
-        } = &*self.details;
-        let doing = self.operation.doing(target);
-        let service = self.operation.service();
-        let to = endpoint.as_ref().map_or_else(String::new, |endpoint| {
-            format!(" ({} is {})", endpoint.from, presentable(&endpoint.url))
-        });
-        match (self.advice, self.kind) {
-            (Advice::Complete, _) => write!(text, "{doing}: {reason}"),
-            (Advice::ByKind, Kind::Gone) if self.code == "NoSuchBucket" => write!(
-                text,
-                "{doing}: there is no such bucket (NoSuchBucket): check its name{}",
-                endpoint
-                    .as_ref()
-                    .map_or_else(String::new, |endpoint| format!(
-                        " and {}, {}",
-                        endpoint.from,
-                        presentable(&endpoint.url)
-                    ))
-            ),
-            (Advice::ByKind, Kind::Gone) if service == Service::S3 => write!(
-                text,
-                "{doing}: it is gone ({}): it has been deleted since it was named",
-                self.code
-            ),
-            (Advice::ByKind, Kind::Archived) => write!(
-                text,
-                "{doing}: it is archived ({}): restore it from its storage class first",
-                self.code
-            ),
-            (Advice::ByKind, _) => {
-                write!(text, "{doing} with {who}{to}: {reason}")?;
-                match self.advice() {
-                    none if none.is_empty() => Ok(()),
-                    advice => write!(text, ": {advice}"),
+        let reason = &self.details.reason;
+        let to = self.instead_of_aws();
+        write!(text, "{}", self.doing())?;
+        match self.advice {
+            Advice::Complete => write!(text, ": {reason}"),
+            Advice::ByKind => self.fmt_answer(text),
+            Advice::NotUnderstood => {
+                let service = self.operation.service().name();
+                write!(text, ": the answer is not one that {service} gives{to}")?;
+                match self.code.as_str() {
+                    "200" => Ok(()),
+                    _ => write!(text, ": {reason}"),
                 }
             }
-            (Advice::NotOne, _) if self.code == "200" => {
-                write!(
-                    text,
-                    "{doing}: the answer is not one of {}{to}",
-                    service.name()
-                )
-            }
-            (Advice::NotOne, _) => write!(
-                text,
-                "{doing}: the answer is not one of {}{to}: {reason}",
-                service.name()
-            ),
-            (Advice::TooLate, _) => write!(text, "{doing}: no answer in time{to}: {reason}"),
-            (Advice::NotSent, _) => write!(text, "{doing}{to}: {reason}"),
-            (Advice::Unreachable, _) if reason.contains("UnknownIssuer") => write!(
-                text,
-                "{doing}: the certificate is of an authority that is not known here: name a file with the authority's \
-                 certificate in AWS_CA_BUNDLE or ca_bundle{to}: {reason}"
-            ),
-            (Advice::Unreachable, _) if service == Service::CloudTrail => write!(
-                text,
-                "{doing}: can't reach CloudTrail there: check the region's name{to}: {reason}"
-            ),
-            (Advice::Unreachable, _) => write!(text, "{doing}: can't reach it{to}: {reason}"),
+            Advice::TooLate => write!(text, ": no answer in time{to}: {reason}"),
+            Advice::NotSent => write!(text, "{to}: {reason}"),
+            Advice::Unreachable => self.fmt_unreachable(text),
         }?;
         match self.tries {
             0 => Ok(()),
@@ -334,6 +289,70 @@ impl Display for Error {
                 self.elapsed.as_secs()
             ),
         }
+    }
+}
+
+impl Error {
+    /// The endpoint that was asked instead of AWS, in parentheses; empty if there is none.
+    fn instead_of_aws(&self) -> String {
+        match &self.details.endpoint {
+            Some(endpoint) => format!(" ({} is {})", endpoint.from, presentable(&endpoint.url)),
+            None => String::new(),
+        }
+    }
+
+    /// The words for an error that the service has answered with.
+    fn fmt_answer(&self, text: &mut Formatter<'_>) -> fmt::Result {
+        let code = &self.code;
+        match self.kind {
+            Kind::Gone if code == "NoSuchBucket" => {
+                write!(
+                    text,
+                    ": there is no such bucket (NoSuchBucket): check its name"
+                )?;
+                match &self.details.endpoint {
+                    Some(endpoint) => {
+                        write!(
+                            text,
+                            " and {}, {}",
+                            endpoint.from,
+                            presentable(&endpoint.url)
+                        )
+                    }
+                    None => Ok(()),
+                }
+            }
+            Kind::Gone if self.operation.service() == Service::S3 => write!(
+                text,
+                ": it is gone ({code}): it was deleted after the listing or message that named it"
+            ),
+            Kind::Archived => write!(
+                text,
+                ": it is archived ({code}): restore it from its storage class first"
+            ),
+            _ => {
+                let Details { who, reason, .. } = &*self.details;
+                write!(text, " with {who}{}: {reason}", self.instead_of_aws())?;
+                match self.advice() {
+                    none if none.is_empty() => Ok(()),
+                    advice => write!(text, ": {advice}"),
+                }
+            }
+        }
+    }
+
+    /// The words for an error without a connection.
+    fn fmt_unreachable(&self, text: &mut Formatter<'_>) -> fmt::Result {
+        let reason = &self.details.reason;
+        let why = if reason.contains("UnknownIssuer") {
+            "the certificate was issued by an authority that is not trusted here: name a file with the authority's \
+             certificate in AWS_CA_BUNDLE or ca_bundle"
+        } else if self.operation.service() == Service::CloudTrail {
+            "can't reach CloudTrail there: check the region's name"
+        } else {
+            "can't reach it"
+        };
+        write!(text, ": {why}{}: {reason}", self.instead_of_aws())
     }
 }
 
@@ -375,7 +394,7 @@ fn kind_of_code(code: &str, status: Option<u16>, reason: &str) -> Kind {
         | "AuthorizationHeaderMalformed"
         | "IllegalLocationConstraintException"
         | "301" => Kind::Elsewhere,
-        "InvalidNextTokenException" => Kind::TokenDied,
+        "InvalidNextTokenException" => Kind::PageTokenInvalid,
         "InvalidEventCategoryException"
         | "UnsupportedOperationException"
         | "OperationNotPermittedException" => Kind::Unsupported,
@@ -403,7 +422,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_has_its_kind_whatever_the_status() {
+    fn a_known_code_has_its_kind_whatever_the_status() {
         for (kind, codes) in [
             (
                 Kind::Expired,
@@ -433,7 +452,7 @@ mod tests {
                 Kind::Elsewhere,
                 &["PermanentRedirect", "AuthorizationHeaderMalformed", "301"],
             ),
-            (Kind::TokenDied, &["InvalidNextTokenException"]),
+            (Kind::PageTokenInvalid, &["InvalidNextTokenException"]),
             (Kind::Unsupported, &["UnsupportedOperationException"]),
             (
                 Kind::Throttled,
@@ -449,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_is_unknown_goes_by_the_status() {
+    fn the_status_decides_what_an_unknown_code_means() {
         for (status, kind) in [
             (Some(429), Kind::Throttled),
             (Some(408), Kind::Transient),

@@ -2,12 +2,12 @@
 //!
 //! | kind of error | what is done |
 //! | --- | --- |
-//! | the bucket is in another region | asked there, once |
-//! | the store wants the bucket in the host's name | asked that way, once |
-//! | expired or invalid credentials | found anew, at once and once: where nobody has renewed them, that is the end |
-//! | throttled, service or network down, clocks that differ | waited for, as often as the policy says |
-//! | credentials can't be had | found anew again and again, as long as the policy says |
-//! | all others | given back |
+//! | the bucket is in another region | the request is sent there, once |
+//! | the store wants the bucket in the host's name | the request is sent that way, once |
+//! | expired or invalid credentials | they are renewed at once, but only once: after that the error is returned |
+//! | throttled, service or network down, clocks that differ | a wait and another try, as often as the policy says |
+//! | credentials can't be obtained | they are renewed again and again, as long as the policy says |
+//! | all others | the error is returned |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,35 +19,35 @@ use super::error::{Error, Kind};
 use super::sessions::{Session, Sessions};
 use crate::stats::Stats;
 
-/// How often, and how long.
+/// How often, and for how long, a request is tried again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Policy {
-    /// Tries of a request that fails for reasons that may pass, on top of the SDK's own; none: without end.
+    /// Tries of a request that fails for reasons that may pass, besides the SDK's own. None means without end.
     pub tries: Option<u32>,
-    /// How long credentials are waited for that can't be had at the moment; none: without end.
+    /// How long to wait for credentials that can't be obtained at the moment. None means without end.
     pub credentials: Option<Duration>,
-    /// Credentials are waited for even where somebody has to do something about them: nobody sits in front of it.
+    /// Credentials are waited for even if somebody has to do something about them, since nobody may be watching.
     pub waits_for_log_in: bool,
-    /// What is throttled is tried again without end: others use the same quota.
+    /// Throttled requests are tried again without end, since others use the same quota.
     pub waits_when_throttled: bool,
 }
 
 impl Policy {
-    /// When a capture is opened: somebody waits, and is told what is wrong.
+    /// While a capture is opened: somebody waits, and is told at once what is wrong.
     pub const OPEN: Self = Self {
         tries: Some(0),
         credentials: Some(Duration::ZERO),
         waits_for_log_in: false,
         waits_when_throttled: false,
     };
-    /// What is read once: some seconds, and minutes for credentials, since all that is left would be lost.
+    /// For what is read once: some seconds, but minutes for credentials, since everything not yet read would be lost.
     pub const ONCE: Self = Self {
         tries: Some(5),
         credentials: Some(Duration::from_secs(10 * 60)),
         waits_for_log_in: false,
         waits_when_throttled: false,
     };
-    /// What is followed: it goes on whenever the trouble has passed.
+    /// For what is followed: it continues as soon as the trouble has passed.
     pub const LIVE: Self = Self {
         tries: None,
         credentials: None,
@@ -57,9 +57,9 @@ impl Policy {
 }
 
 impl Policy {
-    /// Are credentials found anew after an error of this kind?
-    fn finds_anew(self, kind: Kind) -> bool {
-        // While a capture is opened, what is refused is said at once.
+    /// Are credentials renewed after an error of this kind?
+    fn renews_after(self, kind: Kind) -> bool {
+        // While a capture is opened, a refusal is reported at once.
         let is_opening = self.credentials == Some(Duration::ZERO);
         kind == Kind::Expired || kind.is_about_credentials() && !is_opening
     }
@@ -67,10 +67,10 @@ impl Policy {
 
 /// The longest wait between two tries.
 const LONGEST: Duration = Duration::from_secs(13);
-/// After so many tries in a row, some five seconds and what the SDK tries by itself, the log says that something is wrong.
+/// After this many tries in a row, some five seconds besides the SDK's own tries, the log says that something is wrong.
 const WORTH_A_LINE: u32 = 5;
 
-/// Trouble that several requests share, and that is said once.
+/// Trouble that several requests share, and that is logged once.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     stats: Arc<Stats>,
@@ -100,21 +100,21 @@ impl Trouble {
     }
 }
 
-/// What has failed of one request, or of one download, since something of it succeeded.
+/// The failures of one request, or of one download, since a part of it last succeeded.
 #[derive(Debug)]
 pub(crate) struct Retry {
     policy: Policy,
-    /// Tries, of those that count.
+    /// The failed tries that count.
     tries: u32,
     /// When the first one failed.
     began: Option<Instant>,
-    /// Credentials were found anew since the last wait.
+    /// Credentials were renewed since the last wait.
     renewed: bool,
-    /// It was asked for in another region.
+    /// It is sent to another region now.
     moved: bool,
-    /// It was asked for with the bucket's name in another place.
+    /// It is sent with the bucket's name in another place now, path or host.
     turned: bool,
-    /// What failed.
+    /// What was being done when it failed, for the log.
     what: String,
 }
 
@@ -131,7 +131,7 @@ impl Retry {
         }
     }
 
-    /// Something has come: what failed before does not count any more.
+    /// Something has arrived, so earlier failures no longer count.
     pub fn succeeded(&mut self, trouble: &Trouble) {
         trouble.is_over(self);
         *self = Self {
@@ -141,10 +141,10 @@ impl Retry {
         };
     }
 
-    /// Get ready for another try: wait, find credentials, ask elsewhere.
+    /// Get ready for another try: wait, renew credentials, or ask elsewhere.
     ///
     /// # Errors
-    /// The error itself, where another try is no use or there were enough, with their number.
+    /// The error itself, with the number of tries, if another try does not help or there were enough of them.
     pub async fn after<C>(
         &mut self,
         mut error: Error,
@@ -164,9 +164,9 @@ impl Retry {
             return Ok(());
         }
         let began = *self.began.get_or_insert_with(Instant::now);
-        if self.policy.finds_anew(error.kind) && !self.renewed {
+        if self.policy.renews_after(error.kind) && !self.renewed {
             self.renewed = true;
-            // What stands in the way of new ones, the next request says as well.
+            // If there are no new ones, the error of the next request says why.
             _ = sessions.renew(session).await;
             if error.kind == Kind::Expired || error.kind == Kind::CredentialsInvalid {
                 return Ok(());
@@ -206,7 +206,7 @@ impl Retry {
         }
     }
 
-    /// Wait longer each time, and never all at once.
+    /// Wait longer each time, by a random factor, so that requests that failed together are not repeated together.
     pub async fn wait(&mut self) {
         let longest = LONGEST.min(Duration::from_millis(200) * 2u32.pow(self.tries.min(10)));
         sleep(longest.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
@@ -254,26 +254,26 @@ mod tests {
         Kind::Gone,
         Kind::Archived,
         Kind::Elsewhere,
-        Kind::TokenDied,
+        Kind::PageTokenInvalid,
         Kind::Unsupported,
         Kind::Other,
     ];
 
     #[test]
-    fn a_capture_that_opens_finds_no_credentials_anew_but_expired_ones() {
+    fn while_a_capture_opens_only_expired_credentials_are_renewed() {
         let several_tries = Policy {
             tries: Some(3),
             ..Policy::OPEN
         };
         for policy in [Policy::OPEN, several_tries] {
-            let anew = KINDS.into_iter().filter(|kind| policy.finds_anew(*kind));
-            assert_eq!(anew.collect::<Vec<_>>(), [Kind::Expired]);
+            let renewed = KINDS.into_iter().filter(|kind| policy.renews_after(*kind));
+            assert_eq!(renewed.collect::<Vec<_>>(), [Kind::Expired]);
         }
-        assert!(Policy::ONCE.finds_anew(Kind::CredentialsInvalid));
-        assert!(!Policy::LIVE.finds_anew(Kind::Denied));
+        assert!(Policy::ONCE.renews_after(Kind::CredentialsInvalid));
+        assert!(!Policy::LIVE.renews_after(Kind::Denied));
     }
 
-    /// Which kinds a policy tries again, after so many tries and so much time.
+    /// Which kinds of errors a policy allows another try for, after this many tries and this much time.
     async fn allowed(policy: Policy, tries: u32, time: Duration) -> Vec<Kind> {
         let began = Instant::now();
         tokio::time::advance(time).await;
@@ -287,12 +287,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_for_a_capture_to_open_is_told_at_once() {
+    async fn while_a_capture_opens_nothing_is_tried_again() {
         assert_eq!(allowed(Policy::OPEN, 0, Duration::ZERO).await, []);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_read_once_tries_some_times_and_waits_ten_minutes_for_credentials() {
+    async fn reading_once_tries_some_times_and_waits_ten_minutes_for_credentials() {
         let minutes = |count: u64| Duration::from_secs(60 * count);
         let all = &KINDS[..4];
         assert_eq!(allowed(Policy::ONCE, 0, Duration::ZERO).await, all);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_followed_waits_without_end_and_for_a_log_in_too() {
+    async fn following_waits_without_end_also_for_a_log_in() {
         let month = Duration::from_secs(30 * 24 * 3600);
         let all = &KINDS[..5];
         assert_eq!(allowed(Policy::LIVE, 0, Duration::ZERO).await, all);

@@ -1,9 +1,9 @@
 //! One event, seen lazily.
 //!
 //! One SIMD pass notes where the record's brackets, colons and commas are, except those in strings.
-//! An object is walked along these notes when one of its members is asked for the first time. What
-//! nobody asks for is skipped, however deep it is nested. Nothing is checked that is not needed: a
-//! malformed record has fewer members, but is not an error.
+//! An object is walked along these notes when one of its members is first asked for. What
+//! nobody asks for is skipped, however deeply it is nested. Only what is needed is checked: a malformed
+//! record has fewer members, but it is not an error.
 
 mod names;
 mod scan;
@@ -265,7 +265,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A string's text and the quote after it, if the text is as it stands.
+    /// A string's text and the quote after it, if the text needs no change.
     #[inline]
     pub fn plain_string(self) -> Option<&'a [u8]> {
         match self.raw() {
@@ -286,7 +286,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A whole number, if it is one that is not negative, whatever its spelling.
+    /// A whole number that is not negative, in any spelling.
     pub fn number(self) -> Option<u64> {
         let number = str::from_utf8(self.raw()).ok()?;
         number.parse().ok().or_else(|| {
@@ -344,7 +344,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The name without its escapes, if it has any.
+/// The name with its escapes decoded, if it has any.
 fn unescaped(name: &[u8]) -> Option<Cow<'_, [u8]>> {
     name.contains(&b'\\').then(|| unescape(name))
 }
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_made_of_the_first_members_of_the_record_itself() {
+    fn a_head_consists_of_the_first_members_of_the_record_itself() {
         let insight = |record: &str| head(record.as_bytes()).insight;
         assert!(insight(r#"{"eventType":"AwsCloudTrailInsight"}"#));
         assert!(insight(r#"{"event\u0054ype":"AwsCloudTrail\u0049nsight"}"#));
@@ -499,7 +499,7 @@ mod tests {
         ] {
             assert_eq!(pointer(example, path).as_deref(), value, "{path}");
         }
-        // Known members, members of theirs that aren't known, and the first of equal names.
+        // Known members, unknown members within known ones, and the first of several equal names.
         let record = r#" {"requestParameters":{"bucketName":"b","other":{"a":[{"b":1},2]},"x":1,"x":2},
             "requestParameters":{"bucketName":"c"},"userIdentity":{"sessionContext":{"new":{"0":true}}},"resources":[]} "#;
         for (path, value) in [

@@ -10,7 +10,7 @@ use crate::json::simd::{Masks, Strings};
 #[derive(Clone, Copy, Default)]
 pub(super) struct Token {
     pub start: u32,
-    /// Behind the value, so never 0 where there is one.
+    /// Behind the value's last byte, so it is never 0 where there is a value.
     pub end: u32,
 }
 
@@ -22,11 +22,11 @@ pub(super) struct Block {
     /// Commas and closing brackets.
     after_value: u64,
     bracket: u64,
-    /// What has to be unescaped or checked, in strings too: backslashes, NUL, and bytes that are not ASCII.
+    /// Bytes that have to be unescaped or checked, also in strings: backslashes, NUL, and bytes that are not ASCII.
     special: u64,
 }
 
-/// Notes where a record's structural characters are, and tells whether nothing in it is special.
+/// Notes where a record's structural characters are. True if nothing in the record is special.
 pub(super) fn scan(record: &[u8], blocks: &mut Vec<Block>) -> bool {
     dispatch!(Level::new(), simd => scan_with(simd, record, blocks))
 }
@@ -89,7 +89,7 @@ impl Scan {
 pub(super) struct Scanned<'a> {
     pub bytes: &'a [u8],
     pub blocks: &'a [Block],
-    /// There is nothing special in them.
+    /// There is nothing special in the bytes, see [`Block::special`].
     pub plain: bool,
 }
 
@@ -135,7 +135,7 @@ impl<'a> Scanned<'a> {
         })
     }
 
-    /// Whether there is nothing special in a token.
+    /// Is there nothing special in a token?
     #[inline]
     pub fn is_plain(self, token: Token) -> bool {
         self.plain || self.is_plain_within(token)

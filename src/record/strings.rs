@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_say_what_they_mean() {
+    fn strings_are_decoded_as_json_and_fit_a_c_string() {
         for (string, text) in [
             (r"plain".as_bytes(), "plain"),
             (r#"\"\\\/\b\f\n\r\t"#.as_bytes(), "\"\\/\u{8}\u{c}\n\r\t"),

@@ -1,4 +1,4 @@
-//! One object's bytes, whatever happens on the way.
+//! Downloads of objects, which continue after failures on the way.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,24 +21,24 @@ use crate::process::lock;
 
 /// A large object is fetched in ranges of so many bytes, since S3 limits the speed of each connection.
 const RANGE: u64 = 4 << 20;
-/// So many at once.
+/// How many ranges of an object are fetched at once.
 const RANGES: usize = 4;
 /// Pieces of a stream that wait to be decoded.
 const PIECES: usize = 1;
-/// Objects of a folder that S3 refuses as archived before the others in it are not asked for any more.
+/// Once S3 has refused this many objects of a folder as archived, the others in it are no longer asked for.
 const REFUSALS: u32 = 100;
-/// Folders in which refusals are counted.
+/// In how many folders refusals are counted.
 const FOLDERS: usize = 10_000;
 
 /// What an object turned out to be.
 pub(crate) enum Fetched {
     Body(Body),
-    /// It is archived, as so many in its folder were that this one was not even asked for; that was said.
+    /// It was not asked for, since it is said to be archived, and many others in its folder were. The log says so already.
     LeftArchived,
 }
 
 impl BucketClient {
-    /// Get an object. What is large, or finds no room to wait as a whole, comes in pieces.
+    /// Get an object. A large one, or one for which there is no room as a whole, comes in pieces.
     ///
     /// # Errors
     /// [`Kind::Archived`], [`Kind::Gone`] and [`Kind::Denied`] among others.
@@ -79,7 +79,7 @@ impl BucketClient {
         Ok(Fetched::Body(Body::Stream(body)))
     }
 
-    /// Get an object that is not large, such as a digest file, with what its writer has said of it.
+    /// Get an object that is not large, such as a digest file, with its metadata.
     pub async fn fetch_small(
         self: Arc<Self>,
         key: String,
@@ -123,21 +123,21 @@ fn folder(key: &str) -> &str {
     &key[..key.rfind('/').map_or(0, |slash| slash + 1)]
 }
 
-/// A download, taken up where it broke off.
+/// A download, which continues where it broke off.
 struct Download {
     client: Arc<BucketClient>,
     key: String,
-    /// Bytes received, with those of the object before them.
+    /// Where the next byte to receive is in the object.
     offset: u64,
-    /// How large the object is, as S3 says, or else its listing; none before either is known.
+    /// The size of the object according to S3, or else to its listing. None while neither is known.
     size: Option<u64>,
-    /// What is wanted of it, where that is not all.
+    /// The part that is wanted, if not all of it.
     range: Option<std::ops::Range<u64>>,
-    /// Bytes to pass over, of a store that begins at the beginning again.
+    /// Bytes to skip, if the store ignores ranges and sends the object from its beginning.
     skip: u64,
-    /// Of the object begun, lest another's end is read with it.
+    /// The ETag of the object that was begun, so that the end of another one is not taken for its end.
     etag: Option<String>,
-    /// What its writer has said of it, known with its first piece.
+    /// The object's metadata, known with the first piece.
     metadata: Option<HashMap<String, String>>,
     body: Option<ByteStream>,
     retry: Retry,
@@ -150,7 +150,7 @@ impl Download {
             client,
             key,
             offset: 0,
-            // Of what comes in ranges, S3's answer tells it.
+            // If it comes in ranges, S3's answer gives the size.
             size: (1..=LARGEST_WHOLE as u64).contains(&told).then_some(told),
             range: None,
             skip: 0,
@@ -205,7 +205,7 @@ impl Download {
         Ok(bytes)
     }
 
-    /// Send it in pieces, as long as somebody listens.
+    /// Send it in pieces, as long as somebody receives them.
     async fn stream(
         mut self,
         first: Vec<u8>,
@@ -226,7 +226,7 @@ impl Download {
         let mut ranges = FuturesOrdered::from_iter([self.rest(first).boxed()]);
         let mut start = RANGE;
         loop {
-            // The size is what others say: nothing is made for a range before its turn has come.
+            // The size comes from outside, so nothing is made for a range before its turn has come.
             while ranges.len() < RANGES && start < size {
                 let end = size.min(start.saturating_add(RANGE));
                 ranges.push_back(begun.part(start..end).rest(Vec::new()).boxed());
@@ -241,7 +241,7 @@ impl Download {
         }
     }
 
-    /// The next piece; none at the end, which is only where all has come.
+    /// The next piece. None at the end, once everything has arrived.
     async fn next(&mut self) -> Result<Option<bytes::Bytes>, Error> {
         loop {
             let left = match &self.range {
@@ -269,7 +269,7 @@ impl Download {
                     return Ok(Some(piece));
                 }
                 Ok(None) if self.end().is_none_or(|end| self.offset >= end) => return Ok(None),
-                // By a proxy's doing, say: what is missing is asked for.
+                // A proxy may do that. The missing bytes are asked for.
                 Ok(None) => self.broke_off("the connection was closed too early"),
                 Err(error) => self.broke_off(&chain(&error)),
             };
@@ -312,7 +312,7 @@ impl Download {
                     &error,
                 ),
             };
-            // Nothing is left where all had arrived, whatever was told before.
+            // Everything had arrived already, whatever size was stated before.
             if offset > 0 && error.status == Some(416) {
                 self.size = Some(offset);
                 self.body = Some(ByteStream::default());
@@ -329,7 +329,7 @@ impl Download {
         if let (Some(before), Some(now)) = (&self.etag, &output.e_tag)
             && before != now
         {
-            return Err(self.failed(Kind::Other, "it was replaced by another while it was read"));
+            return Err(self.failed(Kind::Other, "it was replaced while it was being read"));
         }
         let length = output
             .content_length
@@ -338,20 +338,20 @@ impl Download {
             Some((start, total)) => {
                 if start != self.offset {
                     let why = format!(
-                        "the store gives byte {start} in place of byte {}",
+                        "the store sent its bytes from {start} on instead of those from {} on",
                         self.offset
                     );
                     return Err(self.failed(Kind::Other, &why));
                 }
                 self.size = total.or(self.size);
             }
-            // A store that knows no ranges gives all of it.
+            // A store that does not support ranges sends all of it.
             None => {
                 if self.offset == 0 {
                     self.range = None;
                 }
                 self.skip = self.offset;
-                // An answer that states less than the listing is cut short, more likely than not.
+                // An answer that states a smaller size than the listing is probably cut short.
                 self.size = length.max(self.size);
             }
         }
@@ -374,7 +374,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_range_tells_where_it_begins() {
+    fn a_content_range_gives_its_beginning_and_the_whole_size() {
         for (text, expected) in [
             ("bytes 0-99/1234", Some((0, Some(1234)))),
             ("bytes 100-199/*", Some((100, None))),
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_lies_in_a_folder() {
+    fn the_folder_of_a_key_ends_with_its_last_slash() {
         assert_eq!(folder("a/b/c.json.gz"), "a/b/");
         assert_eq!(folder("c.json.gz"), "");
     }

@@ -1,4 +1,5 @@
-//! Listings, page by page. What breaks S3's contract is noticed: gone on with where that is certain, and else an error.
+//! Listings, page by page. Answers that break S3's contract are noticed: they are used if their meaning is certain, and
+//! are an error otherwise.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::aws::sessions::Session;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Query {
     pub prefix: String,
-    /// Folders below are told by their names.
+    /// Folders directly below the prefix are named, and what is in them is not listed.
     pub delimiter: bool,
     pub from: From,
     /// Keys a page, if not S3's thousand.
@@ -34,12 +35,12 @@ pub(crate) enum From {
 }
 
 impl BucketClient {
-    /// A page, asked for again where that helps.
+    /// A page, tried again if that helps.
     pub async fn list(&self, query: &Query) -> Result<Page, Error> {
         self.list_as(query, self.listing).await
     }
 
-    /// A first page: what is wrong is said at once.
+    /// A first page: what is wrong is reported at once.
     pub async fn list_first(&self, query: &Query) -> Result<Page, Error> {
         self.list_as(query, Policy::OPEN).await
     }
@@ -61,7 +62,7 @@ impl BucketClient {
         self.check(query, page)
     }
 
-    /// Is this key, or are keys with this prefix, there as they came? Only one of both can be: that, or what it decodes to.
+    /// Are there keys that begin with this text as it came, not decoded? Either those exist, or those with the decoded text.
     async fn is_there(&self, prefix: String, policy: Policy) -> Result<bool, Error> {
         let query = Query {
             prefix,
@@ -70,13 +71,13 @@ impl BucketClient {
         };
         match self.page(&query, policy, true).await {
             Ok(page) => Ok(!page.objects.is_empty()),
-            // Some may list what they have asked for, but nothing else.
+            // Credentials may be allowed to list only the prefix that the user named.
             Err(error) if error.kind == Kind::Denied => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// A page as the store gives it, whose keys are as they are where they are `raw`.
+    /// A page as the store gives it. Its keys are not decoded if they are `raw`.
     async fn page(&self, query: &Query, policy: Policy, raw: bool) -> Result<Page, Error> {
         let mut retry = Retry::new(policy);
         let ask = |session| self.ask_for_page(session, query, raw);
@@ -162,11 +163,11 @@ impl BucketClient {
         Error::new(Kind::Other, Operation::List, &self.url(&query.prefix), why)
     }
 
-    /// Does this page go on where the one before ended, in the order of keys, and lead on?
+    /// Check that a page continues where the one before ended, in the order of keys, and leads to the next one.
     fn check(&self, query: &Query, page: Page) -> Result<Page, Error> {
         if page.is_encoded_unsaid {
-            let why = "the store encodes keys without saying so, so what is in it can't be told for certain: copy it into \
-                       a folder and read that";
+            let why = "the store encodes keys without saying so, so they can't be known for certain: copy the log files \
+                       into a folder and read that";
             return Err(self.broken(query, why.to_owned()));
         }
         if page.is_truncated && page.next.is_none() {
@@ -188,7 +189,7 @@ impl BucketClient {
             From::Page(next) => Some(next.last()),
         };
         let goes_on = match (last, page.first()) {
-            // Of a folder, keys follow its name.
+            // A folder is named again if some of its keys come after the last one.
             (Some(last), Some(first)) => {
                 comes_before(last, &first) || query.delimiter && last.starts_with(&first)
             }
@@ -197,8 +198,8 @@ impl BucketClient {
         if page.is_ordered && goes_on {
             return Ok(page);
         }
-        let why = "the store does not list its keys in their order, as S3 does, so what was asked for can't be found \
-                   in it for certain: copy it into a folder and read that";
+        let why = "the store does not list its keys in their order, as S3 does, so log files could be missed: copy \
+                   them into a folder and read that";
         Err(self.broken(query, why.to_owned()))
     }
 }

@@ -1,4 +1,4 @@
-//! Requests to S3, and to what speaks like it.
+//! Requests to S3, and to stores with the same API.
 
 mod download;
 mod list;
@@ -28,13 +28,13 @@ use crate::stats::Stats;
 /// Listing requests in flight.
 const LISTS: usize = 96;
 
-/// How its objects are tried again where a bucket is followed: about an hour, for nobody would read that log file again,
-/// and for ever, which would hold up all behind it, is too long.
+/// How the objects of a followed bucket are tried again: for about an hour. Nobody would read the log file later, but
+/// trying without end would hold up all log files behind it.
 const FOLLOWED: Policy = Policy {
     tries: Some(300),
     ..Policy::LIVE
 };
-/// The same where a queue names them: some seconds, for its message comes again.
+/// The same for objects that a queue names: for some seconds, since the message comes again.
 const QUEUED: Policy = Policy {
     tries: Policy::ONCE.tries,
     ..Policy::LIVE
@@ -43,9 +43,9 @@ const QUEUED: Policy = Policy {
 /// Who names the objects of a bucket, which decides how patiently they are asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Use {
-    /// What is there is read once.
+    /// The objects that are there are read once.
     Once,
-    /// What comes is read, too.
+    /// Objects that come later are read, too.
     Followed,
     /// A queue's messages name them.
     Queued,
@@ -53,7 +53,7 @@ pub(crate) enum Use {
 
 /// One bucket, as its requests need it.
 pub(crate) struct BucketClient {
-    /// Its name, or what stands for it.
+    /// Its name, or the alias or ARN that stands for it.
     pub name: String,
     /// Who pays, if not the owner.
     payer: Option<RequestPayer>,
@@ -65,7 +65,7 @@ pub(crate) struct BucketClient {
     lists: Semaphore,
     list_trouble: Trouble,
     read_trouble: Trouble,
-    /// The store says of keys that they are percent-encoded, but they aren't; empty where it makes no difference so far.
+    /// The store says that keys are percent-encoded, but they aren't. Empty as long as no key has shown a difference.
     keys_are_raw: OnceCell<bool>,
     /// How many objects of a folder S3 has refused as archived.
     archived: Mutex<HashMap<String, u32>>,
@@ -73,7 +73,7 @@ pub(crate) struct BucketClient {
 }
 
 impl BucketClient {
-    /// A bucket of this name. Where its region is not known, S3 is asked in any, and says which it is.
+    /// A client for the bucket of this name. If its region is not known, any is asked, and S3 says which it is.
     pub fn new(
         login: &Arc<Login>,
         name: &str,
@@ -117,8 +117,8 @@ impl BucketClient {
     }
 }
 
-/// The region of a bucket: that of the settings, or else each partition that the internet leads to is asked for it, since a
-/// bucket's name is known in its own only. None where S3 doesn't tell, as of buckets that don't exist, and of other stores.
+/// The region of a bucket: the one of the settings, or else what S3 says. Each partition on the internet is asked, since a
+/// bucket's name is known only in its own. None if S3 doesn't say, as for buckets that don't exist, and for other stores.
 pub(crate) async fn find_region(login: &Login, bucket: &str) -> Result<Option<String>, Error> {
     let (access, _) = login.current();
     if access.region().is_some() || access.endpoint(Service::S3).is_some() {
@@ -132,12 +132,12 @@ pub(crate) async fn find_region(login: &Login, bucket: &str) -> Result<Option<St
     let asked = others
         .filter(|region| *region != ANYWHERE)
         .map(|region| region_in(&access, bucket, region));
-    // A network may lead to one's own partition only.
+    // A network may reach only one's own partition.
     let found = join_all(asked).await.into_iter().flatten();
     Ok(found.flatten().next())
 }
 
-/// The region of a bucket, where the one that is `asked` is of its partition.
+/// The region of a bucket, if it is in the same partition as the region that is `asked`.
 async fn region_in(access: &Access, bucket: &str, asked: &str) -> Result<Option<String>, Error> {
     let request = access.s3(asked).head_bucket().bucket(bucket);
     match request.send().await {

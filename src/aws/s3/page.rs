@@ -35,10 +35,10 @@ pub(crate) struct Page {
     pub is_ordered: bool,
     /// Keys are percent-encoded, but the answer does not say so.
     pub is_encoded_unsaid: bool,
-    /// Keys are as they are, though the answer says that they are percent-encoded: they have letters in them that are none
-    /// of an encoding. So does what is built with s3s.
+    /// Keys are not percent-encoded, though the answer says so: they contain characters that no encoding has. Stores that
+    /// are built with s3s do that.
     pub is_raw: bool,
-    /// A key or folder, as it came, that has `+` or `%` in it, of which it is not certain what they stand for.
+    /// The first key or folder, as it came, with a `+` or `%` that may stand for itself or be part of an encoding.
     pub doubtful: Option<String>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Page {
 pub(crate) enum Next {
     /// Where the service says; `last` is the last key or folder before.
     Token { token: String, last: String },
-    /// Behind a key, which a store that gives no token understands all the same.
+    /// Behind a key, for a store that gives no token but understands this.
     After(String),
     /// The same for a store that knows only the first version of listings.
     Marker(String),
@@ -63,7 +63,7 @@ impl Next {
     }
 }
 
-/// What sorts behind all in a folder.
+/// A key that sorts behind everything in a folder.
 pub(crate) fn behind(folder: &str) -> String {
     format!("{folder}\u{10ffff}")
 }
@@ -73,7 +73,7 @@ pub(crate) fn behind(folder: &str) -> String {
 pub(crate) struct Objects {
     /// What all keys begin with.
     prefix: Arc<str>,
-    /// The rest of all keys in a row.
+    /// The rests of all keys, one behind the other.
     keys: String,
     entries: Vec<Entry>,
     taken: usize,
@@ -90,7 +90,7 @@ struct Entry {
     time: Option<i64>,
 }
 
-/// An object in a listing, or of which a message tells.
+/// An object that a listing or a message names.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Object {
     pub key: String,
@@ -100,12 +100,12 @@ pub(crate) struct Object {
     pub time: Option<Timestamp>,
     /// In a storage class whose objects have to be restored before they can be read.
     pub archived: bool,
-    /// It was.
+    /// It has been restored, so it can be read.
     pub restored: bool,
 }
 
 impl Objects {
-    /// None yet; all have this prefix.
+    /// An empty list, for objects with this prefix.
     pub fn new(prefix: &Arc<str>) -> Self {
         Self {
             prefix: Arc::clone(prefix),
@@ -113,12 +113,12 @@ impl Objects {
         }
     }
 
-    /// None of them.
+    /// An empty list, for objects with the same prefix.
     pub fn none(&self) -> Self {
         Self::new(&self.prefix)
     }
 
-    /// Add one, whose key comes after those before it. What has another prefix was not asked for.
+    /// Add an object whose key comes after those before it. One with another prefix was not asked for, and is left out.
     pub fn push(&mut self, object: &Object) {
         let Some(rest) = object.key.strip_prefix(&*self.prefix) else {
             return;
@@ -134,7 +134,7 @@ impl Objects {
         });
     }
 
-    /// Does the last one's key come at or behind this one?
+    /// Is the last one's key this one, or behind it?
     fn is_behind(&self, key: &str) -> bool {
         let start = match self.entries.len().checked_sub(2) {
             Some(before) => self.entries[before].end as usize,
@@ -202,7 +202,7 @@ impl Objects {
         Some(self.get(self.entries.len().checked_sub(1)?)?.key)
     }
 
-    /// Give back what was set aside for more.
+    /// Free the memory that was reserved for more.
     pub fn shrink(&mut self) {
         self.keys.shrink_to_fit();
         self.entries.shrink_to_fit();
@@ -236,14 +236,14 @@ impl Page {
         self.objects.last_key().max(folder)
     }
 
-    /// Where the next page goes on, going by what the service says, or else by the last key.
+    /// Where the next page goes on: where the service says, or else behind the last key.
     fn after(
         &self,
         token: Option<String>,
         marker: Option<String>,
         is_first_version: bool,
     ) -> Option<Next> {
-        // An order that is not kept leads nowhere.
+        // If keys are not in order, others may come behind any of them.
         let last = || self.last().filter(|_| self.is_ordered);
         match (token, marker) {
             (Some(token), _) => Some(Next::Token {
@@ -298,7 +298,7 @@ impl Page {
     }
 }
 
-/// Can this be what percent-encoding made of a text?
+/// Can this text be the result of percent-encoding?
 fn is_encoding(text: &str) -> bool {
     let mut parts = text.split('%');
     let plain = parts.next().unwrap_or_default();
@@ -324,16 +324,16 @@ struct Parser<'a> {
     prefix: &'a str,
     /// The answer says that keys are percent-encoded.
     said: bool,
-    /// They are.
+    /// They are percent-encoded, as far as is known.
     encoded: bool,
     page: Page,
     token: Option<String>,
     marker: Option<String>,
-    /// The first version of listings has none.
+    /// The answer has a count of keys, which the first version of listings does not have.
     has_count: bool,
     /// The object that is being read.
     object: Object,
-    /// The element around the present one, and how many are around it.
+    /// The element around the one that is being read, and how many elements are around it.
     parent: Parent,
     depth: usize,
     is_page: bool,
@@ -363,7 +363,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Put a key as it was sent into `key`, decoded.
+    /// Decode a key as it was sent into `key`.
     fn decode(&mut self, text: &str, key: &mut String) {
         key.clear();
         self.page.is_raw |= self.encoded && !is_encoding(text);
@@ -416,7 +416,7 @@ impl<'a> Parser<'a> {
             (Parent::Contents, 3, b"StorageClass") => {
                 self.object.archived = matches!(text, "GLACIER" | "DEEP_ARCHIVE");
             }
-            // It was restored, and is there until then.
+            // A restored copy is there until then.
             (Parent::Contents, 4, b"RestoreExpiryDate") => self.object.restored = true,
             (Parent::CommonPrefixes, 3, b"Prefix") => {
                 let mut folder = String::new();
@@ -438,8 +438,8 @@ impl<'a> Parser<'a> {
                 };
                 self.marker = Some(key).filter(|key| !key.is_empty());
             }
-            // The prefix asked for comes back encoded where keys do. Where keys are said to be encoded it may not:
-            // SeaweedFS leaves it as it is.
+            // The answer repeats the prefix, encoded if keys are. But if it says that keys are encoded, the prefix may
+            // not be: SeaweedFS leaves it as it is.
             (Parent::Page, 2, b"Prefix") => {
                 self.page.is_encoded_unsaid =
                     !self.said && text != self.prefix && decode_key(text) == self.prefix;
@@ -473,7 +473,7 @@ enum Parent {
     CommonPrefixes,
 }
 
-/// A key as it was sent, percent-encoded. What is not an encoding stays as it is.
+/// Decode a key that was sent percent-encoded. What is not an encoding stays as it is.
 pub(crate) fn decode_key(key: &str) -> String {
     let key = key.replace('+', " ");
     percent_encoding::percent_decode_str(&key)
@@ -486,7 +486,7 @@ pub(crate) fn decode_key(key: &str) -> String {
 pub(crate) struct TakePage {
     /// The prefix asked for.
     pub prefix: Arc<str>,
-    /// The store's keys are as they are, whatever it says.
+    /// The store does not encode keys, whatever it says.
     pub raw: bool,
     pub taken: Arc<Mutex<Option<Page>>>,
 }
@@ -563,7 +563,7 @@ impl Body for PageBody {
                             *lock(&take.taken) = Some(page);
                             Bytes::from_static(b"<ListBucketResult/>")
                         }
-                        // No listing: for the SDK to say so.
+                        // It is not a listing: the SDK says so.
                         None => xml.into(),
                     };
                     return Poll::Ready(Some(Ok(Frame::data(rest))));
@@ -574,7 +574,7 @@ impl Body for PageBody {
     }
 }
 
-/// The token that leads on.
+/// The token for the next page.
 #[cfg(any(fuzzing, test))]
 fn token(next: Option<&Next>) -> Option<&str> {
     match next {
@@ -669,7 +669,7 @@ pub(crate) mod fuzz {
         let theirs = theirs.filter(|object| object.key.starts_with(prefix));
         assert_eq!(page.objects.collect::<Vec<_>>(), theirs.collect::<Vec<_>>());
         let folders = sdk.common_prefixes().iter();
-        // One without a name, which S3 never sends, is none.
+        // A folder without a name, which S3 never sends, is left out.
         let folders = folders.filter_map(|folder| folder.prefix());
         let folders: Vec<_> = folders.map(|folder| decode(Some(folder))).collect();
         assert_eq!(page.folders, folders);
@@ -678,7 +678,7 @@ pub(crate) mod fuzz {
         assert_eq!(token(page.next.as_ref()), next);
     }
 
-    /// A page is the same whatever the pieces that it comes in, and holds what the SDK finds in it; a key comes as it is.
+    /// A page is the same whatever pieces it comes in, and holds what the SDK finds in it. A key stays as it was.
     pub(crate) fn page(data: &[u8]) {
         for prefix in ["", "AWSLogs/"] {
             let (page, rest) = take(data, data.len().max(1), prefix);
@@ -751,7 +751,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_page_is_left_to_the_sdk() {
+    fn an_answer_that_is_not_a_page_is_left_to_the_sdk() {
         for xml in [
             "",
             "<html><body>Welcome</body></html>",
@@ -776,7 +776,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_listing_goes_on_is_known_whatever_the_store_says_of_it() {
+    fn the_next_page_is_found_whatever_the_store_says_of_it() {
         let keys = "<Contents><Key>a</Key></Contents><Contents><Key>b/c</Key></Contents>";
         let folder = "<CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>";
         let after = |key: &str| Some(Next::After(key.to_owned()));
@@ -829,7 +829,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_tells_of_keys_that_are_encoded_without_a_word() {
+    fn the_prefix_shows_that_keys_are_encoded_if_nothing_says_so() {
         let page = |prefix: &str, told: &str, encoding: &str| {
             let xml =
                 format!("<ListBucketResult>{encoding}<Prefix>{told}</Prefix></ListBucketResult>");
@@ -846,7 +846,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_not_encoded_as_is_said_are_noticed() {
+    fn keys_that_are_not_encoded_though_it_is_said_are_noticed() {
         for (key, expected, is_raw) in [
             ("a%20b", "a b", false),
             ("a+b", "a b", false),
@@ -871,7 +871,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_is_not_kept_is_noticed() {
+    fn keys_out_of_order_are_noticed() {
         let listed = |keys: &[&str]| {
             let key = |key: &&str| format!("<Contents><Key>{key}</Key></Contents>");
             keys.iter().map(key).collect::<String>()
@@ -894,7 +894,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_restored_is_known() {
+    fn restored_objects_are_known() {
         let status = "<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress>\
                       <RestoreExpiryDate>2029-12-21T00:00:00.000Z</RestoreExpiryDate></RestoreStatus>";
         for (status, expected) in [(status, true), ("", false)] {
