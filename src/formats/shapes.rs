@@ -41,10 +41,10 @@ const MARKS: [&[u8]; 11] = [
     b"recipientAccountId",
 ];
 
-/// So many of them make a record.
+/// An object with this many of them is a record.
 pub(super) const ENOUGH_MARKS: usize = 2;
 
-/// How CloudWatch Logs begins what it sends to see whether a subscription works, see
+/// How messages begin that CloudWatch Logs sends to check whether a subscription works, see
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html>.
 const CONTROL: &[u8] = b"CWL CONTROL MESSAGE";
 
@@ -54,13 +54,13 @@ const FOREIGN: &[u8] = b"\"aws:";
 /// What a value is, looked into as deep as it goes.
 #[derive(Debug, PartialEq)]
 pub(crate) enum ValueKind {
-    /// A record, which is there.
+    /// A record, and its place.
     Record(Range<usize>),
-    /// Something to keep a connection alive.
+    /// A message that only checks a connection.
     Nothing,
-    /// Another event than CloudTrail's, in a form that may hold those as well.
+    /// An event that is not CloudTrail's, in a form that CloudTrail's events come in, too.
     Other,
-    /// Of no form that is known here.
+    /// A value that has none of the known forms.
     Unknown(&'static str),
     /// A record that can't be read.
     Broken(String),
@@ -69,7 +69,7 @@ pub(crate) enum ValueKind {
 /// What a value is at first sight.
 enum Shape {
     Record,
-    /// The value there has to be looked at in its place.
+    /// A value that holds another one at this place, which is to be looked at instead.
     Wrapper(Range<usize>),
     /// An event of another service.
     Other,
@@ -85,7 +85,7 @@ pub(super) fn is_mark(key: &[u8]) -> bool {
     })
 }
 
-/// What an object in a list of Records is. S3 and others call the list of their notifications so, too.
+/// What an object in a list of Records is: S3 and other services use the same name for the list of their notifications.
 pub(crate) fn look_at_record(data: &[u8], range: Range<usize>) -> ValueKind {
     let record = &data[range.clone()];
     let mut is_foreign = false;
@@ -100,7 +100,7 @@ pub(crate) fn look_at_record(data: &[u8], range: Range<usize>) -> ValueKind {
     }
 }
 
-/// A glance at an object: without such a source anywhere its members need no look.
+/// Can an object have the source of another service? This is a quick look: if not, its members are not looked at.
 fn may_be_foreign(record: &[u8]) -> bool {
     memchr::memmem::find(record, FOREIGN).is_some()
 }
@@ -159,7 +159,7 @@ fn write_text(data: &mut [u8], range: Range<usize>) -> Option<Range<usize>> {
     Some(start..start + text.len())
 }
 
-/// Is this an event, or does it say that it holds one? What is broken is taken as far as it goes.
+/// Is this an event, or does it say that it holds one? If it is broken, its readable members decide.
 pub(crate) fn is_event(value: &[u8]) -> bool {
     let mut has_time = record::head(value).time.is_some();
     let mut index = Index::default();
@@ -181,7 +181,7 @@ pub(super) fn text_start(head: &[u8]) -> &[u8] {
     head.trim_ascii_start()
 }
 
-/// Can what begins so be JSON or a log with CloudTrail's events?
+/// Can a file that begins like this be JSON or a log with CloudTrail's events?
 pub(crate) fn may_hold_events(head: &[u8]) -> bool {
     matches!(
         text_start(head).first(),

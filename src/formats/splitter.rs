@@ -1,8 +1,8 @@
 //! Finds what may be records in JSON of any form, whole or in pieces, sound or broken; [`super::shapes`] tells what
 //! each of them is.
 //!
-//! Sound data is looked at a few times, whatever it holds. To find records behind broken ones, data is looked at again,
-//! which is worth so much and no more: see [`Splitter::is_spent`].
+//! Sound data is looked at a few times, whatever it holds. To find records behind broken ones, data is looked at again and
+//! again, which has a limit: see [`Splitter::is_spent`].
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,16 +15,17 @@ use crate::record;
 
 /// A record of more bytes than this, in a file that is decoded piece by piece, is named and left out.
 pub(crate) const LARGEST_RECORD: usize = 64 << 20;
-/// So many values are found at most before they are looked at, for each takes memory however small it is.
+/// At most this many values are found before they are looked at, since each takes memory, however small it is.
 pub(crate) const MOST_FOUND: usize = 1 << 18;
-/// How many bytes may be looked at for each byte of a file, and besides, so that small files get their due.
+/// How many bytes may be looked at for each byte of a file, and how many more for any file, so that small ones are searched
+/// well enough.
 const LOOKS: u64 = 32;
 const LOOKS_BESIDES: u64 = 16 << 20;
 /// A record of more bytes than this is not found behind a broken one.
 const SOUGHT: usize = 1 << 20;
-/// Lists and documents within each other that are looked into.
+/// How many lists and documents within each other are looked into.
 const NESTED: usize = 8;
-/// A time is shorter than this, and so are the time of a log's line and the name of its stream.
+/// The time at the beginning of a log's line is shorter than this, and so is the name of the log's stream behind it.
 const TIME: usize = 64;
 const STREAM: usize = 1 << 10;
 
@@ -45,7 +46,7 @@ pub(crate) struct Candidate {
 #[derive(Debug)]
 pub(crate) struct Splitter {
     place: Place,
-    /// What that is in, from the outside.
+    /// The places around it, from the outermost one.
     enclosing: Vec<Place>,
     /// In a value that is too large to hold.
     skipping: Option<Skip>,
@@ -55,13 +56,13 @@ pub(crate) struct Splitter {
     is_cut: bool,
     /// What is too large to hold: see [`LARGEST_RECORD`].
     largest: usize,
-    /// Bytes done with.
+    /// Bytes that were used.
     done: u64,
     /// Bytes that came, as far as is known.
     given: u64,
-    /// Bytes looked at, each as often as it was.
+    /// Bytes looked at, each counted as often as it was.
     pub scanned: u64,
-    /// More could have been found, had that not been spent.
+    /// The limit for looking at data again was reached, so records may be missing.
     pub gave_up: bool,
     /// Documents begun.
     pub documents: u64,
@@ -176,7 +177,7 @@ impl Splitter {
         self.place != Place::Outside || self.is_cut
     }
 
-    /// Has looking at data again cost all that it may? What is broken is passed over then, not looked through.
+    /// Is the limit for looking at data again reached? From then on, broken data is passed over and not searched.
     fn is_spent(&mut self) -> bool {
         let is_spent = self.scanned > self.given * LOOKS + LOOKS_BESIDES;
         self.gave_up |= is_spent;
@@ -199,7 +200,7 @@ impl Splitter {
                 self.documents += 1;
                 Some(self.open_list(at + 1, false))
             }
-            // A record as a string by itself, if that is there yet.
+            // This may be a record as a string by itself, which its next bytes tell once they are there.
             (Place::Outside, b'"') if !self.is_large && !end && data.len() - at < 4 => None,
             (Place::Outside, b'"')
                 if !self.is_large && data[at + 1..].starts_with(br#"{\""#) && !self.is_spent() =>
@@ -241,7 +242,7 @@ impl Splitter {
 
     fn close(&mut self) {
         self.place = self.enclosing.pop().unwrap_or_default();
-        // It was no large one.
+        // An object with a list in it is not a record.
         if let Place::Object { may_be_record } = &mut self.place {
             *may_be_record = false;
         }
@@ -281,8 +282,8 @@ impl Splitter {
             .filter(|&value_end| value_end < data.len() || end)
     }
 
-    /// A list or object in a list: one that holds values itself, as programs make them that put documents or lists
-    /// together, or a value.
+    /// A list or object in a list. It may hold values itself, if a program has put documents or lists together; otherwise it
+    /// is a value.
     fn element(
         &mut self,
         data: &[u8],
@@ -313,49 +314,55 @@ impl Splitter {
         found: &mut Vec<Candidate>,
     ) -> Option<usize> {
         let may_be_record = std::mem::take(&mut self.is_large);
-        if !may_be_record && !self.is_spent() {
-            let document_end = match self.look(data, at) {
-                Document::List { start, of_records } => {
-                    return Some(self.open_document(start, of_records));
-                }
-                Document::End(document_end) => Some(document_end),
-                Document::Odd(_) => self.value_end(data, at),
-                Document::Cut => None,
-            };
-            match document_end {
-                Some(document_end) if self.parse(&data[at..document_end]).is_ok() => {
+        if may_be_record || self.is_spent() {
+            return Some(self.open_object(at, may_be_record));
+        }
+        let document_end = match self.look(data, at) {
+            Document::List { start, of_records } => {
+                return Some(self.open_document(start, of_records));
+            }
+            Document::End(document_end) => Some(document_end),
+            Document::Odd(_) => self.value_end(data, at),
+            Document::Cut => None,
+        };
+        match document_end {
+            Some(document_end) if self.parse(&data[at..document_end]).is_ok() => {
+                self.documents += 1;
+                found.push(Candidate {
+                    range: at..document_end,
+                    is_record: false,
+                });
+                return Some(document_end);
+            }
+            // A broken event is lost. Any other broken object is searched for a list.
+            Some(document_end) if self.is_event(&data[at..document_end]) => {
+                self.documents += 1;
+                return self.value(data, at, end, found);
+            }
+            Some(_) => {}
+            None if !end => return None,
+            // Documents may be behind one that has no end.
+            None => {
+                if let Some(next) = self.next_record(data, at + 1..data.len()) {
                     self.documents += 1;
-                    found.push(Candidate {
-                        range: at..document_end,
-                        is_record: false,
-                    });
-                    return Some(document_end);
-                }
-                // What is broken, and no record, is looked through for a list.
-                Some(document_end) if self.is_event(&data[at..document_end]) => {
-                    self.documents += 1;
-                    return self.value(data, at, end, found);
-                }
-                Some(_) => {}
-                None if !end => return None,
-                // Documents may be behind one that has no end.
-                None => {
-                    if let Some(next) = self.next_record(data, at + 1..data.len()) {
-                        self.documents += 1;
-                        return Some(self.lose("is broken: it has no end".to_owned(), next));
-                    }
+                    return Some(self.lose("is broken: it has no end".to_owned(), next));
                 }
             }
         }
+        Some(self.open_object(at, false))
+    }
+
+    /// Begin to go through the members of the object at `at`, one by one.
+    fn open_object(&mut self, at: usize, may_be_record: bool) -> usize {
         self.documents += 1;
         self.open(Place::Object { may_be_record });
-        Some(at + 1)
+        at + 1
     }
 
     /// A line of a log that begins with a time, as CloudWatch Logs exports them: a document may follow, behind the
     /// stream's name where `aws logs tail` has written it.
     fn line(&mut self, data: &[u8], at: usize, end: bool) -> Option<usize> {
-        // What is too large to hold is not waited for.
+        // The end of what is too large to hold is not waited for.
         let end = std::mem::take(&mut self.is_large) || end;
         let rest = &data[at..];
         let head = &rest[..rest.len().min(TIME)];
@@ -404,7 +411,7 @@ impl Splitter {
     ) -> Option<usize> {
         let is_record = self.place == Place::List { of_records: true };
         let has_an_end = matches!(data[at], b'{' | b'[' | b'"');
-        // What has no end is not parsed, for serde_json holds as much as it is deep. A number may go on.
+        // A value without an end is not parsed, since serde_json takes memory for each level. A number may go on.
         if let Some(value_end) = self.value_end(data, at)
             && (has_an_end || value_end < data.len() || end)
         {
@@ -417,7 +424,7 @@ impl Splitter {
                     found.push(Candidate { range, is_record });
                     value_end
                 }
-                // Its brackets may balance with those of others that it swallowed.
+                // Its brackets may balance only because it has swallowed other records.
                 Err(error) => {
                     let next = self.next_record(data, at + 1..value_end);
                     self.lose(format!("is broken: {error}"), next.unwrap_or(value_end))
@@ -430,7 +437,7 @@ impl Splitter {
         }
         match self.next_record(data, at + 1..data.len()) {
             Some(next) => Some(self.lose("is broken: it has no end".to_owned(), next)),
-            // The rest of a file that is cut short, which is named by itself.
+            // This is the rest of a file that is cut short, which is reported as such.
             None => {
                 self.is_cut = true;
                 Some(data.len())
@@ -490,8 +497,8 @@ impl Splitter {
     }
 }
 
-/// Look at the object at `at` as far as a list, or its end. What is a record by its keys has no list, whatever they are
-/// called that follow.
+/// Look at the object at `at` up to a list, or to its end. Once its keys show that it is a record, lists in it belong to the
+/// record, whatever they are called.
 fn document(data: &[u8], at: usize) -> Document {
     let mut marks = 0;
     let mut next = at + 1;
@@ -500,38 +507,37 @@ fn document(data: &[u8], at: usize) -> Document {
         match data.get(next) {
             None => return Document::Cut,
             Some(b'}') => return Document::End(next + 1),
-            Some(b',') => next += 1,
-            Some(b'"') => {
-                let Some((key, value)) = member(data, next) else {
-                    return Document::Cut;
-                };
-                let Some(value) = value else {
-                    return Document::Odd(next);
-                };
-                if matches!(data[value], b',' | b']' | b'}') {
-                    return Document::Odd(next);
-                }
-                marks += usize::from(shapes::is_mark(key));
-                if data[value] == b'['
-                    && marks < shapes::ENOUGH_MARKS
-                    && let Some(list) = list_name(key)
-                {
-                    return Document::List {
-                        start: value + 1,
-                        of_records: list == LISTS[0],
-                    };
-                }
-                match value_end(data, value) {
-                    Some(end) => next = end,
-                    None => return Document::Cut,
-                }
+            Some(b',') => {
+                next += 1;
+                continue;
             }
+            Some(b'"') => {}
             Some(_) => return Document::Odd(next),
+        }
+        let Some((key, value)) = member(data, next) else {
+            return Document::Cut;
+        };
+        let Some(value) = value.filter(|&value| !matches!(data[value], b',' | b']' | b'}')) else {
+            return Document::Odd(next);
+        };
+        marks += usize::from(shapes::is_mark(key));
+        if data[value] == b'['
+            && marks < shapes::ENOUGH_MARKS
+            && let Some(list) = list_name(key)
+        {
+            return Document::List {
+                start: value + 1,
+                of_records: list == LISTS[0],
+            };
+        }
+        match value_end(data, value) {
+            Some(end) => next = end,
+            None => return Document::Cut,
         }
     }
 }
 
-/// Is the list at `at` a row of Logs Insights, whose first cell begins like one? None where that is not there yet.
+/// Does the list at `at` begin as a row of Logs Insights does? None if too little of it is there yet.
 fn begins_row(data: &[u8], at: usize) -> Option<bool> {
     let cell = skip_space(data, at + 1);
     if *data.get(cell)? != b'{' {
@@ -545,7 +551,7 @@ fn begins_row(data: &[u8], at: usize) -> Option<bool> {
     Some(matches!(key, br#""field""# | br#""value""#))
 }
 
-/// The key at `at` with its quotes, and where its value begins; that is none where no colon follows.
+/// The key at `at` with its quotes, and where its value begins, unless no colon follows.
 fn member(data: &[u8], at: usize) -> Option<(&[u8], Option<usize>)> {
     let key_end = value_end(data, at)?;
     let key = &data[at..key_end];
@@ -554,7 +560,7 @@ fn member(data: &[u8], at: usize) -> Option<(&[u8], Option<usize>)> {
         return Some((key, None));
     }
     let value = skip_space(data, colon + 1);
-    // It may not be there yet.
+    // The value may not be there yet.
     data.get(value)?;
     Some((key, Some(value)))
 }
@@ -572,7 +578,7 @@ fn list_name(key: &[u8]) -> Option<&'static str> {
 /// Finds the end of what is too large to hold, by its brackets and quotes alone.
 #[derive(Debug)]
 struct Skip {
-    /// Values to pass over: a key counts.
+    /// How many values to pass over; a key counts as one.
     values: u8,
     within: Within,
 }
@@ -581,11 +587,11 @@ struct Skip {
 enum Within {
     /// Before a value.
     Nothing,
-    /// A number, say.
+    /// In a number, `true`, `false` or `null`.
     Scalar,
-    /// So many brackets.
+    /// Within this many brackets.
     Brackets { depth: u64 },
-    /// A string within so many brackets.
+    /// In a string within this many brackets.
     String { depth: u64, escaped: bool },
 }
 
@@ -656,7 +662,7 @@ impl Skip {
 }
 
 fn skip_space(data: &[u8], at: usize) -> usize {
-    // A byte order mark is as good as space.
+    // A byte order mark counts as space.
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | 0xef | 0xbb | 0xbf);
     at + data[at..].iter().take_while(|byte| is_space(byte)).count()
 }
@@ -665,7 +671,7 @@ fn skip_space(data: &[u8], at: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// How a splitter fares that can hold so much, and what it finds.
+    /// Runs a splitter that can hold `largest` bytes over data that comes by `piece`. Gives it with the values it has found.
     fn run(data: &[u8], piece: usize, largest: usize) -> (Splitter, Vec<String>) {
         let mut splitter = Splitter::new(largest);
         let (mut values, mut found) = (Vec::new(), Vec::new());
@@ -693,7 +699,7 @@ mod tests {
 
     const RECORD: &str = r#"{"eventTime":"2024-03-05T12:00:00Z","eventID":"1"}"#;
 
-    /// What once was looked at again and again, from each of its bytes to its end.
+    /// These texts were once looked at from each of their bytes to the end.
     #[test]
     fn work_is_in_proportion_to_the_data() {
         let broken = format!(r#"{{"eventTime":"2024-03-05T12:00:00Z" {RECORD}"#);
@@ -737,7 +743,7 @@ mod tests {
         }
     }
 
-    /// Damage of all kinds is far from using up what may be looked at.
+    /// Damage of all kinds stays far below the limit for looking at data again.
     #[test]
     fn records_behind_many_broken_ones_are_found() {
         let records: Vec<String> = (0..1000)
@@ -784,7 +790,7 @@ mod tests {
                 &[r#"[{"field":"a","value":"b"}]"#],
             ),
             (r#"[ [ { "value" :1}]]"#, &[r#"[ { "value" :1}]"#]),
-            // A record by its keys, whatever comes behind them.
+            // This is a record by its first keys, whatever comes behind them.
             (
                 r#"[{"eventTime":"","eventID":"","events":[1]}]"#,
                 &[r#"{"eventTime":"","eventID":"","events":[1]}"#],
@@ -796,7 +802,7 @@ mod tests {
                 assert!(!splitter.incomplete());
             }
         }
-        // As deep as is looked into, and deeper: a value as it is.
+        // What is nested deeper than is looked into is a value.
         let deep = format!("{}1{}", "[".repeat(NESTED + 1), "]".repeat(NESTED + 1));
         assert_eq!(run(deep.as_bytes(), 99, 99).1, ["[1]"]);
     }

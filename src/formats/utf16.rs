@@ -1,4 +1,4 @@
-//! Text as Windows PowerShell writes it where the output of a program is redirected.
+//! UTF-16, which Windows PowerShell writes when the output of a program is redirected.
 
 use std::io::{self, Read};
 
@@ -10,7 +10,7 @@ pub(crate) fn is_utf16(head: &[u8]) -> bool {
 /// Makes UTF-8 of UTF-16 that has a byte order mark.
 pub(crate) struct Utf8<R> {
     input: R,
-    /// Read, and not decoded: an odd byte, and a unit that the next one may belong to.
+    /// Bytes that were read and are not decoded yet: an odd byte, and a unit that may be half of a pair.
     rest: Vec<u8>,
     is_big_endian: Option<bool>,
     text: io::Cursor<Vec<u8>>,
@@ -54,7 +54,7 @@ impl<R: Read> Utf8<R> {
             kept += 2;
         }
         if is_end && kept == 1 {
-            // Half a unit is none.
+            // Half a unit is not valid.
             units.push(0xfffd);
             kept = 0;
         }
@@ -82,7 +82,7 @@ impl<R: Read> Read for Utf8<R> {
 mod tests {
     use super::*;
 
-    /// Gives so many bytes at a time.
+    /// Gives this many bytes at a time.
     struct Slow<'a>(&'a [u8], usize);
 
     impl Read for Slow<'_> {

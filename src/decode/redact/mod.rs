@@ -2,7 +2,7 @@
 //!
 //! Each value becomes a string of asterisks as long as its JSON was, quotes included, so that the event keeps its length
 //! and every other value its place. The walk takes any JSON whose brackets, quotes, colons and commas are in order; a
-//! record of which that can't be said is not handed over, for a secret might hide in it.
+//! record for which that is not true is not handed over, since a secret might hide in it.
 
 mod marked;
 mod secrets;
@@ -32,9 +32,9 @@ pub(crate) struct Redaction {
 enum Segment {
     /// The member of this name or the element of this number.
     Name(Vec<u8>),
-    /// Any one.
+    /// Any one member or element.
     Any,
-    /// Any, however deep.
+    /// Any members or elements, however deep.
     Deep,
 }
 
@@ -58,7 +58,7 @@ impl Redaction {
             for part in pointer.split('/') {
                 segments.push(match part {
                     "*" => Segment::Any,
-                    // Two in a row say no more than one.
+                    // Two in a row mean the same as one.
                     "**" if segments.last() == Some(&Segment::Deep) => continue,
                     "**" => Segment::Deep,
                     name => Segment::Name(unescape_pointer(name, entry)?),
@@ -66,20 +66,20 @@ impl Redaction {
             }
             ensure!(
                 segments.last() != Some(&Segment::Deep),
-                "{entry:?} ends with **: give a name or * behind it"
+                "{entry:?} ends with **: a name or * has to follow"
             );
             redaction.pointers.push(segments);
         }
         Ok(redaction)
     }
 
-    /// Whether nothing is to be replaced.
+    /// Is nothing to be replaced?
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Replaces the values in a record, and gives their number. None where the record is not sound: then it may be
-    /// replaced in part.
+    /// Replaces the values in a record, and gives their number. None if the record is not sound: then some of them may have
+    /// been replaced.
     pub fn apply(&self, record: &mut [u8]) -> Option<u64> {
         let mut walk = Walk::new(self, record);
         walk.record()?;
@@ -117,9 +117,9 @@ struct Match {
     segment: usize,
 }
 
-/// An object or array on the way to the value at hand.
+/// An object or array on the way to the current value.
 struct Level {
-    /// The number of the element at hand; none for objects.
+    /// The number of the next element; none for objects.
     element: Option<usize>,
     /// Where its matches begin; they end where those of the next level begin.
     matches: usize,
@@ -129,9 +129,9 @@ struct Walk<'a> {
     bytes: &'a mut [u8],
     at: usize,
     redaction: &'a Redaction,
-    /// Those that the place at hand lies in, from the record itself on.
+    /// The levels around the current place, from the record itself on.
     levels: Vec<Level>,
-    /// Those of all levels, in order.
+    /// The matches of all levels, in order.
     matches: Vec<Match>,
     /// How many values were replaced.
     replaced: u64,
@@ -153,7 +153,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes through the record and replaces values. None where it is not sound.
+    /// Goes through the record and replaces values. None if it is not sound.
     // No recursion: nesting may be deeper than a stack.
     fn record(&mut self) -> Option<()> {
         self.skip_space();
@@ -171,7 +171,7 @@ impl<'a> Walk<'a> {
         (self.at == self.bytes.len()).then_some(())
     }
 
-    /// Takes a member or element of the level at hand, with what follows it, or goes into it.
+    /// Takes a member or element of the innermost level, with what follows it, or goes into it.
     fn member(&mut self) -> Option<()> {
         let matches = self.matches.len();
         let mut is_redacted = self.name()?;
@@ -186,14 +186,14 @@ impl<'a> Walk<'a> {
         }
         self.skip_value()?;
         self.matches.truncate(matches);
-        // What is absent needs no hiding.
+        // Null means that there is no value to hide.
         if is_redacted && &self.bytes[value..self.at] != b"null" {
             self.replace(value..self.at);
         }
         self.close()
     }
 
-    /// Takes the name of the member at hand, up to its value. True where the value is to be replaced.
+    /// Takes the name of the next member, up to its value. True if the value is to be replaced.
     fn name(&mut self) -> Option<bool> {
         let matches = self.levels.last()?.matches..self.matches.len();
         if let Some(number) = &mut self.levels.last_mut()?.element {
@@ -221,7 +221,7 @@ impl<'a> Walk<'a> {
         Some(is_pointed || self.redaction.secrets && is_secret(&name, value))
     }
 
-    /// Takes the ends of levels, until there is something more in one.
+    /// Takes the ends of levels, up to one in which another member or element follows.
     fn close(&mut self) -> Option<()> {
         loop {
             self.skip_space();
@@ -256,7 +256,7 @@ impl<'a> Walk<'a> {
         self.replaced += 1;
     }
 
-    /// Goes into an object or array that holds something, whose matches begin at `matches`.
+    /// Goes into an object or array that is not empty. Its matches begin at `matches`.
     fn open(&mut self, matches: usize) -> Option<Level> {
         let start = self.at;
         let (element, end) = match self.bytes.get(start)? {
@@ -286,7 +286,7 @@ impl<'a> Walk<'a> {
 
     /// Passes over a value, whatever is in it.
     fn skip_value(&mut self) -> Option<()> {
-        // An end where a value should be.
+        // Something else stands where a value should be.
         if matches!(self.bytes.get(self.at)?, b',' | b':' | b']' | b'}') {
             return None;
         }
@@ -307,7 +307,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Adds the matches that go on with this name, `from` those of the level. True where a pointer ends here.
+/// Adds the matches that go on with this name, `from` those of the level around it. True if a pointer ends here.
 fn follow(
     pointers: &[Vec<Segment>],
     matches: &mut Vec<Match>,
@@ -521,10 +521,7 @@ mod tests {
                 "/a~2",
                 "\"/a~2\": a ~ in a JSON pointer is written ~0, and a slash in a name ~1",
             ),
-            (
-                "/a/**",
-                "\"/a/**\" ends with **: give a name or * behind it",
-            ),
+            ("/a/**", "\"/a/**\" ends with **: a name or * has to follow"),
         ] {
             let error = Redaction::parse(rules).expect_err(rules);
             assert_eq!(error.to_string(), why);

@@ -5,9 +5,9 @@
 
 use super::marked::MARKED;
 
-/// Beside those that AWS's models mark: what AWS's references of CloudTrail, IAM, STS, S3 (presigned requests), CodeBuild,
-/// Cognito, IAM Identity Center and Lambda name as credentials or as environment variables, which often hold some. In
-/// order.
+/// Names besides those that AWS's models mark: AWS's references of CloudTrail, IAM, STS, S3 (presigned requests), CodeBuild,
+/// Cognito, IAM Identity Center and Lambda call them credentials, or environment variables, which often hold credentials.
+/// In order.
 const KNOWN: [&str; 16] = [
     "acceskeyid",
     "accesskeyid",
@@ -27,7 +27,7 @@ const KNOWN: [&str; 16] = [
     "xamzsignature",
 ];
 
-/// What is called so, by its last word, is a secret in a service that nobody here has heard of.
+/// A name that ends like this is taken for a secret, whatever service it belongs to.
 const ENDINGS: [&str; 15] = [
     "apikey",
     "authcode",
@@ -46,11 +46,12 @@ const ENDINGS: [&str; 15] = [
     "token",
 ];
 
-/// Secrets where they are texts. As objects they have members of their own, of which only some are secrets.
+/// Names that end like this stand for secrets if their values are texts. Objects have members, of which only some are
+/// secrets.
 const ENDINGS_OF_TEXTS: [&str; 3] = ["accesskey", "credential", "credentials"];
 
-/// What ends like a secret and is none. Tokens that tell apart pages, requests and versions open nothing, and are how
-/// events are matched with each other; objects around the ARN of a secret are what an investigation asks for.
+/// Names that end like a secret's, but are harmless. Tokens that tell pages, requests and versions apart give no access, and
+/// events are matched by them; objects around the ARN of a secret are needed in an investigation.
 const HARMLESS: [&str; 37] = [
     "awssecretsmanagersecret",
     "backwardtoken",
@@ -96,7 +97,7 @@ const LONGEST: usize = 48;
 
 /// Is this a secret, going by its name and the beginning of its value?
 pub(super) fn is_secret(name: &[u8], value: &[u8]) -> bool {
-    // A switch, or the name of a secret or of a role.
+    // A switch, or the ARN of a secret or of a role.
     if matches!(value.first(), Some(b't' | b'f')) || value.starts_with(b"\"arn:aws") {
         return false;
     }
@@ -110,13 +111,13 @@ pub(super) fn is_secret(name: &[u8], value: &[u8]) -> bool {
         _ if ends_as_one_of(&HARMLESS) => false,
         _ if ends_as_one_of(&ENDINGS) || is(&MARKED) || is(&KNOWN) => true,
         Some(b'"') => ends_as_one_of(&ENDINGS_OF_TEXTS),
-        // Names and values, as of a container. As an object it is a machine of CodeBuild's, or has `variables`.
+        // A list of names and values, as of a container. An object is a machine of CodeBuild, or has `variables`.
         Some(b'[') => is_whole && name == "environment",
         _ => false,
     }
 }
 
-/// The letters and digits of a name's end, in small letters, and whether that is all of it. None where there are none.
+/// The letters and digits at the end of a name, in lower case, and whether they are all of it. None if there are none.
 fn folded<'a>(name: &[u8], buffer: &'a mut [u8; LONGEST]) -> Option<(&'a str, bool)> {
     let letters = name
         .iter()
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_only_look_like_secrets_are_shown() {
+    fn values_that_only_look_like_secrets_are_not_replaced() {
         for name in [
             "",
             "-",
@@ -242,7 +243,7 @@ mod tests {
             ("accessKey", "\"x\"", true),
             ("serviceSpecificCredential", "{\"userName\":\"x\"}", false),
             ("masterUserSecret", "{\"secretArn\":\"x\"}", false),
-            // A container's, and a build's or an environment's name.
+            // The variables of a container, a build's machine, and the name of an environment.
             ("environment", "[{\"name\":\"x\",\"value\":\"y\"}]", true),
             ("environment", "{\"computeType\":\"x\"}", false),
             ("environment", "\"production\"", false),
