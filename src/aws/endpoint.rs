@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_ends_with_a_slash() {
+    fn a_slash_is_added_to_the_path_of_an_endpoint() {
         for (url, expected) in [
             ("http://h:9000", "http://h:9000"),
             ("http://h/", "http://h/"),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_url_is_said() {
+    fn an_endpoint_that_is_not_a_url_is_an_error() {
         for bad in ["minio:9000", "http://", "ftp://h", "h"] {
             let error = Endpoint::checked(bad, "AWS_ENDPOINT_URL".to_owned());
             let error = error.unwrap_err().to_string();

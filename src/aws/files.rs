@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_are_named_as_in_the_cli() {
+    fn sections_are_taken_for_profiles_as_in_the_cli() {
         let files = files(
             "[profile \"my audit\"]\nregion = a\n[profile équipe]\nregion = b\n[default]\nregion = c\n\
              [profile too many]\n[profile 'open]\n[sso-session s]\n[plugins]\n",
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_that_is_not_there_is_said_with_those_that_are() {
+    fn a_missing_profile_is_an_error_that_lists_the_others() {
         let error = files("[default]\n[profile a]\n", "[b]\n", "c").check_profile();
         assert_eq!(
             error.unwrap_err().to_string(),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn services_have_keys_of_their_own() {
+    fn a_profile_names_the_section_with_the_keys_of_its_services() {
         let config = "[profile a]\nservices = mine\ns3 =\n  addressing_style = virtual\n\
             [services mine]\ns3 =\n  endpoint_url = http://x\n[profile b]\nservices = none\n";
         let files = |profile| files(config, "", profile);
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named() {
+    fn an_error_gives_the_number_of_the_bad_line() {
         let error = parse(b"[a]\noops\n", Path::new("/c"))
             .unwrap_err()
             .to_string();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_in_paths_are_replaced() {
+    fn environment_variables_in_paths_are_replaced() {
         let path = std::env::var("PATH").unwrap();
         assert_eq!(expand("$PATH/x"), format!("{path}/x"));
         assert_eq!(expand("a${PATH}b"), format!("a{path}b"));

@@ -206,12 +206,12 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_of_the_order_of_bytes_is_passed_over() {
+    fn a_byte_order_mark_is_passed_over() {
         assert!(parse("\u{feff}[a]\n").unwrap().contains_key("a"));
     }
 
     #[test]
-    fn nested_values_are_keys() {
+    fn indented_lines_of_a_value_are_read_as_keys() {
         assert_eq!(nested("plain"), BTreeMap::new());
         assert_eq!(
             nested("\naddressing_style = path\nother=x=y"),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_those_of_a_shell() {
+    fn a_command_is_split_into_words_as_a_shell_does() {
         for (line, expected) in [
             ("a b", Some(&["a", "b"][..])),
             (

@@ -343,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tokens_end_is_read_in_each_form() {
+    fn the_expiry_of_a_token_is_read_in_each_form() {
         let expected = time("2024-03-05T12:00:00Z");
         assert!(expected.is_some());
         for form in [
@@ -363,7 +363,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn no_word_of_a_command_means_anything_to_a_shell() {
+    fn words_of_a_command_are_quoted_for_the_shell() {
         let words = ["/a b/c", "$HOME", "it's", "*"].map(str::to_owned);
         assert_eq!(command(&words), r"'/a b/c' '$HOME' 'it'\''s' '*'");
     }

@@ -170,7 +170,7 @@ mod tests {
 
     /// A queue may name many buckets of one store.
     #[tokio::test]
-    async fn every_client_turns_the_style_once() {
+    async fn every_client_changes_the_style_of_urls_once() {
         let clock = Clock::at("2024-03-05T12:00:00Z".parse().unwrap());
         let aws = Aws::new(clock, |_, _| None);
         let folder = tempfile::tempdir().unwrap();

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn case_does_not_matter() {
+    fn keys_are_read_whatever_their_case() {
         let config = r#"{"S3INTERVAL":"5d","redact":"secrets","AWS":{"PROFILE":"p","rolearn":"r"},"useS3Sns":true}"#;
         let (config, unknown) = read(config).unwrap();
         assert_eq!(
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_is_given_once() {
+    fn a_setting_that_is_given_twice_is_an_error() {
         for (config, expected) in [
             (
                 r#"{"redact":"","Redact":"secrets"}"#,
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_is_named() {
+    fn an_error_about_a_misspelt_key_names_the_right_one() {
         for (config, expected) in [
             (r#"{"s3Intervall":"5d"}"#, "s3Interval is"),
             (r#"{"s3-interval":"5d"}"#, "s3Interval is"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn other_keys_are_left_out_and_named() {
+    fn unknown_keys_are_ignored_and_listed() {
         let long = "x".repeat(100_000);
         let config = format!(
             r#"{{"comment":{{"key":[1]}},"{long}":1,"aws":{{"ticket":7,"region":"r"}},"s3Follow":true}}"#

@@ -316,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_stands_for_the_defaults() {
+    fn empty_settings_are_the_defaults() {
         for json in ["", "{}", "null", r#"{"aws":{}}"#] {
             assert_eq!(
                 Settings::parse(json).unwrap(),
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn official_settings_work() {
+    fn the_settings_of_the_official_plugin_are_read() {
         let settings = Settings::parse(
             r#"{"s3DownloadConcurrency":64,"s3Interval":"5d","sqsDelete":false,"useAsync":false,"useS3SNS":true,
                 "s3AccountList":"123456789012,210987654321","sqsOwnerAccount":"123456789012",
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_key() {
+    fn errors_name_the_key_of_the_setting() {
         for (json, expected) in [
             (
                 r#"{"s3DownloadConcurrency":"x"}"#,

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_region_tells_its_partition() {
+    fn the_partition_of_a_region_is_known() {
         for (region, name) in [
             ("us-east-1", "aws"),
             ("mx-central-1", "aws"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_end_as_their_partition_s_do() {
+    fn the_partition_of_a_host_is_told_by_its_end() {
         for (host, expected) in [
             ("s3.us-east-1.amazonaws.com", Some(("aws", "s3.us-east-1"))),
             ("sqs.us-west-2.api.aws", Some(("aws", "sqs.us-west-2"))),

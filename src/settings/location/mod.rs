@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_of_the_event_history() {
+    fn urls_of_the_event_history_name_its_regions() {
         for (params, regions, all) in [
             ("cloudtrail://us-east-1", &["us-east-1"][..], false),
             (
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_that_people_write() {
+    fn locations_are_read_in_every_form_that_people_write() {
         let path = |path: &str| Location::Path(path.into());
         let point = "arn:aws:s3:us-west-2:123456789012:accesspoint/logs";
         let outpost = "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/logs";
@@ -559,7 +559,7 @@ mod tests {
 
     /// Hosts of a bucket or an access point in every partition, after the tables of botocore.
     #[test]
-    fn hosts_of_every_partition() {
+    fn urls_with_the_hosts_of_every_partition_lead_to_a_bucket() {
         for (region, suffix, dual) in [
             ("us-east-1", "amazonaws.com", "api.aws"),
             (
@@ -686,7 +686,7 @@ mod tests {
     }
 
     #[test]
-    fn consoles_of_every_partition() {
+    fn urls_of_the_console_are_read_in_every_partition() {
         for (region, console) in [
             ("eu-west-1", "console.aws.amazon.com"),
             ("cn-north-1", "console.amazonaws.cn"),
@@ -715,7 +715,7 @@ mod tests {
     }
 
     #[test]
-    fn only_aws_s_own_s3_is_that() {
+    fn only_hosts_of_aws_are_taken_for_its_s3() {
         for (url, expected) in [
             ("https://s3.us-east-1.amazonaws.com", true),
             (
@@ -734,7 +734,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_say_what_is_wrong_with_a_location() {
         for (params, expected) in [
             ("", "the log data URL is empty"),
             ("s3://", "s3://: the bucket's name is missing"),
@@ -849,7 +849,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_may_have_a_path() {
+    fn the_path_of_an_endpoint_is_not_part_of_the_location() {
         for endpoint in [
             "https://store.example.com/storage/v1/s3",
             "https://store.example.com:443/storage/v1/s3/",

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_tells_its_level() {
+    fn the_level_of_a_prefix_is_told_by_its_folders() {
         for (prefix, expected) in [
             ("", Level::Above(0)),
             ("AWSLogs", Level::Above(0)),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn only_regions_have_an_order_of_days() {
+    fn only_the_folder_of_a_region_is_ordered_by_days() {
         let region = "p/AWSLogs/o-abcdefghij/111122223333/CloudTrail/us-east-1/";
         assert_eq!(region_folder(region), Some(region));
         assert_eq!(region_folder(&format!("{region}2023/07/x")), Some(region));
