@@ -75,47 +75,9 @@ impl Access {
         clock: Clock,
     ) -> Result<Self> {
         let region = configured_region(settings, files)?;
-        let sdk = sdk_config(files, region.clone(), http, clock);
+        let sdk = sdk_config(files, region, http, clock);
         let endpoints = Endpoints::find(settings, files)?;
-        // A profile or file that was asked for comes before what the environment holds.
-        let profile_first = [&settings.profile, &settings.credentials, &settings.config]
-            .into_iter()
-            .any(Option::is_some);
-        let chain = Chain::find(files, profile_first)?;
-        // Roles are assumed somewhere, and STS answers everywhere in a partition.
-        let partition = chain.role().or(settings.role_arn.as_deref());
-        let partition = partition.and_then(Partition::of_arn);
-        let anywhere = partition.map_or(ANYWHERE, |partition| partition.regions[0]);
-        let somewhere = region.unwrap_or(Region::from_static(anywhere));
-        let at = |service: &str| -> Result<SdkConfig> {
-            let endpoint = Endpoint::configured(files, service)?;
-            let mut at = sdk.to_builder().region(somewhere.clone());
-            at.set_endpoint_url(endpoint.map(|endpoint| endpoint.url));
-            Ok(at.build())
-        };
-        let sts = at("sts")?;
-        let config = ProviderConfig::default()
-            .with_http_client(http.clone())
-            .with_time_source(SharedTimeSource::new(clock))
-            .with_sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .with_region(Some(somewhere.clone()));
-        let sso = [&at("sso")?, &at("sso_oidc")?];
-        let mut found = providers::of_base(chain.base, &config, &sts, sso);
-        for role in chain.roles {
-            found = assume(&role, &sts, found).await;
-        }
-        let mut credentials = Credentials::new(found, describe(settings, files));
-        if let Some(arn) = &settings.role_arn {
-            let who = format!("the role {arn} assumed with {}", credentials.who());
-            let role = Role {
-                arn: arn.clone(),
-                external_id: settings.external_id.clone(),
-                session_name: None,
-                seconds: None,
-            };
-            let with = SharedCredentialsProvider::new(credentials);
-            credentials = Credentials::new(assume(&role, &sts, with).await, who);
-        }
+        let credentials = find_credentials(settings, files, &sdk, http, clock).await?;
         let provider = SharedCredentialsProvider::new(credentials.clone());
         Ok(Self {
             sdk: sdk.into_builder().credentials_provider(provider).build(),
@@ -303,6 +265,59 @@ fn sdk_config(
                 .build(),
         )
         .build()
+}
+
+/// The credentials that the settings, the files and the environment lead to. They are asked for when they are needed.
+async fn find_credentials(
+    settings: &settings::Aws,
+    files: &Files,
+    sdk: &SdkConfig,
+    http: &SharedHttpClient,
+    clock: Clock,
+) -> Result<Credentials> {
+    // A profile or file that was asked for comes before what the environment holds.
+    let profile_first = [&settings.profile, &settings.credentials, &settings.config]
+        .into_iter()
+        .any(Option::is_some);
+    let chain = Chain::find(files, profile_first)?;
+    // Roles are assumed in any region, since STS answers in all regions of a partition.
+    let partition = chain.role().or(settings.role_arn.as_deref());
+    let partition = partition.and_then(Partition::of_arn);
+    let anywhere = partition.map_or(ANYWHERE, |partition| partition.regions[0]);
+    let region = sdk
+        .region()
+        .cloned()
+        .unwrap_or(Region::from_static(anywhere));
+    let at = |service: &str| -> Result<SdkConfig> {
+        let endpoint = Endpoint::configured(files, service)?;
+        let mut at = sdk.to_builder().region(region.clone());
+        at.set_endpoint_url(endpoint.map(|endpoint| endpoint.url));
+        Ok(at.build())
+    };
+    let sts = at("sts")?;
+    let config = ProviderConfig::default()
+        .with_http_client(http.clone())
+        .with_time_source(SharedTimeSource::new(clock))
+        .with_sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .with_region(Some(region.clone()));
+    let sso = [&at("sso")?, &at("sso_oidc")?];
+    let mut found = providers::of_base(chain.base, &config, &sts, sso);
+    for role in chain.roles {
+        found = assume(&role, &sts, found).await;
+    }
+    let credentials = Credentials::new(found, describe(settings, files));
+    let Some(arn) = &settings.role_arn else {
+        return Ok(credentials);
+    };
+    let who = format!("the role {arn} assumed with {}", credentials.who());
+    let role = Role {
+        arn: arn.clone(),
+        external_id: settings.external_id.clone(),
+        session_name: None,
+        seconds: None,
+    };
+    let with = SharedCredentialsProvider::new(credentials);
+    Ok(Credentials::new(assume(&role, &sts, with).await, who))
 }
 
 /// The credentials of a role that is assumed with others.

@@ -19,16 +19,7 @@ use crate::process::{lock, panic_text};
 /// One pool of connections for all clients: TLS with the system's roots or those of a bundle, through the proxies of the
 /// environment, as the AWS CLI does.
 pub(super) fn http_client(files: &Files) -> Result<SharedHttpClient> {
-    let bundle = match variable("AWS_CA_BUNDLE") {
-        Some(path) => Some(trusting("AWS_CA_BUNDLE", &path)?),
-        None => match files.get("ca_bundle").filter(|path| !path.is_empty()) {
-            Some(path) => {
-                let from = format!("ca_bundle of the profile {:?}", files.profile);
-                Some(trusting(&from, path)?)
-            }
-            None => None,
-        },
-    };
+    let bundle = bundle(files)?;
     // Asked for with every request; timeouts tell them apart.
     type Key = (Option<Duration>, Option<Duration>);
     let connectors: Mutex<HashMap<Key, SharedHttpConnector>> = Mutex::default();
@@ -40,6 +31,18 @@ pub(super) fn http_client(files: &Files) -> Result<SharedHttpClient> {
             .or_insert_with(|| connector(key.0, key.1, bundle.as_ref()))
             .clone()
     }))
+}
+
+/// Trust in the certificates of the file that the environment or the profile names, if one of them does.
+fn bundle(files: &Files) -> Result<Option<TlsContext>> {
+    if let Some(path) = variable("AWS_CA_BUNDLE") {
+        return trusting("AWS_CA_BUNDLE", &path).map(Some);
+    }
+    let Some(path) = files.get("ca_bundle").filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
+    let from = format!("ca_bundle of the profile {:?}", files.profile);
+    trusting(&from, path).map(Some)
 }
 
 /// Trust in the certificates of a file, which a variable or the profile names.

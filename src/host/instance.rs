@@ -92,16 +92,7 @@ impl Instance {
             if let Some((chunk, next)) = &mut self.chunk {
                 if let Some((record, time)) = chunk.record(*next) {
                     *next += 1;
-                    batch.add(Event {
-                        metadata: EventMetadata {
-                            ts: time,
-                            ..EventMetadata::default()
-                        },
-                        params: PluginEvent {
-                            plugin_id: PLUGIN_ID,
-                            event_data: record,
-                        },
-                    })?;
+                    add(batch, record, time)?;
                     events += 1;
                     bytes += record.len();
                     continue;
@@ -314,6 +305,21 @@ impl Instance {
             .collect();
         process::say(&for_host(&parts.join("; ")));
     }
+}
+
+/// Add an event to the batch.
+fn add(batch: &mut EventBatch, record: &[u8], time: u64) -> Result<()> {
+    batch.add(Event {
+        metadata: EventMetadata {
+            ts: time,
+            ..EventMetadata::default()
+        },
+        params: PluginEvent {
+            plugin_id: PLUGIN_ID,
+            event_data: record,
+        },
+    })?;
+    Ok(())
 }
 
 impl Drop for Instance {

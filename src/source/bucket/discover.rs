@@ -257,6 +257,22 @@ impl Bucket {
         }
         is_wanted
     }
+
+    /// Is a folder of this level, within an account, to be listed? The folder of the digest files is noted, and it and those
+    /// of other services, such as AWS Config, are counted.
+    fn lists_folder(&self, folder: &str, above: Level, level: Level) -> bool {
+        if !self.wants_folder(folder, above, level) {
+            return false;
+        }
+        let holds_log_files = above != Level::Account || level != Level::Files;
+        if !holds_log_files {
+            if folder_name(folder) == trail::DIGESTS {
+                self.digest_folders().push(folder.to_owned());
+            }
+            self.stats.passed_over.add(u64::from(!self.looks_again()));
+        }
+        holds_log_files
+    }
 }
 
 /// The listings of an account or below.
@@ -284,26 +300,12 @@ fn listings(
                     ..Listing::default()
                 });
             }
-            let below = mem::take(&mut page.folders)
-                .into_iter()
-                .filter_map(|folder| {
-                    let child = below(level, folder_name(&folder));
-                    if !bucket.wants_folder(&folder, level, child) {
-                        return None;
-                    }
-                    if level == Level::Account && child == Level::Files {
-                        // Digests, or another service's files, such as those of AWS Config or flow logs.
-                        if folder_name(&folder) == trail::DIGESTS {
-                            bucket.digest_folders().push(folder.clone());
-                        }
-                        bucket
-                            .stats
-                            .passed_over
-                            .add(u64::from(!bucket.looks_again()));
-                        return None;
-                    }
-                    Some(listings(bucket, folder, child, None))
-                });
+            let folders = mem::take(&mut page.folders).into_iter();
+            let below = folders.filter_map(|folder| {
+                let child = below(level, folder_name(&folder));
+                let is_listed = bucket.lists_folder(&folder, level, child);
+                is_listed.then(|| listings(bucket, folder, child, None))
+            });
             found.extend(try_join_all(below).await?.into_iter().flatten());
             match page.next.take() {
                 Some(next) => query.from = From::Page(next),

@@ -141,40 +141,12 @@ impl Source for BucketSource {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
         Box::pin(async {
             loop {
-                if let Some(merge) = &mut self.merge {
-                    let object = merge.next().await?;
-                    if merge.is_listed() {
-                        self.begin_next();
-                    }
-                    if let Some((object, twins)) = object {
-                        let mut file = self.log_file(object);
-                        twins.inspect(|twins| twins.join(&mut file));
-                        return Ok(Some(file));
-                    }
+                if let Some(file) = self.next_of_merge().await? {
+                    return Ok(Some(file));
                 }
-                self.begin_next();
-                // All of them is the first one's, unless there are too many to merge.
-                let (listings, merge) = match self.next.take() {
-                    Some(next) => next.await.context("listing log files")??,
-                    None => return self.end().await,
-                };
-                let Some(merge) = merge else {
-                    self.merge = None;
-                    match &self.bucket.follow {
-                        None => return self.end().await,
-                        Some(follow) => match follow.look(&self.bucket).await {
-                            Some(listings) => self.listings = Some(listings),
-                            None => return Ok(None),
-                        },
-                    }
-                    continue;
-                };
-                self.listings = Some(listings);
-                // What is followed has no end to be on the way to.
-                if self.bucket.follow.is_none() {
-                    self.note_span(merge.first());
+                if !self.next_merge().await? {
+                    return Ok(None);
                 }
-                self.merge = Some(merge);
             }
         })
     }
@@ -197,6 +169,49 @@ impl BucketSource {
             ack: None,
             proof: None,
         }
+    }
+
+    /// The next log file of the merge, if there is any left in it.
+    async fn next_of_merge(&mut self) -> Result<Option<LogFile>> {
+        let Some(merge) = &mut self.merge else {
+            return Ok(None);
+        };
+        let object = merge.next().await?;
+        if merge.is_listed() {
+            self.begin_next();
+        }
+        Ok(object.map(|(object, twins)| {
+            let mut file = self.log_file(object);
+            twins.inspect(|twins| twins.join(&mut file));
+            file
+        }))
+    }
+
+    /// Go on to the next merge; in a bucket that is followed, to the next look at it. False at the end of the capture.
+    async fn next_merge(&mut self) -> Result<bool> {
+        self.begin_next();
+        // All listings belong to the first merge, unless there are too many for one.
+        let Some(next) = self.next.take() else {
+            self.end().await?;
+            return Ok(false);
+        };
+        let (listings, merge) = next.await.context("listing log files")??;
+        if let Some(merge) = merge {
+            // A bucket that is followed has no end, and so no progress.
+            if self.bucket.follow.is_none() {
+                self.note_span(merge.first());
+            }
+            self.listings = Some(listings);
+            self.merge = Some(merge);
+            return Ok(true);
+        }
+        self.merge = None;
+        let Some(follow) = &self.bucket.follow else {
+            self.end().await?;
+            return Ok(false);
+        };
+        self.listings = follow.look(&self.bucket).await;
+        Ok(self.listings.is_some())
     }
 
     /// Begin the next merge, unless it was already.
@@ -228,16 +243,16 @@ impl BucketSource {
         ));
     }
 
-    /// All is listed. That there was something, but no log file, is an error; that nothing was asked for of what there is,
-    /// is not.
-    async fn end(&self) -> Result<Option<LogFile>> {
+    /// Everything is listed. It is an error if there was something, but no log file; it is not an error if there are log
+    /// files, but none of those that were asked for.
+    async fn end(&self) -> Result<()> {
         let (stats, wanted) = (&self.bucket.stats, &self.bucket.wanted);
         if stats.files_listed.get() > 0 {
-            return Ok(None);
+            return Ok(());
         }
         if wanted.is_limited() {
             stats.remark(elsewhere::describe(&self.bucket).await);
-            return Ok(None);
+            return Ok(());
         }
         let url = self.bucket.client.url(&self.bucket.location.prefix);
         bail!(

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use anyhow::{Error, Result};
 use futures_util::future::{BoxFuture, join_all};
@@ -103,15 +103,12 @@ pub(super) async fn open(
         to: plan.to.max(plan.from.min(now)),
         token: None,
     };
-    let regions = names.iter().map(|name| {
+    let first_pages = names.iter().map(async |name| {
         let region = Arc::new(EventHistory::new(name, &login, follow, &stats));
-        let query = &query;
-        async move {
-            let first = region.first(query).await;
-            (region, first)
-        }
+        let first = region.first(&query).await;
+        (region, first)
     });
-    let found = open_regions(join_all(regions).await, location.all, &stats)?;
+    let found = open_regions(join_all(first_pages).await, location.all, &stats)?;
 
     let mut streams = Vec::new();
     for (region, first) in found {
@@ -131,20 +128,22 @@ pub(super) async fn open(
         stats.newest_first.store(plan.newest_first, Relaxed);
     }
     Ok(History {
-        name: format!(
-            "cloudtrail://{}",
-            match (location.trail, location.all) {
-                (Some(trail), _) => trail,
-                (None, true) => "all".to_owned(),
-                (None, false) => names.join(","),
-            }
-        ),
+        name: name(&location, &names),
         streams,
         next: VecDeque::new(),
         newest_first: plan.newest_first,
         span: (!follow).then_some((plan.from, plan.to)),
         stats,
     })
+}
+
+/// What the capture of these regions is called in the log.
+fn name(location: &HistoryLocation, regions: &[String]) -> String {
+    match (&location.trail, location.all) {
+        (Some(trail), _) => format!("cloudtrail://{trail}"),
+        (None, true) => "cloudtrail://all".to_owned(),
+        (None, false) => format!("cloudtrail://{}", regions.join(",")),
+    }
 }
 
 /// What to look up in each region; one at least, and the first tells whether access is allowed.
@@ -335,24 +334,7 @@ impl History {
 
     /// Wait for one of the readers that the others wait for. False at the end.
     async fn receive(&mut self, until: i64) -> Result<bool> {
-        let streams = &mut self.streams;
-        let received = poll_fn(|context| {
-            let mut waits = false;
-            for (index, stream) in streams.iter_mut().enumerate() {
-                if stream.reader.is_none() || stream.until > until {
-                    continue;
-                }
-                waits = true;
-                if let Poll::Ready(batch) = stream.batches.poll_recv(context) {
-                    return Poll::Ready(Some((index, batch)));
-                }
-            }
-            if waits {
-                Poll::Pending
-            } else {
-                Poll::Ready(None)
-            }
-        });
+        let received = poll_fn(|context| poll_received(&mut self.streams, until, context));
         let Some((index, batch)) = received.await else {
             return Ok(false);
         };
@@ -409,6 +391,29 @@ impl History {
             ack: None,
             proof: None,
         })
+    }
+}
+
+/// What one of the streams that have not passed `until` has received, with its index: a batch, or none at its end. None if
+/// there is no such stream.
+fn poll_received(
+    streams: &mut [Stream],
+    until: i64,
+    context: &mut Context<'_>,
+) -> Poll<Option<(usize, Option<Batch>)>> {
+    let mut waits = false;
+    for (index, stream) in streams.iter_mut().enumerate() {
+        if stream.reader.is_none() || stream.until > until {
+            continue;
+        }
+        waits = true;
+        if let Poll::Ready(batch) = stream.batches.poll_recv(context) {
+            return Poll::Ready(Some((index, batch)));
+        }
+    }
+    match waits {
+        true => Poll::Pending,
+        false => Poll::Ready(None),
     }
 }
 

@@ -380,21 +380,15 @@ async fn extend(queue: Arc<Queue>, in_flight: Arc<InFlight>, stats: Arc<Stats>) 
     let mut warned = false;
     loop {
         sleep(in_flight.visibility / 8).await;
-        let requests = batches(in_flight.due()).map(|due| extend_batch(&queue, due));
+        let requests = batches(in_flight.due()).map(|due| extend_batch(&queue, &in_flight, due));
         let mut answers = stream::iter(requests).buffer_unordered(OTHERS);
-        while let Some((due, answer)) = answers.next().await {
-            match answer {
-                Ok(failed) => {
-                    for (index, due) in due.iter().enumerate() {
-                        in_flight.extended(due, !failed.contains(&index));
-                    }
-                }
-                // They are due again soon. At worst, other consumers receive them, too.
-                Err(error) if !warned => {
-                    warned = true;
-                    stats.warn(format!("{error:#}; others may receive them as well"));
-                }
-                Err(_) => {}
+        while let Some(answer) = answers.next().await {
+            // The messages are due again soon. At worst, other consumers receive them, too.
+            if let Err(error) = answer
+                && !warned
+            {
+                warned = true;
+                stats.warn(format!("{error:#}; others may receive them as well"));
             }
         }
     }
@@ -409,11 +403,14 @@ fn batches(due: Vec<Due>) -> impl Iterator<Item = Vec<Due>> {
     })
 }
 
-/// Gives the messages back with those of them whose visibility can't be extended, by index.
-async fn extend_batch(queue: &Queue, due: Vec<Due>) -> (Vec<Due>, Result<Vec<usize>>) {
+/// Extend the visibility of some messages, and note for each of them whether that was possible.
+async fn extend_batch(queue: &Queue, in_flight: &InFlight, due: Vec<Due>) -> Result<()> {
     let extensions: Vec<_> = due.iter().map(|due| &due.extension).collect();
-    let answer = queue.extend(&extensions).await;
-    (due, answer)
+    let failed = queue.extend(&extensions).await?;
+    for (index, due) in due.iter().enumerate() {
+        in_flight.extended(due, !failed.contains(&index));
+    }
+    Ok(())
 }
 
 /// See [`crate::fuzz`].
