@@ -500,11 +500,14 @@ fn sort(entries: &mut [Listed]) {
 
 /// A name with its control characters escaped, for the log: it was never checked by a file system.
 fn shown(name: &str) -> String {
-    let shown = name.chars().map(|char| match char.is_control() {
-        true => char.escape_default().to_string(),
-        false => char.to_string(),
-    });
-    shown.collect()
+    let mut shown = String::with_capacity(name.len());
+    for char in name.chars() {
+        match char.is_control() {
+            true => shown.extend(char.escape_default()),
+            false => shown.push(char),
+        }
+    }
+    shown
 }
 
 /// Fails if more is read than `left` allows.
@@ -538,7 +541,7 @@ mod tests {
 
     use super::*;
     use crate::log_file::Body;
-    use crate::trail::Interval;
+    use crate::trail::{Interval, Listed, Selection};
 
     /// How an archive reaches the decoder.
     #[derive(Debug, Clone, Copy, PartialEq)]
@@ -600,9 +603,13 @@ mod tests {
     struct Found {
         /// The IDs of events, in the order in which they come.
         ids: Vec<String>,
+        /// Their times.
+        times: Vec<u64>,
         /// The names of log files, and what is wrong with each.
         files: Vec<(String, Option<String>)>,
         outcome: Outcome,
+        /// Bytes that are counted for the log files themselves.
+        bytes: u64,
         error: Option<String>,
     }
 
@@ -622,9 +629,10 @@ mod tests {
             match decoded {
                 Decoded::Chunk(chunk) => {
                     for n in 0.. {
-                        let Some((record, _)) = chunk.record(n) else {
+                        let Some((record, time)) = chunk.record(n) else {
                             break;
                         };
+                        self.times.push(time);
                         let record: serde_json::Value = serde_json::from_slice(record).unwrap();
                         self.ids
                             .push(record["eventID"].as_str().unwrap().to_owned());
@@ -632,7 +640,10 @@ mod tests {
                 }
                 Decoded::Entry(entry) => {
                     let problem = match entry.outcome {
-                        Ok(outcome) => outcome.problems.first().cloned(),
+                        Ok(outcome) => {
+                            self.bytes += outcome.bytes;
+                            outcome.problems.first().cloned()
+                        }
                         Err(error) => Some(format!("{:#}", error.into_reason())),
                     };
                     self.files.push((entry.name, problem));
@@ -663,8 +674,9 @@ mod tests {
 
     #[test]
     fn log_files_come_by_delivery_or_from_a_stream_as_they_lie() {
-        let entries =
-            [(7, "c"), (5, "a"), (6, "b")].map(|(minute, id)| (name(minute, id), log_file(id)));
+        // By name, their folders come in another order.
+        let entries = [("1", 7, "c"), ("3", 5, "a"), ("2", 6, "b")]
+            .map(|(folder, minute, id)| (format!("{folder}/{}", name(minute, id)), log_file(id)));
         for (kind, from) in WAYS {
             let read = read(&Decode::default(), kind, from, &pack(kind, &entries));
             let ids = match from {
@@ -673,6 +685,7 @@ mod tests {
             };
             assert_eq!(read.ids, ids, "{kind:?} {from:?}");
             assert_eq!(read.counts(), [3, 0, 0, 0], "{kind:?} {from:?}");
+            assert_eq!(read.bytes, 0, "only the archive's own bytes are counted");
             assert!(!read.outcome.damaged && read.error.is_none(), "{read:?}");
         }
     }
@@ -703,7 +716,7 @@ mod tests {
     #[test]
     fn files_of_other_kinds_and_files_not_asked_for_are_counted() {
         let time = |text: &str| Some(text.parse().unwrap());
-        let selection = crate::trail::Selection {
+        let selection = Selection {
             interval: Interval {
                 start: time("2024-03-05T12:00:00Z"),
                 end: time("2024-03-05T13:00:00Z"),
@@ -730,6 +743,120 @@ mod tests {
             assert_eq!(read.ids, ["export", "in"], "{kind:?} {from:?}");
             assert_eq!(read.counts(), [2, 1, 1, 1], "{kind:?} {from:?}");
         }
+    }
+
+    #[test]
+    fn log_files_of_other_accounts_and_regions_are_filtered_without_an_error() {
+        let selections = [
+            Selection {
+                accounts: Listed::accounts("444455556666").unwrap(),
+                ..Selection::default()
+            },
+            Selection {
+                regions: Listed::regions("eu-west-1").unwrap(),
+                ..Selection::default()
+            },
+        ];
+        for selection in selections {
+            let decode = Decode {
+                selection: selection.into(),
+                ..Decode::default()
+            };
+            for (kind, from) in WAYS {
+                let entries = [(name(5, "a"), log_file("a"))];
+                let read = read(&decode, kind, from, &pack(kind, &entries));
+                assert_eq!(read.counts(), [0, 0, 0, 1], "{kind:?} {from:?}");
+                assert_eq!(read.error, None, "{kind:?} {from:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_file_too_large_to_hold_is_read_to_its_end() {
+        let record =
+            |id: &str| format!(r#"{{"eventTime":"2024-03-05T12:00:00Z","eventID":"{id}"}}"#);
+        let space = " ".repeat(WHOLE);
+        let file = format!(r#"{{"Records":[{},{space}{}]}}"#, record("a"), record("b"));
+        let entries = [(name(5, "large"), file.into_bytes())];
+        for (kind, from) in WAYS {
+            let read = read(&Decode::default(), kind, from, &pack(kind, &entries));
+            assert_eq!(read.ids, ["a", "b"], "{kind:?} {from:?}");
+            assert!(!read.outcome.damaged, "{kind:?} {from:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_without_a_time_gets_the_archives_time_of_delivery() {
+        let delivered: Timestamp = "2024-03-05T13:00:00Z".parse().unwrap();
+        let decode = Decode {
+            delivered: Some(delivered),
+            ..Decode::default()
+        };
+        let record = br#"{"Records":[{"eventVersion":"1.11","eventID":"a"}]}"#;
+        for (kind, from) in WAYS {
+            let bytes = pack(kind, &[("export.json".to_owned(), record.to_vec())]);
+            let read = read(&decode, kind, from, &bytes);
+            let expected = u64::try_from(delivered.as_nanosecond()).unwrap();
+            assert_eq!(read.times, [expected], "{kind:?} {from:?}");
+        }
+    }
+
+    /// A stream of a zip archive does not tell links, whose kind is in the directory at its end.
+    #[test]
+    fn links_are_passed_over_and_folders_are_not_counted() {
+        let (folder, file, link) = ("AWSLogs/", name(5, "a"), name(6, "link"));
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(0);
+        header.set_entry_type(EntryType::Directory);
+        tar.append_data(&mut header, folder, &b""[..]).unwrap();
+        header.set_entry_type(EntryType::Symlink);
+        tar.append_link(&mut header, &link, &file).unwrap();
+        let data = log_file("a");
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(data.len() as u64);
+        tar.append_data(&mut header, &file, &*data).unwrap();
+        let tar = tar.into_inner().unwrap();
+
+        let zip = |with_link: bool| {
+            let options = SimpleFileOptions::default();
+            let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+            zip.add_directory(folder, options).unwrap();
+            zip.start_file(&*file, options).unwrap();
+            zip.write_all(&data).unwrap();
+            if with_link {
+                zip.add_symlink(&*link, &*file, options).unwrap();
+            }
+            zip.finish().unwrap().into_inner()
+        };
+        for (kind, from, bytes, links) in [
+            (Kind::Tar, Way::Anywhere, &tar, 1),
+            (Kind::Tar, Way::Stream, &tar, 1),
+            (Kind::Zip, Way::Anywhere, &zip(true), 1),
+            (Kind::Zip, Way::Stream, &zip(false), 0),
+        ] {
+            let read = read(&Decode::default(), kind, from, bytes);
+            assert_eq!(read.ids, ["a"], "{kind:?} {from:?}");
+            assert_eq!(read.counts(), [1, 0, links, 0], "{kind:?} {from:?}");
+        }
+    }
+
+    /// Sorting them would need all their names in memory.
+    #[test]
+    fn a_tar_archive_with_too_many_bytes_of_names_is_read_as_it_lies() {
+        // Of a longer name, only a megabyte is looked at.
+        let long = "x".repeat((1 << 20) - 200);
+        let count = NAMES / long.len() + 2;
+        let entries: Vec<_> = (0..count)
+            .map(|number| {
+                let minute = u8::try_from(count - number).unwrap();
+                let id = number.to_string();
+                (format!("{long}/{}", name(minute, &id)), log_file(&id))
+            })
+            .collect();
+        let read = read(&Decode::default(), Kind::Tar, Way::Anywhere, &tar(&entries));
+        let expected: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+        assert_eq!(read.ids, expected);
     }
 
     #[test]
@@ -784,7 +911,9 @@ mod tests {
             let read = read(&Decode::default(), kind, from, &whole[..third]);
             assert_eq!(read.ids, ["a", "b"], "{kind:?} {from:?}");
             assert!(read.outcome.damaged, "{kind:?} {from:?}");
-            let problem = &read.outcome.problems[0];
+            let [problem] = &read.outcome.problems[..] else {
+                panic!("it is reported once: {read:?}");
+            };
             assert!(problem.contains("truncated or damaged"), "{problem}");
         }
     }
@@ -807,6 +936,93 @@ mod tests {
             let damaged: Vec<bool> = read.files.iter().map(|(_, why)| why.is_some()).collect();
             assert_eq!(damaged, [false, true, false], "{kind:?} {from:?}: {read:?}");
         }
+    }
+
+    #[test]
+    fn a_wrong_checksum_in_a_zip_archive_is_reported_even_if_the_json_is_sound() {
+        let entries = ["a", "b", "c"].map(|id| (name(5, id), log_file(id)));
+        for from in [Way::Anywhere, Way::Stream] {
+            let mut bytes = zip(&entries);
+            let second = memchr::memmem::find(&bytes, br#""eventID":"b"#).unwrap();
+            bytes[second + br#""eventID":""#.len()] = b'x';
+            let read = read(&Decode::default(), Kind::Zip, from, &bytes);
+            assert_eq!(read.ids, ["a", "x", "c"], "{from:?}");
+            let damaged: Vec<bool> = read.files.iter().map(|(_, why)| why.is_some()).collect();
+            assert_eq!(damaged, [false, true, false], "{from:?}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_an_unknown_method_is_lost_only_if_it_is_named_as_a_log_file() {
+        let entries = [
+            (name(5, "a"), log_file("a")),
+            ("notes.txt".to_owned(), b"hello".to_vec()),
+        ];
+        for (at, expected) in [(0, [0, 1, 1, 0]), (1, [1, 0, 1, 0])] {
+            let mut bytes = zip(&entries);
+            // Where the method is behind the mark of a file, and behind that of its entry in the directory.
+            for (mark, method) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
+                let mark = memchr::memmem::find_iter(&bytes, mark).nth(at).unwrap();
+                bytes[mark + method] = 97;
+            }
+            let read = read(&Decode::default(), Kind::Zip, Way::Anywhere, &bytes);
+            assert_eq!(read.counts(), expected, "{read:?}");
+            if let [(_, Some(problem))] = &read.files[..] {
+                assert!(
+                    problem.starts_with("is compressed by method 97 of zip"),
+                    "{problem}"
+                );
+            }
+        }
+    }
+
+    /// The directory names the same bytes twice, as that of a zip bomb does a million times.
+    #[test]
+    fn a_zip_archive_whose_files_overlap_is_not_read() {
+        let mut bytes = zip(&[("a.json".to_owned(), log_file("a"))]);
+        let directory = memchr::memmem::find(&bytes, b"PK\x01\x02").unwrap();
+        let end = memchr::memmem::find(&bytes, b"PK\x05\x06").unwrap();
+        let mut again = bytes[directory..end].to_vec();
+        let name = memchr::memmem::find(&again, b"a.json").unwrap();
+        again[name] = b'b';
+        let size = u8::try_from(2 * again.len()).unwrap();
+        // The number of entries on this disk and in all, and the size of the directory.
+        bytes[end + 8] = 2;
+        bytes[end + 10] = 2;
+        bytes[end + 12] = size;
+        bytes.splice(end..end, again);
+        let read = read(&Decode::default(), Kind::Zip, Way::Anywhere, &bytes);
+        assert!(read.error.unwrap().contains("overlap"));
+        assert_eq!(read.ids, [""; 0]);
+    }
+
+    #[test]
+    fn the_number_of_files_in_a_zip_archive_is_read_without_its_directory() {
+        let entries = ["a", "b", "c"].map(|id| (name(5, id), log_file(id)));
+        assert_eq!(zip_files(&mut Cursor::new(zip(&entries))).unwrap(), 3);
+        // More than 65,535 are in a record of their own, which another one before the end leads to.
+        let mut large = b"before".to_vec();
+        let place = large.len() as u64;
+        large.extend_from_slice(b"PK\x06\x06");
+        large.resize(large.len() + 28, 0);
+        large.extend_from_slice(&100_001u64.to_le_bytes());
+        large.extend_from_slice(b"PK\x06\x07\0\0\0\0");
+        large.extend_from_slice(&place.to_le_bytes());
+        large.extend_from_slice(&[1, 0, 0, 0]);
+        large.extend_from_slice(b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff");
+        large.resize(large.len() + 10 + 1000, 0);
+        assert_eq!(zip_files(&mut Cursor::new(large)).unwrap(), 100_001);
+    }
+
+    #[test]
+    fn a_directory_that_is_too_large_is_not_held() {
+        let left = Cell::new(3);
+        let mut limited = Limited {
+            input: &b"12345"[..],
+            left: &left,
+        };
+        let error = limited.read_to_end(&mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("too large to be held"));
     }
 
     #[test]

@@ -303,11 +303,15 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
+
     use super::*;
-    use crate::aws::memory::Aws;
+    use crate::aws::memory::{Aws, To};
     use crate::clock::Clock;
     use crate::settings::location::BucketLocation;
-    use crate::source::bucket::open;
+    use crate::source::Source;
+    use crate::source::bucket::{BucketSource, open};
     use crate::trail::Selection;
 
     const START: &str = "2024-03-05T12:00:00Z";
@@ -332,28 +336,31 @@ mod tests {
         objects
     }
 
-    /// Merge listings whose objects are known, and take all. Gives the keys in the order in which they come, each with
-    /// the number of its group of twins, if it has any.
-    async fn merged(listings: &[Vec<String>]) -> Vec<(String, Option<usize>)> {
-        let aws = Aws::new(Clock::at(START.parse().unwrap()), |_, _| None);
-        aws.put("AWSLogs/x", Vec::new());
+    /// A bucket with these objects, which are empty. What is looked for in it is below the prefix.
+    async fn bucket(aws: &Arc<Aws>, keys: &[String], prefix: &str) -> BucketSource {
+        for key in keys {
+            aws.put(key, Vec::new());
+        }
         let folder = tempfile::tempdir().unwrap();
         let location = BucketLocation {
             bucket: "logs".to_owned(),
+            prefix: prefix.to_owned(),
             ..BucketLocation::default()
         };
         let (settings, environment) = (Aws::settings(folder.path()), aws.environment());
         let wanted = Selection::default();
         let source = open(location, wanted, &settings, &environment, Arc::default());
-        let source = source.await.unwrap();
-        let listings = listings.iter().map(|keys| Listing {
-            known: Some(objects(keys)),
-            is_region: true,
-            ..Listing::default()
-        });
-        let mut merge = Merge::start(&source.bucket, listings.collect())
-            .await
-            .unwrap();
+        source.await.unwrap()
+    }
+
+    fn aws() -> Arc<Aws> {
+        Aws::new(Clock::at(START.parse().unwrap()), |_, _| None)
+    }
+
+    /// Merge listings, and take all. Gives the keys in the order in which they come, each with the number of its group of
+    /// twins, if it has any.
+    async fn taken(source: &BucketSource, listings: Vec<Listing>) -> Vec<(String, Option<usize>)> {
+        let mut merge = Merge::start(&source.bucket, listings).await.unwrap();
         let mut groups: Vec<Arc<Twins>> = Vec::new();
         let mut found = Vec::new();
         while let Some((object, twins)) = merge.next().await.unwrap() {
@@ -368,6 +375,156 @@ mod tests {
         }
         assert!(merge.is_listed());
         found
+    }
+
+    /// Merge listings whose objects are known.
+    async fn merged(listings: &[Vec<String>]) -> Vec<(String, Option<usize>)> {
+        let source = bucket(&aws(), &["AWSLogs/x".to_owned()], "").await;
+        let listings = listings.iter().map(|keys| Listing {
+            known: Some(objects(keys)),
+            is_region: true,
+            ..Listing::default()
+        });
+        taken(&source, listings.collect()).await
+    }
+
+    /// Put objects into a bucket and merge listings of it, page by page.
+    async fn listed(keys: &[String], listings: Vec<Listing>) -> Vec<(String, Option<usize>)> {
+        let source = bucket(&aws(), keys, "").await;
+        taken(&source, listings).await
+    }
+
+    /// The listing of a region's folder.
+    fn region(region: &str) -> Listing {
+        Listing {
+            prefix: format!("AWSLogs/111122223333/CloudTrail/{region}/"),
+            is_region: true,
+            ..Listing::default()
+        }
+    }
+
+    /// More than a page of log files of one region, in the order of their keys.
+    fn more_than_a_page() -> Vec<String> {
+        let name = |number: usize| {
+            let minute = u8::try_from(number / 20).unwrap();
+            key("eu-west-1", minute, &format!("{number:04}"))
+        };
+        (0..*PAGE.end() + 100).map(name).collect()
+    }
+
+    #[tokio::test]
+    async fn the_pages_of_a_listing_follow_each_other() {
+        let keys = more_than_a_page();
+        let found = listed(&keys, vec![region("eu-west-1")]).await;
+        let found: Vec<String> = found.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(found, keys);
+    }
+
+    #[tokio::test]
+    async fn twins_may_be_on_two_pages() {
+        let mut keys = more_than_a_page();
+        let packed = keys.swap_remove(*PAGE.end() - 1);
+        keys.truncate(*PAGE.end() - 1);
+        let unpacked = packed.trim_end_matches(".gz").to_owned();
+        let twins = [unpacked, packed];
+        keys.extend(twins.clone());
+        let found = listed(&keys, vec![region("eu-west-1")]).await;
+        assert!(found.ends_with(&twins.map(|key| (key, Some(0)))));
+    }
+
+    #[tokio::test]
+    async fn log_files_come_by_the_time_in_their_name_not_by_that_of_the_object() {
+        let [early, late] = [key("us-east-1", 1, "a"), key("eu-west-1", 2, "b")];
+        let keys = [late.clone(), early.clone()];
+        let found = listed(&keys, vec![region("eu-west-1"), region("us-east-1")]).await;
+        assert_eq!(found, [(early, None), (late, None)]);
+    }
+
+    #[tokio::test]
+    async fn a_listing_without_folders_of_days_is_sorted_across_its_pages() {
+        let mut keys: Vec<String> = (0..*PAGE.end() + 100)
+            .map(|number| {
+                let (account, minute) = (100_000_000_000 + number, 59 - number / 20);
+                format!("flat/{account}_CloudTrail_us-east-1_20240305T12{minute:02}Z_x.json.gz")
+            })
+            .collect();
+        let listing = Listing {
+            prefix: "flat/".to_owned(),
+            ..Listing::default()
+        };
+        let found = listed(&keys, vec![listing]).await;
+        let found: Vec<String> = found.into_iter().map(|(key, _)| key).collect();
+        keys.sort_by_key(|key| (trail::delivery_time(key), key.clone()));
+        assert_eq!(found, keys);
+    }
+
+    #[tokio::test]
+    async fn a_listing_begins_and_ends_where_it_is_told_to() {
+        let keys = more_than_a_page();
+        let source = bucket(&aws(), &keys, "").await;
+        let listing = || Listing {
+            start_after: Some(keys[9].clone()),
+            stop_at: Some(keys[500].clone()),
+            ..region("eu-west-1")
+        };
+        let merge = Merge::start(&source.bucket, vec![listing()]).await.unwrap();
+        assert!(merge.is_listed(), "no page behind the end is asked for");
+        let found = taken(&source, vec![listing()]).await;
+        let found: Vec<String> = found.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(found, keys[10..500]);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_left_out_is_neither_read_nor_listed_to_its_end() {
+        let inside = (0..3 * PAGE.end()).map(|number| format!("x/AWSLogs/{number:04}.json"));
+        let outside = "x/zz.json".to_owned();
+        let keys: Vec<String> = inside.chain([outside.clone()]).collect();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        let aws = Aws::new(Clock::at(START.parse().unwrap()), move |to, _| {
+            counted.fetch_add(usize::from(to == To::S3), Relaxed);
+            None
+        });
+        let mut source = bucket(&aws, &keys, "").await;
+        // Reads all of it, so that nothing else lists the bucket after that.
+        while source.next().await.unwrap().is_some() {}
+        let before = requests.load(Relaxed);
+        let listing = Listing {
+            prefix: "x/".to_owned(),
+            except: Some("x/AWSLogs/".to_owned()),
+            ..Listing::default()
+        };
+        assert_eq!(taken(&source, vec![listing]).await, [(outside, None)]);
+        assert_eq!(requests.load(Relaxed) - before, 2);
+    }
+
+    /// The keys of all log files below a prefix, and how many objects of other kinds were counted.
+    async fn read(keys: &[&str], prefix: &str) -> (Vec<String>, u64) {
+        let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        let mut source = bucket(&aws(), &keys, prefix).await;
+        let mut found = Vec::new();
+        while let Some(file) = source.next().await.unwrap() {
+            found.push(file.name);
+        }
+        (found, source.bucket.stats.passed_over.get())
+    }
+
+    #[tokio::test]
+    async fn objects_of_other_kinds_are_counted_but_not_the_consoles_folders() {
+        let folder = "AWSLogs/111122223333/CloudTrail/eu-west-1/";
+        let file = key("eu-west-1", 1, "a");
+        let note = format!("{folder}readme.txt");
+        let (found, passed_over) = read(&[folder, &file, &note], "").await;
+        assert_eq!(found, [format!("s3://logs/{file}")]);
+        assert_eq!(passed_over, 1);
+    }
+
+    #[tokio::test]
+    async fn an_object_that_the_user_names_is_read_whatever_its_name() {
+        let (found, passed_over) =
+            read(&["x/events.txt", "x/events.txt.old"], "x/events.txt").await;
+        assert_eq!(found, ["s3://logs/x/events.txt"]);
+        assert_eq!(passed_over, 1);
     }
 
     #[tokio::test]
