@@ -336,9 +336,6 @@ fn refuse_escape(literal: &ast::Literal) -> Result<()> {
         LiteralKind::HexFixed(kind) | LiteralKind::HexBrace(kind) if *kind != X => {
             bail!("uses \\u, which RE2 in the hosts' filters does not have: \\x{{…}} is the same")
         }
-        LiteralKind::Meta | LiteralKind::Superfluous if literal.c == '_' => {
-            bail!("escapes an underscore, which RE2 in the hosts' filters does not take")
-        }
         _ => Ok(()),
     }
 }
@@ -425,8 +422,6 @@ mod tests {
             r"\U00000041",
             r"[\u0041]",
             r"[a-\u0062]",
-            r"\_",
-            r"[\_]",
             r"[a-b-c]",
             r"[--a]",
             r"[]-a]",
@@ -452,6 +447,7 @@ mod tests {
         }
         for (pattern, text) in [
             (r"\x41\x{42}", "AB"),
+            (r"\_[\_]", "__"),
             (r"[a-]", "-"),
             (r"[-a]", "-"),
             (r"[^-a]", "b"),
