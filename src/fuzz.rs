@@ -10,16 +10,21 @@ use serde_json::value::RawValue;
 
 use crate::aws::s3::page::fuzz::page as bucket_page;
 use crate::decode::redact::Redaction;
-use crate::decode::{Decode, Decoded, Outcome, PIECE, Work};
+use crate::decode::{Decode, Decoded, Outcome, Work};
 use crate::fields::FIELDS;
+use crate::filter::fuzz as filter;
 use crate::formats::{self, split};
 use crate::host::extract::asking::{Offsets, request, values};
 use crate::host::extract::{Extractor, PAYLOAD};
+use crate::integrity::fuzz::digest;
 use crate::log_file::{Body, FileError, LARGEST_WHOLE};
 use crate::settings::Settings;
 use crate::settings::location::Location;
 use crate::source::queue_message;
 use crate::{record, trail};
+
+/// As large a piece as holds nearly all inputs. One of the product's own size would be allocated for each execution.
+const PIECE: usize = 64 << 10;
 
 /// What a log file gives: records in order, and its counts.
 type Content = Result<(Vec<Vec<u8>>, [u64; 3], Vec<String>), String>;
@@ -125,7 +130,10 @@ fn sorted(content: Content) -> Content {
 pub fn log_file(data: &[u8]) {
     let streamed = decode(in_pieces(data, 1 << 20), PIECE);
     // How much of damaged data can be inflated depends on what comes at once.
-    let is_damaged = format!("{streamed:?}").contains("damaged");
+    let is_damaged = match &streamed {
+        Ok((.., problems)) => problems.iter().any(|problem| problem.contains("damaged")),
+        Err(error) => error.contains("damaged"),
+    };
     for size in [1, 7] {
         let mut others = decode(in_pieces(data, size), PIECE);
         // Bytes behind a member that begin like another one have either name.
@@ -342,6 +350,24 @@ pub fn redact(data: &[u8]) {
     }
 }
 
+/// A condition that events are kept by, and in the next lines a record.
+pub fn condition(data: &[u8]) {
+    if let Ok(text) = str::from_utf8(data) {
+        filter::parse(text);
+    }
+    let (condition, record) = data.split_at(memchr::memchr(b'\n', data).unwrap_or(data.len()));
+    if let Some(record) = record.get(1..)
+        && let Some(filter) = str::from_utf8(condition).ok().and_then(filter::parse)
+    {
+        filter::assert_kept_by_all(&filter, record);
+    }
+}
+
+/// A digest file, compressed or not.
+pub fn digests(data: &[u8]) {
+    digest(data);
+}
+
 /// Keys, and what users write about them.
 pub fn key(data: &[u8]) {
     let text = &*String::from_utf8_lossy(data);
@@ -425,6 +451,8 @@ mod tests {
         replay("split", split);
         replay("record", record);
         replay("redact", redact);
+        replay("condition", condition);
+        replay("digests", digests);
         replay("key", key);
         replay("url", url);
         replay("message", message);

@@ -126,13 +126,58 @@ fn shown(text: &str, fault: &Fault) -> String {
     )
 }
 
+/// See [`crate::fuzz`].
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzz {
+    use super::condition::{Check, Operand, OwnedArgument, Test, TextTest};
+    use super::*;
+    use crate::fields::FIELDS;
+
+    /// Reads a condition. What is wrong with it has a place in it.
+    pub fn parse(text: &str) -> Option<Filter> {
+        if let Ok(filter) = Filter::parse(text) {
+            return Some(filter);
+        }
+        if text.len() <= LONGEST {
+            let condition = parser::parse(text).and_then(compile::compile);
+            let fault = condition.err().expect("a condition with a fault");
+            assert!(text.get(fault.at.clone()).is_some(), "{fault:?}");
+            assert!(!fault.words.is_empty());
+        }
+        None
+    }
+
+    /// A record that is kept has the literals that are looked for first, and what is required of its fields.
+    pub fn assert_kept_by_all(filter: &Filter, record: &[u8]) {
+        let mut index = Index::default();
+        if !filter.keeps(record, &mut index) {
+            return;
+        }
+        assert!(filter.may_keep(record), "{filter:?}: literals");
+        for Required { field, values } in filter.required() {
+            let values = values.into_iter().map(String::into_bytes).collect();
+            let named = FIELDS.iter().find(|known| known.name == field);
+            let check = Condition::Check(Check {
+                left: Operand {
+                    field: named.expect("a field"),
+                    argument: OwnedArgument::None,
+                    transformers: Vec::new(),
+                },
+                test: Test::Text(TextTest::In(values)),
+            });
+            let holds = check.holds(&mut Record::new(record, &mut index));
+            assert!(holds, "{filter:?} requires too much of {field}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn keeps(filter: &str, record: &str) -> bool {
+    fn keeps(filter: &str, record: impl AsRef<[u8]>) -> bool {
         let filter = Filter::parse(filter).unwrap_or_else(|error| panic!("{filter}: {error:#}"));
-        let record = record.as_bytes();
+        let record = record.as_ref();
         let keeps = filter.keeps(record, &mut Index::default());
         assert!(
             filter.may_keep(record) || !keeps,
@@ -225,6 +270,13 @@ mod tests {
             let record = format!(r#"{{"eventName":"{name}"}}"#);
             assert!(keeps(filter, &record), "{filter} {record}");
         }
+        // Several values that are shown as one text, and what is shown of bytes that are not UTF-8.
+        let joined = r#"{"requestParameters":{"groupSet":{"items":[{"groupId":"sg-1"},{"groupId":"sg-2"}]}}}"#;
+        assert!(keeps("ec2.groupid='sg-1,sg-2'", joined));
+        assert!(keeps(
+            "ct.name='abc\u{fffd}'",
+            b"{\"eventName\":\"abc\xff\"}"
+        ));
         assert!(keeps("ct.error exists", r#"{"error\u0043ode":"x"}"#));
         assert!(keeps("ct.value[/a~1b] = x", r#"{"a\/b":"x"}"#));
     }

@@ -410,7 +410,8 @@ impl Splitter {
         found: &mut Vec<Candidate>,
     ) -> Option<usize> {
         let is_record = self.place == Place::List { of_records: true };
-        let has_an_end = matches!(data[at], b'{' | b'[' | b'"');
+        // A bracket that closes nothing is all that there is of it.
+        let has_an_end = matches!(data[at], b'{' | b'[' | b'"' | b'}');
         // A value without an end is not parsed, since serde_json takes memory for each level. A number may go on.
         if let Some(value_end) = self.value_end(data, at)
             && (has_an_end || value_end < data.len() || end)
@@ -770,6 +771,17 @@ mod tests {
         let text = format!("[{}1]", "1,".repeat(MOST_FOUND * 2));
         let (_, values) = run(text.as_bytes(), text.len(), text.len());
         assert_eq!(values.len(), MOST_FOUND * 2 + 1);
+    }
+
+    /// However little can be held, all is passed over at last.
+    #[test]
+    fn brackets_that_close_nothing_are_passed_over() {
+        for text in ["[}1,2]", "[1}},2]", r#"{"Records":[}]}"#, "[]}{}"] {
+            for largest in 1..4 {
+                let (splitter, _) = run(text.as_bytes(), 1, largest);
+                assert!(!splitter.incomplete(), "{text} by {largest}");
+            }
+        }
     }
 
     #[test]

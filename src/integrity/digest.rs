@@ -114,6 +114,30 @@ impl Digest {
         format!("{end}\n{bucket}/{object}\n{}\n{previous}", hex(hash))
     }
 
+    /// Bytes of the texts that it holds, beside those of its log files.
+    #[cfg(any(fuzzing, test))]
+    pub fn held(&self) -> usize {
+        let optional = [
+            &self.previous_bucket,
+            &self.previous_object,
+            &self.previous_hash,
+            &self.previous_digest_signature,
+        ];
+        let optional = optional.into_iter().flatten().map(String::capacity);
+        let texts = [
+            &self.end,
+            &self.bucket,
+            &self.object,
+            &self.fingerprint,
+            &self.algorithm,
+        ];
+        texts
+            .into_iter()
+            .map(String::capacity)
+            .chain(optional)
+            .sum()
+    }
+
     /// Check its signature with a public key, which is in DER as of PKCS #1.
     pub fn verify(&self, key: &[u8], signature: &str) -> Result<()> {
         ensure!(
@@ -133,6 +157,18 @@ impl LogFile {
     /// Its SHA-256, if it is one.
     pub fn hash(&self) -> Option<Sha256> {
         parse_hash(&self.hash_value).filter(|_| self.hash_algorithm == "SHA-256")
+    }
+
+    /// Bytes of the texts that it holds.
+    #[cfg(any(fuzzing, test))]
+    pub fn held(&self) -> usize {
+        let texts = [
+            &self.bucket,
+            &self.object,
+            &self.hash_value,
+            &self.hash_algorithm,
+        ];
+        texts.into_iter().map(String::capacity).sum()
     }
 }
 

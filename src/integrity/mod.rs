@@ -10,6 +10,8 @@
 
 mod chain;
 mod digest;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzz;
 pub(crate) mod hash;
 mod keys;
 mod links;

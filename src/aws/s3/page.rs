@@ -587,7 +587,9 @@ fn token(next: Option<&Next>) -> Option<&str> {
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzz {
     use std::collections::VecDeque;
+    use std::sync::LazyLock;
 
+    use aws_sdk_s3::config::FrozenLayer;
     use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2, ListObjectsV2Output};
     use aws_sdk_s3::types::{EncodingType, ObjectStorageClass};
     use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -638,8 +640,9 @@ pub(crate) mod fuzz {
 
     /// What the SDK makes of an answer.
     fn by_the_sdk(xml: &[u8]) -> Option<ListObjectsV2Output> {
-        let config = ListObjectsV2::new().config().expect("its configuration");
-        let sdk = config.load::<SharedResponseDeserializer>();
+        static CONFIG: LazyLock<FrozenLayer> =
+            LazyLock::new(|| ListObjectsV2::new().config().expect("its configuration"));
+        let sdk = CONFIG.load::<SharedResponseDeserializer>();
         let answer = HttpResponse::new(200.try_into().expect("a status"), xml.to_vec().into());
         let output = sdk
             .expect("a deserializer")
@@ -680,12 +683,11 @@ pub(crate) mod fuzz {
 
     /// A page is the same whatever pieces it comes in, and holds what the SDK finds in it. A key stays as it was.
     pub(crate) fn page(data: &[u8]) {
+        let at_once = data.len().max(1);
+        let in_pieces = take(data, data.len() / 64 + 1, "");
+        assert_eq!(in_pieces, take(data, at_once, ""));
         for prefix in ["", "AWSLogs/"] {
-            let (page, rest) = take(data, data.len().max(1), prefix);
-            for size in [1, 7] {
-                let (in_pieces, rest_in_pieces) = take(data, size, prefix);
-                assert_eq!((&in_pieces, &rest_in_pieces), (&page, &rest));
-            }
+            let (page, rest) = take(data, at_once, prefix);
             match page {
                 Some(page) => {
                     assert_eq!(rest, b"<ListBucketResult/>");
