@@ -953,25 +953,29 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_an_unknown_method_is_lost_only_if_it_is_named_as_a_log_file() {
+    fn a_file_that_can_not_be_unpacked_is_lost_only_if_it_is_named_as_a_log_file() {
         let entries = [
             (name(5, "a"), log_file("a")),
             ("notes.txt".to_owned(), b"hello".to_vec()),
         ];
-        for (at, expected) in [(0, [0, 1, 1, 0]), (1, [1, 0, 1, 0])] {
-            let mut bytes = zip(&entries);
-            // Where the method is behind the mark of a file, and behind that of its entry in the directory.
-            for (mark, method) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
-                let mark = memchr::memmem::find_iter(&bytes, mark).nth(at).unwrap();
-                bytes[mark + method] = 97;
-            }
-            let read = read(&Decode::default(), Kind::Zip, Way::Anywhere, &bytes);
-            assert_eq!(read.counts(), expected, "{read:?}");
-            if let [(_, Some(problem))] = &read.files[..] {
-                assert!(
-                    problem.starts_with("is compressed by method 97 of zip"),
-                    "{problem}"
-                );
+        // Where flags and method are behind the mark of a file; in the directory, they are two bytes later.
+        for (place, value, words) in [
+            (6, 1, "is encrypted: unpack the archive"),
+            (8, 97, "is compressed by method 97 of zip"),
+        ] {
+            for (file, expected) in [(0, [0, 1, 1, 0]), (1, [1, 0, 1, 0])] {
+                let mut bytes = zip(&entries);
+                for (mark, place) in [(b"PK\x03\x04", place), (b"PK\x01\x02", place + 2)] {
+                    let mark = memchr::memmem::find_iter(&bytes, mark).nth(file).unwrap();
+                    bytes[mark + place] = value;
+                }
+                let read = read(&Decode::default(), Kind::Zip, Way::Anywhere, &bytes);
+                assert_eq!(read.counts(), expected, "{words}: {read:?}");
+                let (_, problem) = &read.files[0];
+                let has_words = problem
+                    .as_ref()
+                    .is_some_and(|problem| problem.starts_with(words));
+                assert_eq!(has_words, file == 0, "{problem:?}");
             }
         }
     }
