@@ -57,6 +57,97 @@ fn a_trail_whose_prefix_is_a_folder_of_another_account_is_found() {
     }
 }
 
+/// Whoever sets up a trail chooses its prefix: that hides it nowhere.
+#[test]
+fn a_trail_below_a_folder_that_is_left_out_is_found() {
+    const ACCOUNT: &str = "111122223333";
+    let aws = Aws::start();
+    let mut maker = Maker::new(1);
+    let mut wanted = Vec::new();
+    for prefix in [
+        "",
+        "AWSLogs/999999999999/",
+        "AWSLogs/999999999999/CloudTrail/",
+        "AWSLogs/999999999999/Config/",
+        "AWSLogs/111122223333/CloudTrail-Digest/",
+        "AWSLogs/111122223333/vpcflowlogs/",
+        "AWSLogs/111122223333/CloudTrail/us-east-1/",
+        "AWSLogs/111122223333/CloudTrail/eu-west-1/",
+    ] {
+        for account in [ACCOUNT, "999999999999"] {
+            let file = maker.file(account, "us-east-1", "20240305T1205Z", 2);
+            aws.put("trail", &file.key(prefix), &file.gz());
+            // Out of the interval, and behind it in the order of keys.
+            let later = maker.file(account, "us-east-1", "20240402T0005Z", 1);
+            aws.put("trail", &later.key(prefix), &later.gz());
+            if account == ACCOUNT {
+                wanted.push(file);
+            }
+        }
+    }
+    for interval in ["2024-03-05-2024-03-05", "2020-01-01-2024-03-31"] {
+        for page in [0, 1] {
+            aws.page(page);
+            let seen = Capture::new("s3://trail")
+                .aws(&aws)
+                .config(json!({"s3Interval": interval, "s3AccountList": ACCOUNT}))
+                .run();
+            assert_eq!(
+                (seen.error.clone(), sorted(seen.ids())),
+                (None, sorted(trail::ids(&wanted))),
+                "{interval:?}, pages of {page}: {}",
+                seen.stderr
+            );
+        }
+    }
+}
+
+/// Looking for such trails has a bound, and says where that is reached.
+#[test]
+fn trails_are_looked_for_below_some_of_the_folders_that_are_left_out() {
+    let aws = Aws::start();
+    let mut maker = Maker::new(1);
+    for account in 0..300 {
+        let file = maker.file(&format!("{account:012}"), "us-east-1", "20240305T1205Z", 1);
+        file.put(&aws, "trail");
+    }
+    let seen = Capture::new("s3://trail")
+        .aws(&aws)
+        .config(json!({"s3AccountList": "000000000299"}))
+        .run();
+    assert_eq!((&seen.error, seen.events.len()), (&None, 1));
+    let lists = |folder: &str| {
+        let lists = aws.log_of(Op::ListObjects).into_iter();
+        lists.filter(|list| list.key.starts_with(folder)).count()
+    };
+    let words = "more than 256 folders belong to accounts that are not in s3AccountList, or to other services: trails below \
+                 s3://trail/AWSLogs/000000000256/ and those after it are not looked for";
+    assert!(seen.log().contains(words), "{}", seen.log());
+    // The account, and the one folder in it.
+    let below = lists("AWSLogs/000000000255/");
+    assert_eq!((below, lists("AWSLogs/000000000256/")), (2, 0));
+
+    for service in 0..300 {
+        aws.put(
+            "trail",
+            &format!("AWSLogs/000000000000/x{service:03}/x"),
+            b"x",
+        );
+    }
+    let seen = Capture::new("s3://trail/AWSLogs/000000000000/")
+        .aws(&aws)
+        .run();
+    assert_eq!((&seen.error, seen.events.len()), (&None, 1));
+    assert!(
+        seen.log()
+            .contains("trails below s3://trail/AWSLogs/000000000000/x256/ and those"),
+        "{}",
+        seen.log()
+    );
+    let below = lists("AWSLogs/000000000000/x255/");
+    assert_eq!((below, lists("AWSLogs/000000000000/x256/")), (1, 0));
+}
+
 #[test]
 fn random_layouts_pages_and_delays() {
     for seed in 0..24 {
@@ -199,10 +290,10 @@ fn an_interval_is_not_looked_for_from_the_beginning() {
         .config(json!({"s3Interval": interval}))
         .run();
     assert_eq!(seen.events.len(), 4);
-    // The bucket, AWSLogs, the account, the kind, and one for each region.
+    // The bucket, AWSLogs, the account, the kind, and for each region one, and one for what lies behind its days.
     let lists = aws.log_of(Op::ListObjects);
     assert!(
-        lists.len() <= 6,
+        lists.len() <= 8,
         "{}: {:?}",
         lists.len(),
         lists.iter().map(|list| &list.key).collect::<Vec<_>>()

@@ -27,6 +27,8 @@ const AHEAD: usize = 32;
 const FOLDERS: usize = 256;
 /// How many levels deep `AWSLogs/` is looked for.
 const DEPTH: usize = 6;
+/// Accounts that are not selected, and folders of an account that are not CloudTrail's, below which trails are looked for.
+const LEFT_OUT: usize = 256;
 
 /// A range of keys in a bucket.
 #[derive(Debug, Default)]
@@ -39,6 +41,8 @@ pub(super) struct Listing {
     pub stop_at: Option<String>,
     /// A folder to leave out, because it has listings of its own.
     pub except: Option<String>,
+    /// The region of which it has the days up to some end. What lies behind all days is listed at its end.
+    pub region: Option<String>,
     /// Objects that are known already, so that nothing is listed.
     pub known: Option<Objects>,
     /// It is a region's folder, where the order of keys is the order of time.
@@ -63,6 +67,7 @@ pub(super) fn start(bucket: Arc<Bucket>, first: Option<Page>) -> Listings {
         bucket,
         branches,
         folders: AtomicUsize::new(0),
+        other_accounts: AtomicUsize::new(0),
     });
     let stats = Arc::clone(&walker.bucket.stats);
     let prefix = walker.bucket.location.prefix.clone();
@@ -94,6 +99,8 @@ struct Walker {
     branches: mpsc::Sender<JoinHandle<Result<Vec<Listing>>>>,
     /// Folders above `AWSLogs/` looked into.
     folders: AtomicUsize,
+    /// Accounts seen that are not selected.
+    other_accounts: AtomicUsize,
 }
 
 impl Walker {
@@ -184,9 +191,14 @@ impl Walker {
     async fn walk_into(self: Arc<Self>, folders: Vec<String>, level: Level) -> Result<()> {
         let mut walks = Vec::new();
         for folder in folders {
-            let child = below(level, folder_name(&folder));
-            if !self.bucket.wants_folder(&folder, level, child) {
+            let Some(child) = self.bucket.level_of(&folder, level) else {
                 continue;
+            };
+            if child == Level::OtherAccount {
+                let before = self.other_accounts.fetch_add(1, Ordering::Relaxed);
+                if !self.bucket.looks_below(&folder, before) {
+                    continue;
+                }
             }
             let first = matches!(child, Level::Above(_) | Level::Logs).then(|| {
                 let (bucket, query) = (Arc::clone(&self.bucket), folder_query(folder.clone()));
@@ -243,35 +255,41 @@ fn folder_query(prefix: String) -> Query {
 }
 
 impl Bucket {
-    /// Is a folder of this level to be read? Not if it belongs to an account or a region that is not selected.
-    fn wants_folder(&self, folder: &str, above: Level, level: Level) -> bool {
+    /// What a folder is to be read as; none of a region that is not selected.
+    fn level_of(&self, folder: &str, above: Level) -> Option<Level> {
         let name = folder_name(folder);
-        let list = match (above, level) {
-            (_, Level::Account) => &self.wanted.accounts,
-            (Level::Kind, Level::Files) => &self.wanted.regions,
-            _ => return true,
+        let level = below(above, name);
+        let (list, otherwise) = match (above, level) {
+            (_, Level::Account) => (&self.wanted.accounts, Some(Level::OtherAccount)),
+            (Level::Kind, Level::Files) => (&self.wanted.regions, None),
+            (Level::Account | Level::OtherAccount, Level::Files) => return Some(Level::Other),
+            _ => return Some(level),
         };
-        let is_wanted = list.contain(Some(name));
-        if !is_wanted {
-            lock(&self.elsewhere).other(name);
+        if list.contain(Some(name)) {
+            return Some(level);
         }
-        is_wanted
+        lock(&self.elsewhere).other(name);
+        otherwise
     }
 
-    /// Is a folder of this level, within an account, to be listed? The folder of the digest files is noted, and it and those
-    /// of other services, such as AWS Config, are counted.
-    fn lists_folder(&self, folder: &str, above: Level, level: Level) -> bool {
-        if !self.wants_folder(folder, above, level) {
-            return false;
+    /// Take note of digests, or another service's files, such as those of AWS Config or flow logs.
+    fn pass_over(&self, folder: &str) {
+        if folder_name(folder) == trail::DIGESTS {
+            self.digest_folders().push(folder.to_owned());
         }
-        let holds_log_files = above != Level::Account || level != Level::Files;
-        if !holds_log_files {
-            if folder_name(folder) == trail::DIGESTS {
-                self.digest_folders().push(folder.to_owned());
-            }
-            self.stats.passed_over.add(u64::from(!self.looks_again()));
+        self.stats.passed_over.add(u64::from(!self.looks_again()));
+    }
+
+    /// Is a trail looked for below this folder, when so many that are left out came before?
+    fn looks_below(&self, folder: &str, before: usize) -> bool {
+        if before == LEFT_OUT && !self.looks_again() {
+            self.stats.note(format!(
+                "more than {LEFT_OUT} folders belong to accounts that are not in s3AccountList, or to other services: \
+                 trails below {} and those after it are not looked for",
+                self.client.url(folder)
+            ));
         }
-        holds_log_files
+        before < LEFT_OUT
     }
 }
 
@@ -286,26 +304,41 @@ fn listings(
         if level == Level::Files {
             return Ok(vec![files(bucket, prefix)]);
         }
+        let (prefix, level) = match level {
+            Level::Other => (prefix + "AWSLogs/", Level::Logs),
+            _ => (prefix, level),
+        };
         let mut query = folder_query(prefix);
         let mut page = match first {
             Some(page) => page,
             None => bucket.list(&query).await?,
         };
         let mut found = Vec::new();
+        let mut others = 0;
         loop {
-            let known = bucket.wanted(mem::take(&mut page.objects), |_| true);
+            let objects = mem::take(&mut page.objects);
+            let known = bucket.wanted(objects, |_| level != Level::OtherAccount);
             if !known.is_empty() {
                 found.push(Listing {
                     known: Some(known),
                     ..Listing::default()
                 });
             }
-            let folders = mem::take(&mut page.folders).into_iter();
-            let below = folders.filter_map(|folder| {
-                let child = below(level, folder_name(&folder));
-                let is_listed = bucket.lists_folder(&folder, level, child);
-                is_listed.then(|| listings(bucket, folder, child, None))
-            });
+            let below = mem::take(&mut page.folders)
+                .into_iter()
+                .filter_map(|folder| {
+                    let child = bucket.level_of(&folder, level)?;
+                    if child == Level::Other {
+                        if level == Level::Account {
+                            bucket.pass_over(&folder);
+                        }
+                        others += 1;
+                        if !bucket.looks_below(&folder, others - 1) {
+                            return None;
+                        }
+                    }
+                    Some(listings(bucket, folder, child, None))
+                });
             found.extend(try_join_all(below).await?.into_iter().flatten());
             match page.next.take() {
                 Some(next) => query.from = From::Page(next),
@@ -346,6 +379,8 @@ pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
         start_after,
         is_region: true,
         stop_at: after_end.map(folder),
+        // What the user named may lie deeper.
+        region: (end.is_some() && prefix == region).then_some(region),
         prefix: match days.starts_with(&prefix) {
             true => days,
             false => prefix,

@@ -14,6 +14,10 @@ pub(super) enum Level {
     Logs,
     /// In an account's: kinds.
     Account,
+    /// In that of an account that is not selected: folders below which a trail may lie.
+    OtherAccount,
+    /// In one that is not CloudTrail's: nothing but an `AWSLogs/` of a trail whose prefix it is.
+    Other,
     /// In a kind's: regions.
     Kind,
     /// In a region's, or where no layout is known: log files.

@@ -189,6 +189,11 @@ impl Cursor {
         after.map_or(From::Start, From::After)
     }
 
+    fn ask(&self, bucket: &Arc<Bucket>, from: From) -> NextPage {
+        let (bucket, query) = (Arc::clone(bucket), self.query(from));
+        NextPage::Asked(tokio::spawn(async move { bucket.list(&query).await }))
+    }
+
     /// Request the next page early enough, and wait for it if no files are left.
     async fn fill(&mut self, bucket: &Arc<Bucket>) -> Result<()> {
         loop {
@@ -196,9 +201,7 @@ impl Cursor {
                 // Early enough for S3 to answer, but not together with the first page, which others wait for.
                 && self.files.len() <= self.page * 2 / 5
             {
-                let query = self.query(From::Page(next.clone()));
-                let bucket = Arc::clone(bucket);
-                self.next = NextPage::Asked(tokio::spawn(async move { bucket.list(&query).await }));
+                self.next = self.ask(bucket, From::Page(next.clone()));
             }
             if !self.files.is_empty() {
                 return Ok(());
@@ -243,14 +246,21 @@ impl Cursor {
             stop_at.is_none_or(|stop| key < stop) && (except.is_empty() || !key.starts_with(except))
         });
         self.next = match page.next.filter(|_| !stopped) {
-            None => NextPage::None,
+            None => match self.listing.region.take() {
+                None => NextPage::None,
+                // A trail may have the region's folder as its prefix. Years are digits, and a colon comes next.
+                Some(region) => {
+                    let behind_days = format!("{region}:");
+                    self.listing.prefix = region;
+                    self.listing.stop_at = None;
+                    self.ask(bucket, From::After(behind_days))
+                }
+            },
             // The page ends in the folder that is left out: go on after it.
             Some(_)
                 if !except.is_empty() && last_key.is_some_and(|key| key.starts_with(except)) =>
             {
-                let query = self.query(From::After(behind(except)));
-                let bucket = Arc::clone(bucket);
-                NextPage::Asked(tokio::spawn(async move { bucket.list(&query).await }))
+                self.ask(bucket, From::After(behind(except)))
             }
             Some(next) => NextPage::Known(next),
         };
