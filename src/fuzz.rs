@@ -2,6 +2,8 @@
 //!
 //! It is there for fuzzing and for unit tests, which replay the inputs in `fuzz/corpus`.
 
+use std::sync::LazyLock;
+
 use bumpalo::Bump;
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
@@ -264,14 +266,18 @@ pub fn record(data: &[u8]) {
     let valid = std::str::from_utf8(data)
         .is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
     let mut one_by_one = Extractor::default();
+    // That takes most of the time: an input of each length has its turn for a part of the fields.
+    let turns = if cfg!(fuzzing) { 8 } else { 1 };
     for (at, all) in requests.iter().enumerate() {
         let field = &FIELDS[at];
         let found = values(all);
-        let mut alone = [request(at)];
-        one_by_one
-            .extract_fields(1, data, &mut alone, None, &storage)
-            .expect("a value");
-        assert_eq!(values(&alone[0]), found, "{}", field.name);
+        if (at + data.len()).is_multiple_of(turns) {
+            let mut alone = [request(at)];
+            one_by_one
+                .extract_fields(1, data, &mut alone, None, &storage)
+                .expect("a value");
+            assert_eq!(values(&alone[0]), found, "{}", field.name);
+        }
         // SAFETY: the arrays are as long as there are requests.
         let (start, length) = unsafe {
             (
@@ -303,20 +309,27 @@ pub fn record(data: &[u8]) {
         }
     }
     // What fields show by name, pointers find, too.
-    for (pointer, name) in [
-        (c"/eventName", "ct.name"),
-        (c"/userIdentity/arn", "ct.user.arn"),
-        (c"/requestParameters/bucketName", "s3.bucket"),
-    ] {
-        let place = |name| FIELDS.iter().position(|field| field.name == name);
-        let mut pointed = [request(place("ct.value").expect("a field"))];
+    static PLACES: LazyLock<[usize; 4]> = LazyLock::new(|| {
+        ["ct.value", "ct.name", "ct.user.arn", "s3.bucket"].map(|name| {
+            let place = FIELDS.iter().position(|field| field.name == name);
+            place.expect("a field")
+        })
+    });
+    let [by_pointer, by_name @ ..] = *PLACES;
+    let pointers = [
+        c"/eventName",
+        c"/userIdentity/arn",
+        c"/requestParameters/bucketName",
+    ];
+    for (pointer, by_name) in pointers.into_iter().zip(by_name) {
+        let mut pointed = [request(by_pointer)];
         pointed[0].arg_key = pointer.as_ptr();
         pointed[0].arg_present = 1;
         one_by_one
             .extract_fields(1, data, &mut pointed, None, &storage)
             .expect("a value");
-        let named = &requests[place(name).expect("a field")];
-        assert_eq!(values(&pointed[0]), values(named), "{pointer:?}");
+        let named = values(&requests[by_name]);
+        assert_eq!(values(&pointed[0]), named, "{pointer:?}");
     }
     _ = extractor.event_string(data);
     _ = record::head(data);
