@@ -10,10 +10,7 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde::Deserialize;
 
 use super::hash::{hash, hex};
-use crate::log_file::Sha256;
-
-/// A digest that inflates to more than this is refused: nothing that CloudTrail writes is near it.
-const LARGEST: u64 = 256 << 20;
+use crate::log_file::{LARGEST_WHOLE, Sha256};
 
 /// What a digest says.
 #[derive(Debug, Deserialize)]
@@ -68,23 +65,31 @@ pub(super) struct Previous<'a> {
 }
 
 impl Digest {
-    /// Read a digest as it is stored.
+    /// Read a digest as it is stored. One that inflates to more than any log file that is held as a whole is refused:
+    /// nothing that CloudTrail writes is near it, and what it says takes up to 16 times as much memory, if it names many
+    /// log files in few letters.
     pub fn parse(stored: &[u8]) -> Result<Self> {
         let mut json = Vec::new();
         let json = match stored.starts_with(&[0x1f, 0x8b]) {
             false => stored,
             true => {
-                let mut inflated = GzDecoder::new(stored).take(LARGEST);
+                let mut inflated = GzDecoder::new(stored).take(LARGEST_WHOLE as u64 + 1);
                 inflated
                     .read_to_end(&mut json)
                     .context("can't be inflated")?;
+                let behind = inflated.into_inner().into_inner();
                 ensure!(
-                    inflated.limit() > 0 && inflated.into_inner().into_inner().is_empty(),
+                    behind.is_empty() || json.len() > LARGEST_WHOLE,
                     "has something behind its data"
                 );
                 &json
             }
         };
+        ensure!(
+            json.len() <= LARGEST_WHOLE,
+            "has more than {} MB, far more than CloudTrail writes",
+            LARGEST_WHOLE >> 20
+        );
         let mut digest: Self = serde_json::from_slice(json).context("is not a digest file")?;
         digest.hash = hash(json);
         Ok(digest)
@@ -276,5 +281,11 @@ mod tests {
         let whole = harness::trail::gzip(b"{}");
         let error = Digest::parse(&[&whole[..], b"x"].concat()).unwrap_err();
         assert_eq!(error.to_string(), "has something behind its data");
+        // A bomb, or what would be one.
+        let large = [b" ".repeat(LARGEST_WHOLE), b"{}".to_vec()].concat();
+        for large in [harness::trail::gzip(&large), large] {
+            let error = Digest::parse(&large).unwrap_err();
+            assert!(error.to_string().contains("more than 32 MB"), "{error:#}");
+        }
     }
 }
