@@ -35,7 +35,11 @@ struct Seen {
 
 /// Reads a folder. Events are kept where they are `kept`.
 fn read(path: &Path, kept: impl Fn(&Event) -> bool) -> Seen {
-    let plugin = Plugin::load("");
+    read_with("", path, kept)
+}
+
+fn read_with(config: &str, path: &Path, kept: impl Fn(&Event) -> bool) -> Seen {
+    let plugin = Plugin::load(config);
     let mut instance = plugin.open(path.to_str().unwrap()).unwrap();
     let mut events = vec![];
     let start = std::time::Instant::now();
@@ -291,6 +295,60 @@ fn deep_and_wide_records_are_events() {
             assert_eq!(fields["ct.user"].value, "alice");
         }
         assert_bounded();
+    });
+}
+
+/// Reads one event of almost 64 MB, which is the largest record that there is, and as deep as that allows.
+fn read_deep(open: &str, close: &str, config: &str) {
+    const SIZE: usize = 62 << 20;
+    let folder = TempDir::new().unwrap();
+    let depth = SIZE / (open.len() + close.len());
+    let file = fs::File::create(folder.path().join("a.json.gz")).unwrap();
+    let mut gz = GzEncoder::new(file, Compression::fast());
+    gz.write_all(br#"{"Records":[{"eventTime":"2024-03-05T12:00:00Z","a":"#)
+        .unwrap();
+    for (text, end) in [(open, "1"), (close, "}]}")] {
+        for _ in 0..depth {
+            gz.write_all(text.as_bytes()).unwrap();
+        }
+        gz.write_all(end.as_bytes()).unwrap();
+    }
+    gz.finish().unwrap();
+    let count = std::cell::Cell::new(0);
+    let seen = read_with(config, folder.path(), |event| {
+        assert!(event.payload().len() > SIZE - 10 && event.payload().ends_with(b"}"));
+        count.set(count.get() + 1);
+        false
+    });
+    assert_eq!((seen.error, count.get()), (None, 1), "{}", seen.log);
+    assert_bounded();
+}
+
+#[test]
+fn a_largest_record_of_lists() {
+    alone("a_largest_record_of_lists", || {
+        read_deep("[", "]", "");
+    });
+}
+
+#[test]
+fn a_largest_record_of_objects() {
+    alone("a_largest_record_of_objects", || {
+        read_deep(r#"{"a":"#, "}", "");
+    });
+}
+
+#[test]
+fn a_largest_record_of_lists_is_redacted() {
+    alone("a_largest_record_of_lists_is_redacted", || {
+        read_deep("[", "]", r#"{"redact":"secrets"}"#);
+    });
+}
+
+#[test]
+fn a_largest_record_of_objects_is_redacted() {
+    alone("a_largest_record_of_objects_is_redacted", || {
+        read_deep(r#"{"a":"#, "}", r#"{"redact":"secrets"}"#);
     });
 }
 
