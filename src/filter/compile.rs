@@ -33,13 +33,44 @@ impl Kind {
 
 type Compiled<T> = Result<T, Fault>;
 
+/// Globs and regular expressions of a condition, at most: each takes memory.
+const MOST_PATTERNS: usize = 64;
+
 /// Makes sense of a condition.
 pub(super) fn compile(expression: Expression) -> Compiled<Condition> {
-    let all = |parts: Vec<Expression>| parts.into_iter().map(compile).collect::<Compiled<_>>();
+    if let Some(at) = patterns(&expression).nth(MOST_PATTERNS) {
+        let words = format!("is one pattern too many: a condition has {MOST_PATTERNS} at most");
+        return Err(fault(at.clone(), words));
+    }
+    condition_of(expression)
+}
+
+/// Where its globs and regular expressions are.
+fn patterns(expression: &Expression) -> Box<dyn Iterator<Item = &Range<usize>> + '_> {
+    match expression {
+        Expression::All(parts) | Expression::Any(parts) => {
+            Box::new(parts.iter().flat_map(patterns))
+        }
+        Expression::Not(part) => patterns(part),
+        Expression::Check(check) => {
+            let is_pattern = matches!(
+                check.operator,
+                Operator::Glob | Operator::IGlob | Operator::Regex
+            );
+            Box::new(is_pattern.then_some(&check.at).into_iter())
+        }
+    }
+}
+
+fn condition_of(expression: Expression) -> Compiled<Condition> {
+    let all = |parts: Vec<Expression>| {
+        let parts = parts.into_iter().map(condition_of);
+        parts.collect::<Compiled<_>>()
+    };
     Ok(match expression {
         Expression::All(parts) => Condition::All(all(parts)?),
         Expression::Any(parts) => Condition::Any(all(parts)?),
-        Expression::Not(part) => Condition::Not(Box::new(compile(*part)?)),
+        Expression::Not(part) => Condition::Not(Box::new(condition_of(*part)?)),
         Expression::Check(check) => Condition::Check(check_of(*check)?),
     })
 }

@@ -396,6 +396,8 @@ mod tests {
         assert!(error(&deep).contains("more than 64 levels deep"));
         let negations = "not ".repeat(10_000) + "ct.name=x";
         assert!(keeps(&negations, r#"{"eventName":"x"}"#));
+        let many = vec!["ct.name glob a*"; 65].join(" or ");
+        assert!(error(&many).contains("a condition has 64 at most"));
         let large = format!("ct.name regex '({}){{1000}}'", ".".repeat(100));
         assert!(error(&large).contains("too large"));
         let often = "ct.name regex '((a{1000}){1000}){1000}'";

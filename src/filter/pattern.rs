@@ -9,7 +9,7 @@ use regex_syntax::ast::{
 use super::condition::Pattern;
 
 /// A compiled pattern's memory in bytes, at most.
-const LARGEST: usize = 4 << 20;
+const LARGEST: usize = 1 << 20;
 /// RE2 repeats something so often, at most, repetitions within each other multiplied.
 const MOST_REPEATED: u32 = 1000;
 
