@@ -712,3 +712,23 @@ fn insights_events_on_data_events_of_a_trail_are_listed() {
         seen.log()
     );
 }
+
+/// An attribute that most events have is no reason to read all of them before the first is shown.
+#[test]
+fn the_first_event_of_an_attribute_that_many_have_comes_soon() {
+    let world = World::new(json!({"filter": "ct.readonly in (true, false)", "s3Interval": "26h"}));
+    world.log_in();
+    events(&world.aws, 80, REGION, (0..3_000).map(|n| 100 + 30 * n));
+    let mut instance = world.plugin.open("cloudtrail://us-east-1").unwrap();
+    let read = instance.read_while(LIMIT, |events| events.is_empty());
+    assert_eq!(read.error, None);
+    assert!(!read.events.is_empty());
+    let log = world.plugin.log();
+    assert!(
+        log.contains("AWS applies ReadOnly = false or true"),
+        "{log}"
+    );
+    // Of sixty pages.
+    let pages = world.aws.history().counts().answered;
+    assert!(pages <= 24, "{pages}");
+}

@@ -96,6 +96,11 @@ impl Attribute {
             Self::ReadOnly => "ReadOnly",
         }
     }
+
+    /// Whether few events have the same value, as a rule.
+    pub fn is_narrow(self) -> bool {
+        matches!(self, Self::EventId | Self::AccessKeyId | Self::Username)
+    }
 }
 
 /// What to look up: times in seconds since the epoch, both included.

@@ -18,7 +18,8 @@ use crate::aws::cloudtrail::{Event, EventHistory, Lookup, Page, Query};
 /// Pages of a window, at most and at first: the first events come soon.
 const MOST: i64 = 8;
 const FIRST: i64 = 2;
-/// Pages of a window, where AWS applies an attribute: as a rule that is all there is, and windows that are cut cost requests.
+/// Pages of a window, where AWS applies an attribute that few events have: as a rule that is all there is, and windows that
+/// are cut cost requests.
 const NARROW: i64 = 40;
 /// How much shorter windows become at once, at most. What is read before they are short enough is kept for later, so
 /// it costs little, while windows that are too short cost a request each.
@@ -206,7 +207,7 @@ impl Reader {
             }
             if goes_on {
                 let expected = (to - from + 1).saturating_mul(pages) / covered;
-                let is_narrow = self.lookup.attribute.is_some() && pages < NARROW;
+                let is_narrow = self.is_narrow() && pages < NARROW;
                 if expected <= self.most || is_narrow {
                     continue;
                 }
@@ -227,6 +228,12 @@ impl Reader {
             }
             return Ok(());
         }
+    }
+
+    /// Whether AWS applies an attribute that few events have.
+    fn is_narrow(&self) -> bool {
+        let attribute = self.lookup.attribute.as_ref();
+        attribute.is_some_and(|(attribute, _)| attribute.is_narrow())
     }
 
     /// The next page of a window, and the token for the one after it. None where the token is no longer good.
