@@ -7,9 +7,9 @@ use std::ops::Range;
 use memchr::memmem::Finder;
 
 use super::condition::{
-    Check, Condition, NumberTest, Operand, Order, OwnedArgument, Pattern, Relation, Test, TextTest,
+    Check, Condition, NumberTest, Operand, OwnedArgument, Pattern, Relation, Test, TextTest,
 };
-use super::parser::{self, Expression, Fault, Literal, Operator, Right, Transformer};
+use super::parser::{self, Expression, Fault, Literal, Operator, Order, Right, Transformer};
 use super::pattern;
 use crate::fields::{FIELDS, Field};
 
@@ -206,15 +206,10 @@ fn unknown(name: &str) -> String {
 }
 
 fn order(operator: Operator) -> Option<Order> {
-    Some(match operator {
-        Operator::Equal => Order::Equal,
-        Operator::NotEqual => Order::NotEqual,
-        Operator::Less => Order::Less,
-        Operator::LessOrEqual => Order::LessOrEqual,
-        Operator::Greater => Order::Greater,
-        Operator::GreaterOrEqual => Order::GreaterOrEqual,
-        _ => return None,
-    })
+    match operator {
+        Operator::Order(order) => Some(order),
+        _ => None,
+    }
 }
 
 fn is_less_or_greater(order: Order) -> bool {
@@ -272,10 +267,13 @@ fn refuse_misleading(left: &Operand, operator: Operator, value: &Literal) -> Com
                      the beginning";
         return Err(fault(value.at.clone(), words.to_owned()));
     }
-    let is_lower = left.transformers.last() == Some(&Transformer::ToLower);
-    let is_upper = left.transformers.last() == Some(&Transformer::ToUpper);
-    let is_never = is_lower && value.text.bytes().any(|byte| byte.is_ascii_uppercase())
-        || is_upper && value.text.bytes().any(|byte| byte.is_ascii_lowercase());
+    // Basename leaves the case as it is.
+    let mut transformers = left.transformers.iter().rev();
+    let is_never = match transformers.find(|one| **one != Transformer::Basename) {
+        Some(Transformer::ToLower) => value.text.bytes().any(|byte| byte.is_ascii_uppercase()),
+        Some(Transformer::ToUpper) => value.text.bytes().any(|byte| byte.is_ascii_lowercase()),
+        _ => false,
+    };
     if is_never
         && !matches!(
             operator,
@@ -342,7 +340,7 @@ fn text_test(operator: Operator, values: Vec<Literal>) -> Compiled<TextTest> {
             .map_err(|error| fault(at.clone(), format!("{error:#}")))
     };
     Ok(match operator {
-        Operator::NotEqual => TextTest::NotEqual(text.into_bytes()),
+        Operator::Order(Order::NotEqual) => TextTest::NotEqual(text.into_bytes()),
         Operator::Contains => TextTest::Contains(finder(text.as_bytes())),
         Operator::IContains => TextTest::IContains(finder(text.to_ascii_lowercase().as_bytes())),
         Operator::StartsWith => TextTest::StartsWith(text.into_bytes()),

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
-use super::parser::Transformer;
+use super::parser::{Order, Transformer};
 use crate::fields::{Argument, Field, Values};
 use crate::record::Record;
 
@@ -77,17 +77,6 @@ pub(super) struct Pattern {
 pub(super) enum NumberTest {
     Compare(Order, u64),
     Among(HashSet<u64>),
-}
-
-/// How numbers compare.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Order {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
 }
 
 /// How the values of two operands compare.

@@ -11,7 +11,6 @@ use super::condition::{Check, Condition, Operand, OwnedArgument, Test, TextTest}
 use crate::fields::Standing;
 
 /// What a record has to hold.
-#[derive(Debug, Clone)]
 enum Need {
     Nothing,
     OneOf(Vec<String>),
@@ -20,10 +19,8 @@ enum Need {
 }
 
 /// The same, made ready.
-#[derive(Debug)]
 pub(super) struct Needs(Search);
 
-#[derive(Debug)]
 enum Search {
     Nothing,
     One(Box<Finder<'static>>),

@@ -353,6 +353,11 @@ mod tests {
                 "                   ^^^",
             ),
             (
+                "basename(tolower(ct.user)) = Bob",
+                "letters of the other case",
+                "                             ^^^",
+            ),
+            (
                 "ct.name regex '\\\\d+'",
                 "[0-9] is the same",
                 "              ^^^^^^",

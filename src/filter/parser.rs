@@ -75,12 +75,7 @@ pub(super) struct Literal {
 /// The operators, named as in libsinsp.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Operator {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
+    Order(Order),
     In,
     Intersects,
     Contains,
@@ -93,20 +88,30 @@ pub(super) enum Operator {
     Exists,
 }
 
+/// How two values compare.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Order {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
 use Operator::{
-    Contains, EndsWith, Equal, Exists, Glob, Greater, GreaterOrEqual, IContains, IGlob, In,
-    Intersects, Less, LessOrEqual, NotEqual, Regex, StartsWith,
+    Contains, EndsWith, Exists, Glob, IContains, IGlob, In, Intersects, Regex, StartsWith,
 };
 
 /// Longer ones come before those that they begin with.
 const SYMBOLS: [(&str, Operator); 7] = [
-    ("==", Equal),
-    ("=", Equal),
-    ("!=", NotEqual),
-    ("<=", LessOrEqual),
-    ("<", Less),
-    (">=", GreaterOrEqual),
-    (">", Greater),
+    ("==", Operator::Order(Order::Equal)),
+    ("=", Operator::Order(Order::Equal)),
+    ("!=", Operator::Order(Order::NotEqual)),
+    ("<=", Operator::Order(Order::LessOrEqual)),
+    ("<", Operator::Order(Order::Less)),
+    (">=", Operator::Order(Order::GreaterOrEqual)),
+    (">", Operator::Order(Order::Greater)),
 ];
 
 const WORDS: [(&str, Operator); 10] = [
@@ -196,10 +201,7 @@ pub(super) fn parse(text: &str) -> Result<Expression, Fault> {
 }
 
 fn any(input: &mut Input<'_>, depth: usize) -> Parsed<Expression> {
-    let mut parts = vec![all(input, depth)?];
-    while keyword(input, "or")? {
-        parts.push(all(input, depth)?);
-    }
+    let mut parts = parts(input, "or", |input| all(input, depth))?;
     Ok(match parts.len() {
         1 => parts.swap_remove(0),
         _ => Expression::Any(parts),
@@ -207,14 +209,24 @@ fn any(input: &mut Input<'_>, depth: usize) -> Parsed<Expression> {
 }
 
 fn all(input: &mut Input<'_>, depth: usize) -> Parsed<Expression> {
-    let mut parts = vec![one(input, depth)?];
-    while keyword(input, "and")? {
-        parts.push(one(input, depth)?);
-    }
+    let mut parts = parts(input, "and", |input| one(input, depth))?;
     Ok(match parts.len() {
         1 => parts.swap_remove(0),
         _ => Expression::All(parts),
     })
+}
+
+/// One part at least, and more as long as the word stands between them.
+fn parts<'t>(
+    input: &mut Input<'t>,
+    word: &str,
+    mut part: impl FnMut(&mut Input<'t>) -> Parsed<Expression>,
+) -> Parsed<Vec<Expression>> {
+    let mut parts = vec![part(input)?];
+    while keyword(input, word)? {
+        parts.push(part(input)?);
+    }
+    Ok(parts)
 }
 
 fn one(input: &mut Input<'_>, depth: usize) -> Parsed<Expression> {
