@@ -52,7 +52,7 @@ impl Buffers {
 
     pub fn give(&self, buffer: Vec<u8>) {
         let mut kept = lock(&self.0);
-        if kept.len() < Self::KEPT && buffer.capacity() <= Self::SIZE {
+        if kept.len() < Self::KEPT && (1..=Self::SIZE).contains(&buffer.capacity()) {
             kept.push(buffer);
         }
     }
