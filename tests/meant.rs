@@ -397,6 +397,11 @@ fn urls_of_the_store_that_the_environment_or_profile_names_are_taken() {
     assert!(!expected.is_empty());
     assert_eq!(by_variable.ids(), expected, "{}", by_variable.stderr);
     assert_eq!(by_profile.ids(), expected, "{}", by_profile.stderr);
+    let by_capitals = Capture::new(url.replacen("http", "HTTP", 1))
+        .keys()
+        .env("AWS_ENDPOINT_URL", aws.endpoint())
+        .run();
+    assert_eq!(by_capitals.ids(), expected, "{}", by_capitals.stderr);
     // Those of others are not.
     let error = Capture::new(&url).keys().open_error();
     assert!(error.contains("aws.endpoint"), "{error}");

@@ -129,8 +129,9 @@ impl SourcePlugin for CloudTrail {
             platform::stay_loaded();
             let params = params.unwrap_or_default();
             // A URL may be one of a store that stands in the place of AWS.
-            let store = params.trim_start().starts_with("http");
-            let store = store.then(|| aws::store_url(&self.settings.aws)).flatten();
+            let scheme = params.trim_start().get(.."http".len());
+            let is_url = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http"));
+            let store = is_url.then(|| aws::store_url(&self.settings.aws)).flatten();
             let location = Location::parse(params, store.as_deref())?;
             if self.settings.has_obsolete {
                 self.log
