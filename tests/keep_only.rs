@@ -199,3 +199,110 @@ fn only_the_regions_of_the_list_are_listed() {
     let words = "there is no log file of the regions in s3RegionList under s3://logs/, but of eu-west-1, eu-west-2, us-east-1";
     assert!(seen.stderr.trim_end().ends_with(words), "{}", seen.stderr);
 }
+
+/// The filters of a table in a document, which have backquotes in their second column.
+fn documented(path: &str) -> Vec<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let text = std::fs::read_to_string(path).unwrap();
+    let heads = ["| question | filter |", "| 質問 | フィルター |"];
+    let rows = text
+        .lines()
+        .skip_while(|line| !heads.contains(line))
+        .skip(2);
+    rows.take_while(|row| row.starts_with('|'))
+        .map(|row| row.split('`').nth(1).unwrap().to_owned())
+        .collect()
+}
+
+/// Each question of the documents: its filter keeps an event that answers it, and not one that is like it.
+#[test]
+fn the_questions_of_the_documents_are_answered() {
+    let iam = |name: &str| json!({"eventSource": "iam.amazonaws.com", "eventName": name, "readOnly": false});
+    let refused = |mut event: Value| {
+        event["errorCode"] = "AccessDenied".into();
+        event
+    };
+    let open_to = |cidr: &str| {
+        json!({"eventName": "AuthorizeSecurityGroupIngress", "requestParameters": {"ipPermissions": {"items": [
+            {"ipRanges": {"items": [{"cidrIp": cidr}]}},
+        ]}}})
+    };
+    let by = |user: &str, read_only: bool| {
+        json!({"readOnly": read_only, "sourceIPAddress": "198.51.100.7",
+            "userIdentity": {"type": "IAMUser", "userName": user}})
+    };
+    let login = |result: &str| json!({"eventType": "AwsConsoleSignIn", "eventName": "ConsoleLogin", "responseElements": {"ConsoleLogin": result}});
+    let key = |id: &str| json!({"userIdentity": {"accessKeyId": id}});
+    let kind = |kind: &str| json!({"userIdentity": {"type": kind}});
+    let from = |address: &str| json!({"sourceIPAddress": address});
+    let bucket = |name: &str| json!({"requestParameters": {"bucketName": name}});
+    let account = |id: &str| json!({"requestParameters": {"accountId": id}});
+    let answers = [
+        (
+            "ct.user.accesskeyid=",
+            key("AKIAIOSFODNN7EXAMPLE"),
+            key("AKIAI44QH8DHBEXAMPLE"),
+        ),
+        ("ct.originaluser in", by("bob", false), by("bob", true)),
+        ("ct.name=ConsoleLogin", login("Failure"), login("Success")),
+        ("ct.user.identitytype=", kind("Root"), kind("IAMUser")),
+        (
+            "ct.error in",
+            refused(iam("PutUserPolicy")),
+            iam("PutUserPolicy"),
+        ),
+        (
+            "ct.srcip startswith",
+            from("203.0.113.9"),
+            from("203.0.11.39"),
+        ),
+        (
+            "ct.readonly=false and",
+            by("carol", false),
+            by("terraform", false),
+        ),
+        ("s3.bucket=", bucket("my-bucket"), bucket("my-bucket-2")),
+        ("ct.shortsrc=iam", iam("DeleteUser"), by("bob", false)),
+        (
+            "ec2.cidrs contains",
+            open_to("0.0.0.0/0"),
+            open_to("10.0.0.0/8"),
+        ),
+        (
+            "ct.name in",
+            iam("CreateAccessKey"),
+            refused(iam("CreateAccessKey")),
+        ),
+        (
+            "ct.value icontains",
+            json!({"x": ["I-0123456789ABCDEF0"]}),
+            json!({"x": "i-0"}),
+        ),
+        (
+            "ct.value[/requestParameters",
+            account("111122223333"),
+            account("444455556666"),
+        ),
+    ];
+    let filters = documented("docs/filter.md");
+    assert_eq!(filters.len(), answers.len());
+    for filter in filters.into_iter().chain(documented("README.ja.md")) {
+        let answer = answers.iter().find(|(begin, ..)| filter.starts_with(begin));
+        let (_, kept, spared) = answer.unwrap_or_else(|| panic!("{filter}"));
+        let record = |id: &str, event: &Value| {
+            let mut record = json!({"eventVersion": "1.08", "eventTime": "2024-03-05T12:00:00Z", "eventID": id,
+                "eventSource": "ec2.amazonaws.com", "eventName": "DescribeInstances", "awsRegion": "us-east-1"});
+            let members = event.as_object().unwrap().clone();
+            record.as_object_mut().unwrap().extend(members);
+            record.to_string()
+        };
+        let folder = TempDir::new().unwrap();
+        let text = log_text(&[&record("kept", kept), &record("spared", spared)]);
+        trail::write(&folder.path().join("a.json"), &text);
+        assert_eq!(
+            read(&folder, json!({"filter": filter})).ids(),
+            ["kept"],
+            "{filter}"
+        );
+    }
+}
