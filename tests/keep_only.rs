@@ -78,6 +78,29 @@ fn only_what_the_condition_holds_for_reaches_the_host() {
 }
 
 #[test]
+fn buckets_are_filtered_whether_they_are_followed_or_not() {
+    let aws = Aws::start();
+    aws.put("logs", KEY, &trail::gzip(&log_file(100)));
+    let capture = |more: Value| {
+        Capture::new("s3://logs/")
+            .aws(&aws)
+            .config(json!({"filter": "ct.name=ConsoleLogin"}))
+            .config(more)
+    };
+    let seen = capture(json!({})).run();
+    assert_eq!((seen.ids(), &seen.error), (expected(100), &None));
+    let (_, progress) = &seen.progress;
+    assert!(
+        progress.ends_with("10 events, 90 left out by filter"),
+        "{progress}"
+    );
+    let seen = capture(json!({"s3Follow": true, "s3PollInterval": 1}))
+        .enough(10)
+        .run();
+    assert_eq!((seen.ids(), &seen.error), (expected(100), &None));
+}
+
+#[test]
 fn a_condition_that_makes_no_sense_is_an_error_that_shows_the_place() {
     let config = json!({"filter": "ct.nam=ConsoleLogin"}).to_string();
     let error = Library::load()
@@ -176,6 +199,39 @@ fn only_the_regions_of_the_list_are_listed() {
     let lists = aws.log_of(Op::ListObjects);
     let of_others = lists.iter().filter(|list| list.key.contains("us-east-1"));
     assert_eq!(of_others.count(), 0);
+
+    // In an organization's folder, an archive and a queue.
+    let file = maker.file(ACCOUNT, "eu-west-1", "20240305T1210Z", 2);
+    let other = maker.file(ACCOUNT, "us-east-1", "20240305T1210Z", 2);
+    let keys = [&file, &other].map(|file| file.org_key("org/", "o-abcdefghij"));
+    for (file, key) in [&file, &other].into_iter().zip(&keys) {
+        aws.put("others", key, &file.gz());
+    }
+    let seen = Capture::new("s3://others/")
+        .aws(&aws)
+        .config(config.clone())
+        .run();
+    assert_eq!(seen.ids(), trail::ids(std::slice::from_ref(&file)));
+
+    let folder = TempDir::new().unwrap();
+    let packed = [&file, &other].map(|file| (file.key(""), trail::gzip(&file.json())));
+    trail::write(
+        &folder.path().join("trail.zip"),
+        &harness::forms::zip(&packed),
+    );
+    let seen = read(&folder, config.clone());
+    assert_eq!(seen.ids(), trail::ids(std::slice::from_ref(&file)));
+
+    aws.queues().create("trail", Duration::from_secs(300));
+    let message = json!({"s3Bucket": "others", "s3ObjectKey": keys});
+    aws.queues().send("trail", message.to_string());
+    let seen = Capture::new("sqs://trail")
+        .aws(&aws)
+        .config(config.clone())
+        .enough(2)
+        .run();
+    assert_eq!(seen.ids(), trail::ids(std::slice::from_ref(&file)));
+    assert_eq!(seen.metrics["files_filtered"], 1);
 
     // A copy.
     let folder = TempDir::new().unwrap();
