@@ -25,6 +25,16 @@ fn child() {
     harness::capture::child();
 }
 
+/// Runs the store so that it breaks off its first twelve downloads in place of half of them by chance: all tries of one log
+/// file may fail by chance.
+const NOT_BY_CHANCE: &str = "\
+import itertools, random, runpy, sys
+chances = itertools.chain([0] * 12, itertools.repeat(1))
+random.random = lambda: next(chances)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+";
+
 /// A store with some habits.
 struct Store {
     port: u16,
@@ -54,6 +64,7 @@ impl Store {
                 continue;
             }
             let started = Command::new("python3")
+                .args(["-c", NOT_BY_CHANCE])
                 .arg(&program)
                 .arg(port.to_string())
                 .arg(folder.path().join("buckets"))
