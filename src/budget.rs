@@ -7,7 +7,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use crate::process::lock;
 
 /// The unit of the budget in bytes, since a semaphore has few permits.
-const UNIT: usize = 16 << 10;
+const UNIT: usize = 4 << 10;
 
 /// About so many bytes for everything that takes room in it.
 #[derive(Debug, Clone)]

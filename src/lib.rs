@@ -11,6 +11,7 @@
 mod aws;
 mod budget;
 mod clock;
+mod concurrency;
 mod decode;
 pub mod fields;
 mod filter;

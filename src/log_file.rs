@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::budget::Room;
+use crate::concurrency::Pace;
 
 /// A body of more bytes than this, as stored or inflated, is never held as a whole: it is streamed and decoded piece by
 /// piece. CloudTrail's own log files stay far below.
@@ -32,7 +33,8 @@ pub(crate) struct LogFile {
 pub(crate) type Ack = Box<dyn FnOnce() + Send>;
 
 /// Gets a log file's bytes.
-pub(crate) type Fetch = Box<dyn FnOnce(Room) -> BoxFuture<'static, Result<Body, FileError>> + Send>;
+pub(crate) type Fetch =
+    Box<dyn FnOnce(Room, Pace) -> BoxFuture<'static, Result<Body, FileError>> + Send>;
 
 /// A log file's bytes as stored, compressed or not.
 pub(crate) enum Body {

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up: a room knows those before it, and no other.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 19] = [
     "process",
     "clock",
     "budget",
+    "concurrency",
     "log_file",
     "stats",
     "json",

@@ -14,12 +14,13 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
 use super::chain::{Chain, Role};
 use super::credentials::{Credentials, Missing, describe};
 use super::endpoint::Endpoint;
 use super::files::{Files, variable};
+use super::http::{CONNECT_TIMEOUT, Http, READ_TIMEOUT};
 use super::operation::Service;
 use super::providers;
 use crate::clock::Clock;
@@ -40,6 +41,8 @@ pub(crate) struct Access {
     endpoints: Endpoints,
     s3: S3Style,
     credentials: Credentials,
+    http: Http,
+    clock: Clock,
 }
 
 /// What is asked in the place of AWS, by service.
@@ -71,7 +74,7 @@ impl Access {
     pub async fn load(
         settings: &settings::Aws,
         files: &Files,
-        http: &SharedHttpClient,
+        http: &Http,
         clock: Clock,
     ) -> Result<Self> {
         let region = configured_region(settings, files)?;
@@ -84,6 +87,8 @@ impl Access {
             s3: S3Style::find(files, endpoints.s3.is_some()),
             endpoints,
             credentials,
+            http: http.clone(),
+            clock,
         })
     }
 
@@ -95,6 +100,21 @@ impl Access {
     /// The region of the configuration, if any.
     pub fn region(&self) -> Option<String> {
         self.sdk.region().map(ToString::to_string)
+    }
+
+    /// What sends single requests.
+    pub(super) fn connector(&self) -> SharedHttpConnector {
+        self.http.connector()
+    }
+
+    /// What gives the credentials.
+    pub(super) fn credentials(&self) -> Credentials {
+        self.credentials.clone()
+    }
+
+    /// The time of day.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// What users call the credentials in use.
@@ -236,15 +256,10 @@ impl S3Style {
 
 /// What all clients share. Of the SDK's own reading of files and environment nothing is used, for it differs from the
 /// CLI's.
-fn sdk_config(
-    files: &Files,
-    region: Option<Region>,
-    http: &SharedHttpClient,
-    clock: Clock,
-) -> SdkConfig {
+fn sdk_config(files: &Files, region: Option<Region>, http: &Http, clock: Clock) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(http.clone())
+        .http_client(http.client())
         .time_source(SharedTimeSource::new(clock))
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .region(region)
@@ -260,8 +275,8 @@ fn sdk_config(
         )
         .timeout_config(
             TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(5))
-                .read_timeout(Duration::from_secs(20))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
                 .build(),
         )
         .build()
@@ -272,7 +287,7 @@ async fn find_credentials(
     settings: &settings::Aws,
     files: &Files,
     sdk: &SdkConfig,
-    http: &SharedHttpClient,
+    http: &Http,
     clock: Clock,
 ) -> Result<Credentials> {
     // A profile or file that was asked for comes before what the environment holds.
@@ -296,7 +311,7 @@ async fn find_credentials(
     };
     let sts = at("sts")?;
     let config = ProviderConfig::default()
-        .with_http_client(http.clone())
+        .with_http_client(http.client())
         .with_time_source(SharedTimeSource::new(clock))
         .with_sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .with_region(Some(region.clone()));
@@ -305,7 +320,7 @@ async fn find_credentials(
     for role in chain.roles {
         found = assume(&role, &sts, found).await;
     }
-    let credentials = Credentials::new(found, describe(settings, files));
+    let credentials = Credentials::new(found, describe(settings, files), clock);
     let Some(arn) = &settings.role_arn else {
         return Ok(credentials);
     };
@@ -317,7 +332,11 @@ async fn find_credentials(
         seconds: None,
     };
     let with = SharedCredentialsProvider::new(credentials);
-    Ok(Credentials::new(assume(&role, &sts, with).await, who))
+    Ok(Credentials::new(
+        assume(&role, &sts, with).await,
+        who,
+        clock,
+    ))
 }
 
 /// The credentials of a role that is assumed with others.

@@ -5,16 +5,27 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::files::Files;
 use super::sdk_error::chain;
+use crate::clock::Clock;
 use crate::process::lock;
 use crate::settings;
 
-/// A provider that remembers how to call what it found.
+/// Credentials are found anew so long before they expire. So long at least: the SDK, which holds them as well, asks then.
+const BEFORE_THE_END: SignedDuration = SignedDuration::from_secs(10);
+/// Those that don't expire are found anew after this time, as by the SDK.
+const HELD: SignedDuration = SignedDuration::from_mins(15);
+
+/// A provider that remembers what it found, and how to call that. All clients of a capture share it.
 #[derive(Debug, Clone)]
 pub(super) struct Credentials {
     provider: SharedCredentialsProvider,
+    clock: Clock,
     state: Arc<Mutex<State>>,
+    /// Who asks the provider.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -24,6 +35,8 @@ pub(super) struct State {
     missing: Option<Missing>,
     /// It has provided credentials before.
     were_there: bool,
+    /// What was found, and until when it is good.
+    found: Option<(aws_credential_types::Credentials, Timestamp)>,
 }
 
 /// Why credentials are not available.
@@ -35,15 +48,18 @@ pub(super) struct Missing {
 }
 
 impl Credentials {
-    pub fn new(provider: SharedCredentialsProvider, who: String) -> Self {
+    pub fn new(provider: SharedCredentialsProvider, who: String, clock: Clock) -> Self {
         let state = State {
             who,
             missing: None,
             were_there: false,
+            found: None,
         };
         Self {
             provider,
+            clock,
             state: Arc::new(Mutex::new(state)),
+            asking: Arc::default(),
         }
     }
 
@@ -66,16 +82,41 @@ impl Credentials {
         self.state().were_there |= were_there;
     }
 
+    /// What was found before, if it is still good.
+    fn held(&self) -> Option<aws_credential_types::Credentials> {
+        let state = self.state();
+        let (credentials, until) = state.found.as_ref()?;
+        (self.clock.now() < *until).then(|| credentials.clone())
+    }
+
     async fn find(&self) -> provider::Result {
+        if let Some(held) = self.held() {
+            return Ok(held);
+        }
         // A caller that gives up waiting reports this.
+        let who = self.who();
         self.state().missing = Some(Missing {
-            why: format!("no AWS credentials from {} in time", self.who()),
+            why: format!("no AWS credentials from {who} in time"),
             needs_action: false,
         });
+        let _one_at_a_time = self.asking.lock().await;
+        if let Some(held) = self.held() {
+            self.state().missing = None;
+            return Ok(held);
+        }
         let found = self.provider.provide_credentials().await;
+        let now = self.clock.now();
         let mut state = self.state();
         match &found {
             Ok(credentials) => {
+                let expires = credentials.expiry().map(Timestamp::try_from);
+                let until = match expires {
+                    Some(expires) => {
+                        expires.and_then(|expires| expires.checked_sub(BEFORE_THE_END))
+                    }
+                    None => now.checked_add(HELD),
+                };
+                state.found = Some((credentials.clone(), until.unwrap_or(now)));
                 if let Some(source) = source_name(credentials) {
                     state.who = source.to_owned();
                 }

@@ -1,8 +1,9 @@
 //! The HTTP client that all requests share.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -16,21 +17,56 @@ use super::files::{Files, variable};
 use crate::process::platform::user_path;
 use crate::process::{lock, panic_text};
 
-/// One pool of connections for all clients: TLS with the system's roots or those of a bundle, through the proxies of the
-/// environment, as the AWS CLI does.
-pub(super) fn http_client(files: &Files) -> Result<SharedHttpClient> {
-    let bundle = bundle(files)?;
-    // Asked for with every request; timeouts tell them apart.
-    type Key = (Option<Duration>, Option<Duration>);
-    let connectors: Mutex<HashMap<Key, SharedHttpConnector>> = Mutex::default();
-    Ok(http_client_fn(move |settings, _| {
-        let key = (settings.connect_timeout(), settings.read_timeout());
-        let mut connectors = lock(&connectors);
-        connectors
-            .entry(key)
-            .or_insert_with(|| connector(key.0, key.1, bundle.as_ref()))
-            .clone()
-    }))
+/// How long a connection may take to be made.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take to begin.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a connection may take to be made, and an answer to begin.
+type Timeouts = (Option<Duration>, Option<Duration>);
+
+/// One pool of connections for all requests with the same timeouts.
+#[derive(Clone)]
+pub(crate) struct Http(Arc<dyn Fn(Timeouts) -> SharedHttpConnector + Send + Sync>);
+
+impl fmt::Debug for Http {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Http")
+    }
+}
+
+impl Http {
+    /// TLS with the system's roots or those of a bundle, through the proxies of the environment, as the AWS CLI does.
+    pub(super) fn new(files: &Files) -> Result<Self> {
+        let bundle = bundle(files)?;
+        let connectors: Mutex<HashMap<Timeouts, SharedHttpConnector>> = Mutex::default();
+        Ok(Self(Arc::new(move |timeouts| {
+            let mut connectors = lock(&connectors);
+            connectors
+                .entry(timeouts)
+                .or_insert_with(|| connector(timeouts, bundle.as_ref()))
+                .clone()
+        })))
+    }
+
+    /// In place of the network.
+    #[cfg(test)]
+    pub(super) fn of(connector: SharedHttpConnector) -> Self {
+        Self(Arc::new(move |_| connector.clone()))
+    }
+
+    /// As the SDK's clients have it. They ask for a connector with every request.
+    pub(super) fn client(&self) -> SharedHttpClient {
+        let http = self.clone();
+        http_client_fn(move |settings, _| {
+            (http.0)((settings.connect_timeout(), settings.read_timeout()))
+        })
+    }
+
+    /// What sends single requests, with the same timeouts and connections as the SDK's clients.
+    pub(super) fn connector(&self) -> SharedHttpConnector {
+        (self.0)((Some(CONNECT_TIMEOUT), Some(READ_TIMEOUT)))
+    }
 }
 
 /// Trust in the certificates of the file that the environment or the profile names, if one of them does.
@@ -61,7 +97,7 @@ fn trusting(from: &str, path: &str) -> Result<TlsContext> {
         .build()
         .with_context(|| from.to_owned())?;
     // The SDK panics over certificates that can't be parsed: let it do that here.
-    catch_unwind(AssertUnwindSafe(|| connector(None, None, Some(&tls)))).map_err(|panic| {
+    catch_unwind(AssertUnwindSafe(|| connector((None, None), Some(&tls)))).map_err(|panic| {
         anyhow!(
             "{from}: {path} is not a file of certificates in PEM form: {}",
             panic_text(&*panic)
@@ -71,8 +107,7 @@ fn trusting(from: &str, path: &str) -> Result<TlsContext> {
 }
 
 fn connector(
-    connect_timeout: Option<Duration>,
-    read_timeout: Option<Duration>,
+    (connect_timeout, read_timeout): Timeouts,
     tls: Option<&TlsContext>,
 ) -> SharedHttpConnector {
     use aws_smithy_runtime_api::client::http::HttpConnectorSettings;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -20,6 +20,7 @@ use http_body::Body;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::http::Http;
 use super::sessions::Environment;
 use crate::clock::Clock;
 use crate::settings;
@@ -88,7 +89,7 @@ impl Aws {
         let connector = SharedHttpConnector::new(Connector(Arc::clone(self)));
         Environment {
             clock: self.clock,
-            http: Some(http_client_fn(move |_, _| connector.clone())),
+            http: Some(Http::of(connector)),
         }
     }
 

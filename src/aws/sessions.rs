@@ -3,11 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::access::Access;
 use super::files::Files;
-use super::http::http_client;
+use super::http::Http;
 use crate::clock::Clock;
 use crate::process::lock;
 use crate::settings;
@@ -17,7 +16,7 @@ use crate::settings;
 pub(crate) struct Environment {
     pub clock: Clock,
     /// In place of the network.
-    pub http: Option<SharedHttpClient>,
+    pub http: Option<Http>,
 }
 
 /// The credentials in use, shared by all clients of a capture.
@@ -27,7 +26,7 @@ pub(crate) struct Login {
     /// To find credentials anew.
     settings: settings::Aws,
     clock: Clock,
-    http: SharedHttpClient,
+    http: Http,
     renewing: tokio::sync::Mutex<()>,
 }
 
@@ -37,7 +36,7 @@ impl Login {
         let files = Files::read(settings)?;
         let http = match &environment.http {
             Some(http) => http.clone(),
-            None => http_client(&files)?,
+            None => Http::new(&files)?,
         };
         let clock = environment.clock;
         let access = Access::load(settings, &files, &http, clock).await?;

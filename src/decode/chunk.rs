@@ -22,6 +22,11 @@ pub(super) struct RecordSpan {
 }
 
 impl Chunk {
+    /// Its bytes.
+    pub fn len(&self) -> usize {
+        self.data.len()
+    }
+
     /// The record of this number and its time in ns since the epoch.
     pub fn record(&self, index: usize) -> Option<(&[u8], u64)> {
         let RecordSpan { range, time } = self.records.get(index)?;

@@ -13,7 +13,7 @@ use super::log::HostLog;
 use super::{PLUGIN_ID, for_host};
 use crate::decode::{ArchiveEntry, Chunk, Outcome};
 use crate::log_file::{Ack, FileError};
-use crate::pipeline::{DecodedFile, Next, Pipeline, Step};
+use crate::pipeline::{Begun, Next, Pipeline, Step};
 use crate::process;
 use crate::stats::{Note, Stats, count};
 use crate::trail::Interval;
@@ -31,7 +31,8 @@ pub struct Instance {
     pipeline: Pipeline,
     stats: Arc<Stats>,
     log: HostLog,
-    file: Option<DecodedFile>,
+    /// The log file that the host takes now.
+    file: Option<Begun>,
     chunk: Option<(Chunk, usize)>,
     /// Acks of the log files whose last events are in the batch that the host has now.
     acks: Vec<Ack>,
@@ -130,29 +131,35 @@ impl Instance {
         }
     }
 
-    /// Get the next chunk. False if there is none yet, or none at all.
+    /// Get the next step. False if there is none yet, or none at all.
     fn advance(&mut self, wait: Duration) -> bool {
-        let Some(file) = &mut self.file else {
-            match self.pipeline.next_file(wait) {
-                Ok(Next::Item(file)) => self.file = Some(file),
-                Ok(Next::Wait) => return false,
-                Ok(Next::End) => self.end = Some(Ok(())),
-                Err(error) => self.end = Some(Err(error)),
-            }
-            return true;
-        };
-        match self.pipeline.next_step(file, wait) {
-            Some(Step::Chunk(chunk)) => self.chunk = Some((chunk, 0)),
-            Some(Step::Entry(ArchiveEntry { name, outcome })) => {
-                let name = format!("{}!{name}", file.name);
+        match self.pipeline.next(wait) {
+            Ok(Next::Item(step)) => self.take(step),
+            Ok(Next::Wait) => return false,
+            Ok(Next::End) => self.end = Some(Ok(())),
+            Err(error) => self.end = Some(Err(error)),
+        }
+        true
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Begun(file) => self.file = Some(file),
+            Step::Chunk(chunk) => self.chunk = Some((chunk, 0)),
+            Step::Entry(ArchiveEntry { name, outcome }) => {
+                let file = self.file.as_ref().map_or("", |file| &file.name);
+                let name = format!("{file}!{name}");
                 self.stats.files_listed.add(1);
                 if self.stats.files_expected.get() > 0 {
                     self.stats.files_expected.add(1);
                 }
                 self.note(&name, outcome);
             }
-            Some(Step::Done(outcome)) => {
-                let name = std::mem::take(&mut file.name);
+            Step::Done(outcome) => {
+                // Each has begun before.
+                let Some(file) = self.file.take() else {
+                    return;
+                };
                 if let Some(delivered) = file.delivered {
                     self.stats
                         .reached
@@ -164,14 +171,11 @@ impl Instance {
                     Some(files) => files.read == 0 && (outcome.damaged || files.failed > 0),
                 };
                 if outcome.as_ref().is_ok_and(|outcome| !lost(outcome)) {
-                    self.acks.extend(file.ack.take());
+                    self.acks.extend(file.ack);
                 }
-                self.file = None;
-                self.note(&name, outcome);
+                self.note(&file.name, outcome);
             }
-            None => return false,
         }
-        true
     }
 
     /// Enter what became of a log file into the counters.

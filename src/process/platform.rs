@@ -35,6 +35,31 @@ pub(crate) fn write_stderr(text: String) {
     }
 }
 
+/// Files that are left to the host, for its own, of those that the process may open.
+const OF_THE_HOST: u64 = 128;
+
+/// How many connections this process may open beside the files that are open now, less a share for the host. Its limits are
+/// never changed.
+pub(crate) fn spare_connections() -> usize {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{Resource, getrlimit};
+        let open = if cfg!(target_os = "linux") {
+            "/proc/self/fd"
+        } else {
+            "/dev/fd"
+        };
+        let open = std::fs::read_dir(open).map_or(0, |files| files.count() as u64);
+        // Fails for invalid arguments only.
+        let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
+        // Where one is given back while another is made in its place, there is one more for a moment.
+        let spare = limit.saturating_sub(open + OF_THE_HOST) / 10 * 9;
+        return usize::try_from(spare).unwrap_or(usize::MAX).max(16);
+    }
+    #[cfg(not(unix))]
+    usize::MAX
+}
+
 /// Keep this library in memory until the process ends.
 ///
 /// Hosts unload it after a capture; a thread that hangs in a lookup of a name must find its code there. On Linux the

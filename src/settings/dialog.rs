@@ -73,8 +73,9 @@ pub struct Config {
     /// other bucket prove nothing. Empty: with strict the bucket that is read; with warn, and of a folder, any.
     #[schemars(title = "Bucket of the trail")]
     pub validate_bucket: String,
-    /// The largest number of log files that are downloaded at the same time. (Default: 256)
-    #[schemars(title = "Concurrent downloads", range(min = 1, max = 1024))]
+    /// The largest number of log files that are downloaded at the same time; with 0, as many as pay: the number is found
+    /// while they are read. (Default: 0)
+    #[schemars(title = "Concurrent downloads", range(min = 0, max = 2048))]
     pub s3_download_concurrency: u32,
     /// Delete each message of the SQS queue once the events of its log files are read. Otherwise messages stay in the
     /// queue and come again in the next capture. (Default: true)
@@ -161,7 +162,7 @@ impl Default for Config {
             validate: "off".to_owned(),
             validate_keys: String::new(),
             validate_bucket: String::new(),
-            s3_download_concurrency: 256,
+            s3_download_concurrency: 0,
             sqs_delete: true,
             sqs_owner_account: String::new(),
             redact: String::new(),

@@ -37,8 +37,8 @@ pub struct Settings {
     pub(crate) validate_keys: Option<String>,
     /// The bucket whose digests count, where it is not the one that is read.
     pub(crate) validate_bucket: Option<String>,
-    /// Log files fetched at the same time.
-    pub(crate) download_concurrency: usize,
+    /// Log files fetched at the same time at most. None: as many as pay.
+    pub(crate) download_concurrency: Option<usize>,
     pub(crate) sqs_delete: bool,
     pub(crate) sqs_owner_account: Option<String>,
     /// Which events are kept.
@@ -176,7 +176,7 @@ impl Default for Settings {
             validation: Validation::Off,
             validate_keys: None,
             validate_bucket: None,
-            download_concurrency: 256,
+            download_concurrency: None,
             sqs_delete: true,
             sqs_owner_account: None,
             filter: Filter::default(),
@@ -201,8 +201,8 @@ impl TryFrom<Config> for Settings {
         })?;
         let downloads = config.s3_download_concurrency;
         ensure!(
-            (1..=1024).contains(&downloads),
-            "s3DownloadConcurrency: {downloads} is out of range: give 1 to 1024"
+            downloads <= 2048,
+            "s3DownloadConcurrency: {downloads} is out of range: give 0 to 2048"
         );
         let seconds = config.s3_poll_interval;
         ensure!(
@@ -250,7 +250,7 @@ impl TryFrom<Config> for Settings {
             },
             validate_keys: given(&config.validate_keys),
             validate_bucket: trail_bucket,
-            download_concurrency: downloads as usize,
+            download_concurrency: (downloads > 0).then_some(downloads as usize),
             sqs_delete: config.sqs_delete,
             sqs_owner_account: owner,
             filter: Filter::parse(&config.filter).context("filter")?,
@@ -334,7 +334,7 @@ mod tests {
                 "aws":{"profile":"p","region":"eu-west-1","config":"/c","credentials":"/d"}}"#,
         )
         .unwrap();
-        assert_eq!(settings.download_concurrency, 64);
+        assert_eq!(settings.download_concurrency, Some(64));
         assert_eq!(settings.interval, "5d".parse().unwrap());
         assert!(!settings.sqs_delete && settings.has_obsolete);
         assert_eq!(settings.aws.credentials.as_deref(), Some("/d"));
@@ -348,8 +348,8 @@ mod tests {
                 "s3DownloadConcurrency: invalid type: string \"x\"",
             ),
             (
-                r#"{"s3DownloadConcurrency":0}"#,
-                "s3DownloadConcurrency: 0 is out of range",
+                r#"{"s3DownloadConcurrency":2049}"#,
+                "s3DownloadConcurrency: 2049 is out of range",
             ),
             (
                 r#"{"s3DownloadConcurrency":-1}"#,

@@ -11,6 +11,7 @@ use super::*;
 use crate::aws::memory::{Aws, Failure, To};
 use crate::budget::Budget;
 use crate::clock::Clock;
+use crate::concurrency::Concurrency;
 use crate::log_file::Body;
 use crate::trail::Interval;
 
@@ -166,7 +167,7 @@ async fn capture(
         };
         let Some(file) = next? else { break };
         let room = budget.take(file.size).await.unwrap();
-        match (file.fetch)(room).await {
+        match (file.fetch)(room, Concurrency::new(8).pace()).await {
             Ok(Body::Bytes(bytes)) => see(&bytes, &mut seen),
             Ok(_) => panic!("not so large"),
             Err(error) => return Err(error.into_reason()),
@@ -348,7 +349,7 @@ async fn follow_for(days: i64, poll: Duration, mut each: impl FnMut(i64)) {
     while let Ok(next) = timeout(Duration::from_secs(4 * 60 * 60), source.next()).await {
         let file = next.unwrap().unwrap();
         let room = budget.take(file.size).await.unwrap();
-        let Ok(Body::Bytes(bytes)) = (file.fetch)(room).await else {
+        let Ok(Body::Bytes(bytes)) = (file.fetch)(room, Concurrency::new(8).pace()).await else {
             panic!("{} is not read", file.name);
         };
         let mut seen = Seen::new();

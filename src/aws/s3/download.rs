@@ -5,17 +5,23 @@ use std::sync::Arc;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::RequestPayer;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use super::BucketClient;
+use super::direct::{self, Sent, given};
 use super::page::Object;
+use super::{BucketClient, Clients, SILENCE};
 use crate::aws::error::{Error, Kind};
 use crate::aws::operation::Operation;
 use crate::aws::retry::Retry;
 use crate::aws::sdk_error::chain;
+use crate::aws::sessions::Session;
 use crate::budget::Room;
+use crate::concurrency::Pace;
 use crate::log_file::{Body, LARGEST_WHOLE};
 use crate::process::lock;
 
@@ -42,12 +48,19 @@ impl BucketClient {
     ///
     /// # Errors
     /// [`Kind::Archived`], [`Kind::Gone`] and [`Kind::Denied`] among others.
-    pub async fn fetch(self: Arc<Self>, object: Object, room: Room) -> Result<Fetched, Error> {
+    pub async fn fetch(
+        self: Arc<Self>,
+        object: Object,
+        room: Room,
+        pace: Pace,
+    ) -> Result<Fetched, Error> {
         let expects_archived = object.archived && !object.restored;
         if expects_archived && self.refusals(&object.key) >= REFUSALS {
             return Ok(Fetched::LeftArchived);
         }
-        let mut download = Download::new(Arc::clone(&self), object.key, object.size);
+        let mut download = Download::new(Arc::clone(&self), object.key, object.size, Some(pace));
+        // What is refused is asked for once.
+        download.by_sdk = expects_archived;
         if object.size > LARGEST_WHOLE as u64 {
             download.range = Some(0..RANGE);
         }
@@ -84,7 +97,7 @@ impl BucketClient {
         self: Arc<Self>,
         key: String,
     ) -> Result<(Vec<u8>, HashMap<String, String>), Error> {
-        let mut download = Download::new(self, key, 0);
+        let mut download = Download::new(self, key, 0, None);
         let mut bytes: Vec<u8> = Vec::new();
         while let Some(piece) = download.next().await? {
             if bytes.len() + piece.len() > LARGEST_WHOLE {
@@ -141,12 +154,62 @@ struct Download {
     metadata: Option<HashMap<String, String>>,
     body: Option<ByteStream>,
     retry: Retry,
+    /// What is told how its requests went.
+    pace: Option<Pace>,
+    /// Only the SDK asks for it.
+    by_sdk: bool,
+}
+
+/// An answer to a request for an object, whoever has sent it.
+struct Answer {
+    etag: Option<String>,
+    /// In bytes.
+    length: Option<u64>,
+    /// `Content-Range`
+    range: Option<String>,
+    metadata: HashMap<String, String>,
+    body: ByteStream,
+}
+
+impl From<GetObjectOutput> for Answer {
+    fn from(output: GetObjectOutput) -> Self {
+        Self {
+            etag: output.e_tag,
+            length: output
+                .content_length
+                .and_then(|length| length.try_into().ok()),
+            range: output.content_range,
+            metadata: output.metadata.unwrap_or_default(),
+            body: output.body,
+        }
+    }
+}
+
+impl From<HttpResponse> for Answer {
+    fn from(response: HttpResponse) -> Self {
+        let headers = response.headers();
+        let metadata = headers.iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix("x-amz-meta-")?;
+            Some((name.to_owned(), value.to_owned()))
+        });
+        Self {
+            etag: headers.get("etag").map(str::to_owned),
+            length: headers
+                .get("content-length")
+                .and_then(|length| length.parse().ok()),
+            range: headers.get("content-range").map(str::to_owned),
+            metadata: metadata.collect(),
+            body: ByteStream::new(response.into_body()),
+        }
+    }
 }
 
 impl Download {
-    fn new(client: Arc<BucketClient>, key: String, told: u64) -> Self {
+    fn new(client: Arc<BucketClient>, key: String, told: u64, pace: Option<Pace>) -> Self {
         Self {
             retry: Retry::new(client.reading),
+            pace,
+            by_sdk: false,
             client,
             key,
             offset: 0,
@@ -182,7 +245,13 @@ impl Download {
             size: self.size,
             range: Some(range),
             etag: self.etag.clone(),
-            ..Self::new(Arc::clone(&self.client), self.key.clone(), 0)
+            by_sdk: self.by_sdk,
+            ..Self::new(
+                Arc::clone(&self.client),
+                self.key.clone(),
+                0,
+                self.pace.clone(),
+            )
         }
     }
 
@@ -255,7 +324,16 @@ impl Download {
                 self.begin().await?;
                 continue;
             };
-            let error = match body.try_next().await {
+            let Ok(piece) = timeout(SILENCE, body.try_next()).await else {
+                if let Some(pace) = &self.pace {
+                    pace.refused();
+                }
+                let why = format!("nothing came for {} seconds", SILENCE.as_secs());
+                let error = self.broke_off(&why);
+                self.try_again_after(error).await?;
+                continue;
+            };
+            let error = match piece {
                 Ok(Some(mut piece)) => {
                     let skipped = self.skip.min(piece.len() as u64);
                     self.skip -= skipped;
@@ -273,38 +351,48 @@ impl Download {
                 Ok(None) => self.broke_off("the connection was closed too early"),
                 Err(error) => self.broke_off(&chain(&error)),
             };
-            self.body = None;
-            let session = self.client.sessions.current();
-            self.retry
-                .after(
-                    error,
-                    &self.client.sessions,
-                    &session,
-                    &self.client.read_trouble,
-                )
-                .await?;
+            self.try_again_after(error).await?;
         }
+    }
+
+    /// Get ready to ask for what is left.
+    async fn try_again_after(&mut self, error: Error) -> Result<(), Error> {
+        self.body = None;
+        let Self { client, retry, .. } = self;
+        let session = client.sessions.current();
+        let trouble = &client.read_trouble;
+        retry
+            .after(error, &client.sessions, &session, trouble)
+            .await
     }
 
     /// Ask for what is left.
     async fn begin(&mut self) -> Result<(), Error> {
         loop {
+            let session = self.client.sessions.current();
+            let range = match &self.range {
+                Some(range) => Some(format!("bytes={}-{}", self.offset, range.end - 1)),
+                None => (self.offset > 0).then(|| format!("bytes={}-", self.offset)),
+            };
+            let sent = self.ask_directly(&session, range.as_deref()).await;
+            if let Sent::Answered(answer) = sent {
+                return self.begun(answer.into());
+            }
             let client = &self.client;
-            let session = client.sessions.current();
-            let offset = self.offset;
             let request = session
                 .client
+                .sdk
                 .get_object()
                 .bucket(&client.name)
                 .key(&self.key)
-                .set_range(match &self.range {
-                    Some(range) => Some(format!("bytes={offset}-{}", range.end - 1)),
-                    None => (offset > 0).then(|| format!("bytes={offset}-")),
-                })
+                .set_range(range)
                 .set_if_match(self.etag.clone())
                 .set_request_payer(client.payer.clone());
             let error = match request.send().await {
-                Ok(output) => return self.begun(output),
+                Ok(output) => {
+                    session.client.direct.sdk_succeeded(&sent);
+                    return self.begun(output.into());
+                }
                 Err(error) => Error::of(
                     &session.access,
                     Operation::Get,
@@ -313,8 +401,8 @@ impl Download {
                 ),
             };
             // Everything had arrived already, whatever size was stated before.
-            if offset > 0 && error.status == Some(416) {
-                self.size = Some(offset);
+            if self.offset > 0 && error.status == Some(416) {
+                self.size = Some(self.offset);
                 self.body = Some(ByteStream::default());
                 return Ok(());
             }
@@ -324,17 +412,42 @@ impl Download {
         }
     }
 
+    /// Ask past the SDK, which may have to ask again.
+    async fn ask_directly(&self, session: &Session<Clients>, range: Option<&str>) -> Sent {
+        if self.by_sdk {
+            return Sent::NotSent;
+        }
+        let payer = self.client.payer.as_ref();
+        let headers = given([
+            ("if-match", self.etag.as_deref()),
+            ("range", range),
+            ("x-amz-request-payer", payer.map(RequestPayer::as_str)),
+        ]);
+        let Clients { sdk, direct } = &session.client;
+        let asked = self.pace.as_ref().map(|pace| (pace, pace.sent()));
+        let sent = direct.get(sdk, &self.key, &[], &headers).await;
+        match (&sent, asked) {
+            (Sent::Answered(_), Some((pace, asked))) => pace.answered(&asked),
+            (Sent::Refused, asked) => {
+                if let Some((pace, _)) = asked {
+                    pace.refused();
+                }
+                self.client.stats.retries.add(1);
+                direct::pause().await;
+            }
+            _ => {}
+        }
+        sent
+    }
+
     /// Compare an answer with what was asked for.
-    fn begun(&mut self, output: GetObjectOutput) -> Result<(), Error> {
-        if let (Some(before), Some(now)) = (&self.etag, &output.e_tag)
+    fn begun(&mut self, answer: Answer) -> Result<(), Error> {
+        if let (Some(before), Some(now)) = (&self.etag, &answer.etag)
             && before != now
         {
             return Err(self.failed(Kind::Other, "it was replaced while it was being read"));
         }
-        let length = output
-            .content_length
-            .and_then(|length| u64::try_from(length).ok());
-        match output.content_range.as_deref().and_then(content_range) {
+        match answer.range.as_deref().and_then(content_range) {
             Some((start, total)) => {
                 if start != self.offset {
                     let why = format!(
@@ -352,12 +465,12 @@ impl Download {
                 }
                 self.skip = self.offset;
                 // An answer that states a smaller size than the listing is probably cut short.
-                self.size = length.max(self.size);
+                self.size = answer.length.max(self.size);
             }
         }
-        self.etag = output.e_tag.or(self.etag.take());
-        self.metadata = output.metadata;
-        self.body = Some(output.body);
+        self.etag = answer.etag.or(self.etag.take());
+        self.metadata = Some(answer.metadata);
+        self.body = Some(answer.body);
         Ok(())
     }
 }

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes, RequestPayer};
+use tokio::time::timeout;
 
-use super::page::{Next, Page, TakePage, comes_before};
-use super::{BucketClient, Error, Operation, Policy};
+use super::direct::{self, Sent, given};
+use super::page::{LARGEST_PAGE, Next, Page, TakePage, comes_before};
+use super::{BucketClient, Clients, Error, Operation, Policy, SILENCE};
 use crate::aws::error::Kind;
 use crate::aws::retry::Retry;
 use crate::aws::sessions::Session;
@@ -86,7 +88,7 @@ impl BucketClient {
 
     async fn ask_for_page(
         &self,
-        session: Arc<Session<Client>>,
+        session: Arc<Session<Clients>>,
         query: &Query,
         raw: bool,
     ) -> Result<Page, Error> {
@@ -98,6 +100,7 @@ impl BucketClient {
         let answered = if let From::Page(Next::Marker(marker)) = &query.from {
             let request = session
                 .client
+                .sdk
                 .list_objects()
                 .bucket(&self.name)
                 .prefix(&query.prefix)
@@ -116,8 +119,17 @@ impl BucketClient {
                 From::After(key) | From::Page(Next::After(key)) => (Some(key.clone()), None),
                 From::Page(Next::Token { token, .. }) => (None, Some(token.clone())),
             };
+            let asked = self.ask_directly(&session, query, after.as_deref(), token.as_deref(), raw);
+            let sent = match asked.await {
+                Ok(page) => return Ok(page),
+                Err(sent) => sent,
+            };
+            if let Sent::Refused = sent {
+                direct::pause().await;
+            }
             let request = session
                 .client
+                .sdk
                 .list_objects_v2()
                 .bucket(&self.name)
                 .prefix(&query.prefix)
@@ -130,6 +142,9 @@ impl BucketClient {
                 .set_request_payer(self.payer.clone())
                 .set_max_keys(most);
             let answer = request.customize().interceptor(take.clone()).send().await;
+            if answer.is_ok() {
+                session.client.direct.sdk_succeeded(&sent);
+            }
             answer
                 .map(drop)
                 .map_err(|error| self.listing_failed(&session, query, &error))
@@ -143,9 +158,52 @@ impl BucketClient {
         })
     }
 
+    /// Ask for a page past the SDK, which has to ask again otherwise.
+    async fn ask_directly(
+        &self,
+        session: &Session<Clients>,
+        query: &Query,
+        after: Option<&str>,
+        token: Option<&str>,
+        raw: bool,
+    ) -> Result<Page, Sent> {
+        let most = query.most.map(|most| most.to_string());
+        let parameters = given([
+            ("continuation-token", token),
+            ("delimiter", query.delimiter.then_some("/")),
+            ("encoding-type", Some("url")),
+            ("list-type", Some("2")),
+            ("max-keys", most.as_deref()),
+            ("prefix", Some(&query.prefix)),
+            ("start-after", after),
+        ]);
+        let payer = self.payer.as_ref();
+        let headers = given([
+            ("x-amz-optional-object-attributes", Some("RestoreStatus")),
+            ("x-amz-request-payer", payer.map(RequestPayer::as_str)),
+        ]);
+        let Clients { sdk, direct } = &session.client;
+        let sent = direct.get(sdk, "", &parameters, &headers).await;
+        let Sent::Answered(answer) = sent else {
+            return Err(sent);
+        };
+        let mut body = ByteStream::new(answer.into_body());
+        let mut xml = Vec::new();
+        loop {
+            match timeout(SILENCE, body.try_next()).await {
+                Ok(Ok(Some(piece))) if xml.len() + piece.len() <= LARGEST_PAGE => {
+                    xml.extend_from_slice(&piece);
+                }
+                Ok(Ok(None)) => break,
+                _ => return Err(Sent::Refused),
+            }
+        }
+        Page::parse(&xml, &query.prefix.as_str().into(), raw).ok_or(Sent::Failed)
+    }
+
     fn listing_failed<E>(
         &self,
-        session: &Session<Client>,
+        session: &Session<Clients>,
         query: &Query,
         error: &aws_sdk_s3::error::SdkError<
             E,

@@ -1,19 +1,24 @@
 //! Requests to S3, and to stores with the same API.
 
+mod direct;
 mod download;
 mod list;
 pub(crate) mod page;
+mod signature;
 
 pub(crate) use download::Fetched;
 pub(crate) use list::{From, Query};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::RequestPayer;
 use futures_util::future::join_all;
 use tokio::sync::{OnceCell, Semaphore};
+
+use direct::Direct;
 
 use super::access::{ANYWHERE, Access};
 use super::error::Error;
@@ -24,6 +29,9 @@ use super::sessions::{Login, Sessions};
 use crate::settings;
 use crate::settings::partitions::PARTITIONS;
 use crate::stats::Stats;
+
+/// For how long an answer that has begun may bring nothing.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// Listing requests in flight.
 const LISTS: usize = 96;
@@ -57,7 +65,7 @@ pub(crate) struct BucketClient {
     pub name: String,
     /// Who pays, if not the owner.
     payer: Option<RequestPayer>,
-    sessions: Sessions<Client>,
+    sessions: Sessions<Clients>,
     /// For listings.
     listing: Policy,
     /// For objects.
@@ -70,6 +78,12 @@ pub(crate) struct BucketClient {
     /// How many objects of a folder S3 has refused as archived.
     archived: Mutex<HashMap<String, u32>>,
     stats: Arc<Stats>,
+}
+
+/// What sends the requests of a session.
+struct Clients {
+    sdk: Client,
+    direct: Direct,
 }
 
 impl BucketClient {
@@ -87,14 +101,15 @@ impl BucketClient {
             Use::Followed => (Policy::LIVE, FOLLOWED),
             Use::Queued => (Policy::ONCE, QUEUED),
         };
+        let bucket = name.to_owned();
+        let connect = move |access: &Access, region: &str| Clients {
+            sdk: access.s3(region),
+            direct: Direct::new(access, &bucket),
+        };
         Self {
             name: name.to_owned(),
             payer: settings.request_payer.then_some(RequestPayer::Requester),
-            sessions: Sessions::new(
-                Arc::clone(login),
-                region.unwrap_or(ANYWHERE),
-                |access, region| access.s3(region),
-            ),
+            sessions: Sessions::new(Arc::clone(login), region.unwrap_or(ANYWHERE), connect),
             listing,
             reading,
             lists: Semaphore::new(LISTS),

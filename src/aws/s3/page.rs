@@ -68,6 +68,10 @@ pub(crate) fn behind(folder: &str) -> String {
     format!("{folder}\u{10ffff}")
 }
 
+/// A page is not larger, in bytes: S3's has a thousand keys at most, each of 1,024 bytes, or three times as many where they
+/// are encoded.
+pub(super) const LARGEST_PAGE: usize = 16 << 20;
+
 /// Objects in the order of their keys, to be taken from the front.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Objects {
@@ -258,7 +262,7 @@ impl Page {
 
     /// Read the answer to ListObjectsV2, of a store whose keys may be known to be `raw`; none if it is something else. See
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
-    fn parse(xml: &[u8], prefix: &Arc<str>, raw: bool) -> Option<Self> {
+    pub fn parse(xml: &[u8], prefix: &Arc<str>, raw: bool) -> Option<Self> {
         let page = Self::parse_as(xml, prefix, raw)?;
         if page.is_raw {
             let page = Self::parse_as(xml, prefix, true)?;
@@ -551,6 +555,11 @@ impl Body for PageBody {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
+                        if self.xml.len() + data.len() > LARGEST_PAGE {
+                            let why =
+                                format!("a page of a listing is larger than {LARGEST_PAGE} bytes");
+                            return Poll::Ready(Some(Err(why.into())));
+                        }
                         self.xml.extend_from_slice(&data);
                     }
                 }

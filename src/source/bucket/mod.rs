@@ -24,6 +24,7 @@ use crate::aws::s3::{self, BucketClient, Fetched, Query, Use};
 use crate::aws::{Environment, Login};
 use crate::budget::Room;
 use crate::clock::Clock;
+use crate::concurrency::Pace;
 use crate::log_file::{Body, FileError, LogFile};
 use crate::process::lock;
 use crate::settings::Settings;
@@ -165,7 +166,7 @@ impl BucketSource {
             name: client.url(&object.key),
             size: object.size,
             delivered: object.time,
-            fetch: Box::new(move |room| Box::pin(fetch(client, object, room))),
+            fetch: Box::new(move |room, pace| Box::pin(fetch(client, object, room, pace))),
             ack: None,
             proof: None,
         }
@@ -263,8 +264,13 @@ impl BucketSource {
 }
 
 /// Get an object. Where the credentials are the reason that it can't be had, every other object would say the same.
-async fn fetch(client: Arc<BucketClient>, object: Object, room: Room) -> Result<Body, FileError> {
-    match client.fetch(object, room).await {
+async fn fetch(
+    client: Arc<BucketClient>,
+    object: Object,
+    room: Room,
+    pace: Pace,
+) -> Result<Body, FileError> {
+    match client.fetch(object, room, pace).await {
         Ok(Fetched::Body(body)) => Ok(body),
         Ok(Fetched::LeftArchived) => Err(FileError::Said),
         Err(error) if error.kind.is_about_credentials() => Err(FileError::Capture(error.into())),

@@ -23,6 +23,7 @@ use crate::aws::s3::{BucketClient, Fetched, Use};
 use crate::aws::sqs::{self, BATCH, Queue};
 use crate::aws::{Environment, Login};
 use crate::budget::Room;
+use crate::concurrency::Pace;
 use crate::log_file::{Body, FileError, LogFile};
 use crate::settings::location::QueueLocation;
 use crate::settings::{self, Settings};
@@ -301,7 +302,7 @@ impl QueueSource {
             name: format!("s3://{}/{}", created.bucket, object.key),
             size: object.size,
             delivered,
-            fetch: Box::new(move |room| Box::pin(fetch(client, object, room))),
+            fetch: Box::new(move |room, pace| Box::pin(fetch(client, object, room, pace))),
             ack: Some(Box::new(move || part.consume())),
             proof: None,
         }
@@ -316,7 +317,9 @@ impl QueueSource {
             name: format!("the message {id} of the queue {}", self.queue),
             size: event.record.len() as u64,
             delivered: event.time,
-            fetch: Box::new(move |_| Box::pin(std::future::ready(Ok(Body::Bytes(event.record))))),
+            fetch: Box::new(move |_, _| {
+                Box::pin(std::future::ready(Ok(Body::Bytes(event.record))))
+            }),
             ack: Some(Box::new(move || part.consume())),
             proof: None,
         }
@@ -349,8 +352,13 @@ impl Buckets {
 
 /// Get an object. A problem with one bucket only concerns that message, which stays in the queue. It never ends the
 /// capture.
-async fn fetch(client: Arc<BucketClient>, object: Object, room: Room) -> Result<Body, FileError> {
-    match client.fetch(object, room).await {
+async fn fetch(
+    client: Arc<BucketClient>,
+    object: Object,
+    room: Room,
+    pace: Pace,
+) -> Result<Body, FileError> {
+    match client.fetch(object, room, pace).await {
         Ok(Fetched::Body(body)) => Ok(body),
         Ok(Fetched::LeftArchived) => Err(FileError::Said),
         Err(error) => Err(FileError::ThisFile(error.into())),

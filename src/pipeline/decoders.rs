@@ -1,0 +1,319 @@
+//! Decodes what is fetched, on threads of its own, which take turns at what comes next.
+
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use futures_util::FutureExt;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::{JoinError, JoinHandle};
+
+use super::feed::Fetching;
+use super::{Batch, Begun, Item, Step, cores, internal};
+use crate::budget::{Budget, Room};
+use crate::concurrency::Concurrency;
+use crate::decode::{Decode, Decoded, Hashing, Outcome};
+use crate::log_file::{Body, Content, FileError, LARGEST_WHOLE, Proof};
+use crate::process;
+use crate::process::lock;
+
+/// A batch holds so many log files at most, each of so many bytes at most when decoded, about.
+const BATCH: usize = 32;
+const SMALL: u64 = 32 << 10;
+/// Steps of a batch are handed over once they hold so many bytes.
+const ENOUGH: usize = 64 << 10;
+
+/// Start to decode, until the feed ends or nobody takes what is decoded.
+pub(super) fn start(runtime: &Runtime, turn: Turn) {
+    let turn = Arc::new(Mutex::new(turn));
+    for _ in 0..cores() {
+        let (turn, handle) = (Arc::clone(&turn), runtime.handle().clone());
+        runtime.spawn_blocking(move || {
+            loop {
+                let mut mine = handle.block_on(Arc::clone(&turn).lock_owned());
+                let Some(jobs) = handle.block_on(mine.next()) else {
+                    return;
+                };
+                // If the host is behind, only one decoder works, and the host has the other cores.
+                let alone = mine.budget.is_scarce().then_some(mine);
+                jobs.run(&handle);
+                drop(alone);
+            }
+        });
+    }
+}
+
+/// What the decoders take turns at: the next log files.
+pub(super) struct Turn {
+    /// None once the end was handed over.
+    feed: Option<JoinHandle<Result<()>>>,
+    fetched: mpsc::Receiver<Fetching>,
+    /// The first of them, which was not yet fetched when the batch before was made.
+    fetching: Option<Fetching>,
+    /// The one before that, which did not belong into that batch.
+    job: Option<Job>,
+    concurrency: Concurrency,
+    budget: Budget,
+    items: mpsc::Sender<Item>,
+}
+
+/// Log files to decode together. The host has received their batch.
+struct Jobs {
+    jobs: Vec<Job>,
+    steps: mpsc::Sender<Vec<Step>>,
+}
+
+/// A log file to decode.
+struct Job {
+    begun: Begun,
+    decode: Decode,
+    body: Result<Body, FileError>,
+    /// Its room in the budget for stored bytes.
+    room: Option<Room>,
+    proof: Option<Box<dyn Proof>>,
+    /// Its bytes when decoded, about.
+    inflated: u64,
+}
+
+impl Turn {
+    pub fn new(
+        feed: JoinHandle<Result<()>>,
+        fetched: mpsc::Receiver<Fetching>,
+        concurrency: Concurrency,
+        budget: Budget,
+        items: mpsc::Sender<Item>,
+    ) -> Self {
+        Self {
+            feed: Some(feed),
+            fetched,
+            fetching: None,
+            job: None,
+            concurrency,
+            budget,
+            items,
+        }
+    }
+
+    /// The next log file, once it is fetched and the budget has room for it, and small ones behind it that are fetched
+    /// already. None at the end or after a close.
+    async fn next(&mut self) -> Option<Jobs> {
+        let mut jobs = vec![self.first().await?];
+        while jobs.len() < BATCH && jobs.iter().all(Job::is_small) {
+            match self.another() {
+                Some(job) if job.is_small() => jobs.push(job),
+                other => {
+                    self.job = other;
+                    break;
+                }
+            }
+        }
+        let inflated = jobs.iter().map(|job| job.inflated).sum();
+        let room = self.budget.take(inflated).await.ok()?;
+        let (steps, decoded) = mpsc::channel(2);
+        let batch = Batch {
+            steps: decoded,
+            left: jobs.len(),
+            _room: room,
+        };
+        self.items.send(Item::Batch(batch)).await.ok()?;
+        Some(Jobs { jobs, steps })
+    }
+
+    /// The next log file, waited for. Where the source has no more, or nothing more can be had, the host is told.
+    async fn first(&mut self) -> Option<Job> {
+        let job = match self.job.take() {
+            Some(job) => job,
+            None => {
+                let waiting = self.concurrency.wait();
+                let fetching = match self.fetching.take() {
+                    Some(fetching) => Some(fetching),
+                    None => self.fetched.recv().await,
+                };
+                let Some(mut fetching) = fetching else {
+                    drop(waiting);
+                    let end = match self.feed.take()?.await {
+                        Ok(Ok(())) => Item::End,
+                        Ok(Err(error)) => Item::Failed(error),
+                        Err(dead) => Item::Failed(internal(dead)),
+                    };
+                    _ = self.items.send(end).await;
+                    return None;
+                };
+                let body = (&mut fetching.body).await;
+                Job::new(fetching, body)
+            }
+        };
+        if let Err(FileError::Capture(error)) = job.body {
+            self.feed.take()?.abort();
+            self.fetched.close();
+            let error = anyhow!("{}: {error:#}", job.begun.name);
+            _ = self.items.send(Item::Failed(error)).await;
+            return None;
+        }
+        Some(job)
+    }
+
+    /// The one after it, if it is fetched.
+    fn another(&mut self) -> Option<Job> {
+        let next = self.fetching.take();
+        let mut fetching = next.or_else(|| self.fetched.try_recv().ok())?;
+        let Some(body) = (&mut fetching.body).now_or_never() else {
+            self.fetching = Some(fetching);
+            return None;
+        };
+        Some(Job::new(fetching, body))
+    }
+}
+
+impl Job {
+    /// One whose body has come.
+    fn new(fetching: Fetching, body: Result<(Result<Body, FileError>, Room), JoinError>) -> Self {
+        let (body, room) = match body {
+            Ok((body, room)) => (body, Some(room)),
+            Err(dead) => (Err(internal(dead).into()), None),
+        };
+        Self {
+            begun: Begun {
+                name: fetching.name,
+                delivered: fetching.decode.delivered,
+                ack: fetching.ack,
+            },
+            decode: fetching.decode,
+            inflated: body.as_ref().map_or(0, inflated_size),
+            body,
+            room,
+            proof: fetching.proof,
+        }
+    }
+
+    /// Nothing is waited for while it is decoded, which is soon done.
+    fn is_small(&self) -> bool {
+        matches!(self.body, Ok(Body::Bytes(_))) && self.proof.is_none() && self.inflated <= SMALL
+    }
+}
+
+impl Jobs {
+    fn run(self, handle: &Handle) {
+        let Self { jobs, steps } = self;
+        let mut hand = Hand {
+            is_waited_for: jobs.len() == 1,
+            steps,
+            held: Vec::new(),
+            bytes: 0,
+        };
+        for job in jobs {
+            // After a close, nobody receives it.
+            if !job.run(handle, &mut hand) {
+                return;
+            }
+        }
+        hand.over();
+    }
+}
+
+/// Hands steps over, several at once.
+struct Hand {
+    steps: mpsc::Sender<Vec<Step>>,
+    held: Vec<Step>,
+    /// Of the chunks held.
+    bytes: usize,
+    /// Each step is handed over as soon as it is there.
+    is_waited_for: bool,
+}
+
+impl Hand {
+    /// False where nobody wants it.
+    fn give(&mut self, step: Step) -> bool {
+        let is_beginning = matches!(step, Step::Begun(_));
+        if let Step::Chunk(chunk) = &step {
+            self.bytes += chunk.len();
+        }
+        self.held.push(step);
+        let is_enough = self.is_waited_for && !is_beginning || self.bytes >= ENOUGH;
+        !is_enough || self.over()
+    }
+
+    fn over(&mut self) -> bool {
+        self.bytes = 0;
+        let held = std::mem::take(&mut self.held);
+        self.steps.blocking_send(held).is_ok()
+    }
+}
+
+impl Job {
+    /// False where nobody wants it.
+    fn run(self, handle: &Handle, hand: &mut Hand) -> bool {
+        let Self {
+            begun,
+            mut decode,
+            body,
+            room,
+            proof,
+            inflated: _,
+        } = self;
+        if !hand.give(Step::Begun(begun)) {
+            return false;
+        }
+        let done = body.and_then(|body| {
+            let mut give = |decoded| {
+                hand.give(match decoded {
+                    Decoded::Chunk(chunk) => Step::Chunk(chunk),
+                    Decoded::Entry(entry) => Step::Entry(entry),
+                })
+            };
+            process::guard("decoding", || {
+                Ok(match proof {
+                    None => decode.run(body, &mut give),
+                    Some(proof) if proof.is_strict() => {
+                        decode_proven(decode, body, proof, handle, &mut give)
+                    }
+                    Some(proof) => {
+                        decode.hashing = Hashing::Along;
+                        let done = decode.run(body, &mut give);
+                        let hash = done.as_ref().ok().and_then(|done| done.hash);
+                        let content = hash.map_or(Content::Broken, Content::Whole);
+                        handle.block_on(proof.judge(content)).and(done)
+                    }
+                })
+            })?
+        });
+        drop(room);
+        hand.give(Step::Done(done))
+    }
+}
+
+/// Decode a log file that is handed over only if it is proven.
+fn decode_proven(
+    mut decode: Decode,
+    body: Body,
+    proof: Box<dyn Proof>,
+    handle: &Handle,
+    give: &mut dyn FnMut(Decoded) -> bool,
+) -> Result<Outcome, FileError> {
+    let (proof, handle) = (std::sync::Mutex::new(Some(proof)), handle.clone());
+    let judge = Arc::new(move |content| {
+        let proof = lock(&proof).take();
+        proof.map_or(Ok(()), |proof| handle.block_on(proof.judge(content)))
+    });
+    decode.hashing = Hashing::First(judge.clone());
+    let done = decode.run(body, give);
+    // The proof is also judged first if decoding can't even begin.
+    judge(Content::Broken)?;
+    done
+}
+
+/// About how large a body is when decoded: what gzip itself says, if it does.
+fn inflated_size(body: &Body) -> u64 {
+    match body {
+        Body::Bytes(bytes) => match bytes.last_chunk::<4>() {
+            Some(length) if bytes.starts_with(&[0x1f, 0x8b]) => u32::from_le_bytes(*length).into(),
+            _ => bytes.len() as u64,
+        },
+        // Log files compress about ten to one.
+        Body::File(path) => path
+            .metadata()
+            .map_or(0, |metadata| metadata.len())
+            .saturating_mul(10),
+        Body::Stream(_) => LARGEST_WHOLE as u64,
+    }
+}

@@ -1,0 +1,78 @@
+//! Takes log files from the source and fetches them.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Limits;
+use crate::budget::{Budget, Room};
+use crate::concurrency::Concurrency;
+use crate::decode::{Buffers, Decode};
+use crate::log_file::{Ack, Body, FileError, LogFile, Proof};
+use crate::source::Source;
+
+/// Bytes of log files held as stored, waiting to be decoded, about.
+const FETCHED: usize = 16 << 20;
+
+/// A log file that is being fetched: its body, and its room in the budget for stored bytes.
+pub(super) struct Fetching {
+    pub name: String,
+    pub ack: Option<Ack>,
+    pub proof: Option<Box<dyn Proof>>,
+    pub decode: Decode,
+    pub body: JoinHandle<(Result<Body, FileError>, Room)>,
+}
+
+/// Fetch what the source names, until it has no more.
+pub(super) async fn run(
+    mut source: Box<dyn Source>,
+    limits: Limits,
+    concurrency: Concurrency,
+    fetches: mpsc::Sender<Fetching>,
+) -> Result<()> {
+    let held = Budget::new(FETCHED);
+    let (stored, inflated) = (Buffers::default(), Buffers::default());
+    let newest_first = source.newest_first();
+    while let Some(LogFile {
+        name,
+        size,
+        delivered,
+        fetch,
+        ack,
+        proof,
+    }) = source.next().await?
+    {
+        let room = held.take(size).await?;
+        let slot = concurrency.slot().await;
+        let pace = concurrency.pace();
+        let body = tokio::spawn(async move {
+            let body = fetch(room.clone(), pace).await;
+            drop(slot);
+            (body, room)
+        });
+        let decode = Decode {
+            stored: stored.clone(),
+            inflated: inflated.clone(),
+            delivered,
+            include_insights: limits.include_insights,
+            newest_first,
+            selection: Arc::clone(&limits.selection),
+            filter: limits.filter.clone(),
+            redaction: Arc::clone(&limits.redaction),
+            ..Decode::default()
+        };
+        let fetching = Fetching {
+            name,
+            ack,
+            proof,
+            decode,
+            body,
+        };
+        if fetches.send(fetching).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
