@@ -31,6 +31,16 @@ use crate::settings::partitions::Partition;
 /// The region in which roles are assumed, and to which other requests go, if none is configured.
 pub(super) const ANYWHERE: &str = "us-east-1";
 
+/// How often the SDK sends a request, at most.
+pub(super) const ATTEMPTS: u32 = 4;
+
+/// How the SDK sends a request again, so often in all.
+pub(super) fn retries(attempts: u32) -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(attempts)
+        .with_initial_backoff(Duration::from_millis(200))
+}
+
 /// What a role's session is called where nothing says so.
 pub(super) const SESSION_NAME: &str = "cloudtrail-plugin";
 
@@ -268,11 +278,7 @@ fn sdk_config(files: &Files, region: Option<Region>, http: &Http, clock: Clock) 
         // Objects carry no checksum that gzip doesn't, and other stores don't know them.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .retry_config(
-            RetryConfig::standard()
-                .with_max_attempts(4)
-                .with_initial_backoff(Duration::from_millis(200)),
-        )
+        .retry_config(retries(ATTEMPTS))
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)

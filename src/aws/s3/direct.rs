@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_credential_types::provider::ProvideCredentials;
-use aws_sdk_s3::Client;
 use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::{Client, config};
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::signature::{NO_BODY, Signer};
-use crate::aws::access::Access;
+use crate::aws::access::{ATTEMPTS, Access, retries};
 use crate::aws::credentials::Credentials;
 use crate::clock::Clock;
 use crate::process::lock;
@@ -55,7 +55,7 @@ pub(super) struct Direct {
     clock: Clock,
     place: OnceCell<Option<Place>>,
     signer: Mutex<Option<Arc<Signer>>>,
-    /// The last answer was an error that another try does not mend.
+    /// Nothing was answered yet, or the last answer was an error that another try does not mend.
     is_doubtful: AtomicBool,
     /// In a row: requests that succeeded only when the SDK sent them.
     failures: AtomicU32,
@@ -88,6 +88,14 @@ pub(super) enum Sent {
     NotSent,
 }
 
+impl Sent {
+    /// What is different for the SDK, which asks again: one of its attempts is used up.
+    pub fn attempts(&self) -> config::Builder {
+        let used = u32::from(matches!(self, Self::Refused));
+        config::Builder::new().retry_config(retries(ATTEMPTS - used))
+    }
+}
+
 /// A request's query or headers.
 pub(super) type Pairs<'a> = &'a [(&'a str, &'a str)];
 
@@ -115,7 +123,8 @@ impl Direct {
             clock: access.clock(),
             place: OnceCell::new(),
             signer: Mutex::default(),
-            is_doubtful: AtomicBool::new(false),
+            // The SDK asks first, for it may have to learn where the bucket is.
+            is_doubtful: AtomicBool::new(true),
             failures: AtomicU32::new(0),
         }
     }
@@ -346,7 +355,9 @@ mod tests {
             };
             let login = Login::load(&settings, &environment).await.unwrap();
             let (access, _) = login.current();
-            (access.s3("eu-central-1"), Direct::new(&access, bucket))
+            let direct = Direct::new(&access, bucket);
+            direct.sdk_succeeded(&Sent::NotSent);
+            (access.s3("eu-central-1"), direct)
         }
     }
 

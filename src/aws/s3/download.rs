@@ -388,6 +388,7 @@ impl Download {
                 .set_range(range)
                 .set_if_match(self.etag.clone())
                 .set_request_payer(client.payer.clone());
+            let request = request.customize().config_override(sent.attempts());
             let error = match request.send().await {
                 Ok(output) => {
                     session.client.direct.sdk_succeeded(&sent);

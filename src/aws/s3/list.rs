@@ -141,7 +141,11 @@ impl BucketClient {
                 .optional_object_attributes(OptionalObjectAttributes::RestoreStatus)
                 .set_request_payer(self.payer.clone())
                 .set_max_keys(most);
-            let answer = request.customize().interceptor(take.clone()).send().await;
+            let request = request
+                .customize()
+                .config_override(sent.attempts())
+                .interceptor(take.clone());
+            let answer = request.send().await;
             if answer.is_ok() {
                 session.client.direct.sdk_succeeded(&sent);
             }
