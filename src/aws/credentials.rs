@@ -83,7 +83,7 @@ impl Credentials {
     }
 
     /// What was found before, if it is still good.
-    fn held(&self) -> Option<aws_credential_types::Credentials> {
+    pub fn held(&self) -> Option<aws_credential_types::Credentials> {
         let state = self.state();
         let (credentials, until) = state.found.as_ref()?;
         (self.clock.now() < *until).then(|| credentials.clone())

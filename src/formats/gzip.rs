@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
 
-use super::libdeflate::{Failure, Inflater};
+use super::libdeflate::{Failure, Inflater, with_inflater};
 
 pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
@@ -22,7 +22,15 @@ fn is_padding(byte: u8) -> bool {
 /// Inflate all gzip members to the beginning of `data`, and give their length. None where that can't be done at once:
 /// broken, of more than `most` bytes, or followed by something that is not a member.
 pub(crate) fn inflate(bytes: &[u8], data: &mut Vec<u8>, most: usize) -> Option<usize> {
-    let mut inflater = Inflater::new()?;
+    with_inflater(|inflater| inflate_with(inflater, bytes, data, most))
+}
+
+fn inflate_with(
+    inflater: &mut Inflater,
+    bytes: &[u8],
+    data: &mut Vec<u8>,
+    most: usize,
+) -> Option<usize> {
     // A member ends with its length. There is one as a rule, and there may be any in between, so that is a guess.
     let told = u32::from_le_bytes(*bytes.last_chunk()?) as usize;
     let guess = match told <= bytes.len().saturating_mul(MOST_INFLATED) {

@@ -1,5 +1,6 @@
 //! libdeflate's reading of gzip, which tells where a member ends.
 
+use std::cell::RefCell;
 use std::ptr::{self, NonNull};
 
 use libdeflate_sys::{
@@ -27,9 +28,22 @@ pub(super) enum Failure {
     Broken,
 }
 
+thread_local! {
+    /// This thread's, which is used again: each takes 11 KB.
+    static INFLATER: RefCell<Option<Inflater>> = const { RefCell::new(None) };
+}
+
+/// Use this thread's inflater. None where there is no memory for it.
+pub(super) fn with_inflater<T>(inflate: impl FnOnce(&mut Inflater) -> Option<T>) -> Option<T> {
+    let mut inflater = INFLATER.take().or_else(Inflater::new)?;
+    let inflated = inflate(&mut inflater);
+    INFLATER.set(Some(inflater));
+    inflated
+}
+
 impl Inflater {
     /// None where there is no memory for it.
-    pub fn new() -> Option<Self> {
+    fn new() -> Option<Self> {
         // SAFETY: the function has no conditions, and gives null where it fails.
         NonNull::new(unsafe { libdeflate_alloc_decompressor() }).map(Self)
     }

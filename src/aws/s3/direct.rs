@@ -97,12 +97,12 @@ impl Sent {
 }
 
 /// A request's query or headers.
-pub(super) type Pairs<'a> = &'a [(&'a str, &'a str)];
+pub(super) type Pairs<'a> = &'a [(&'static str, &'a str)];
 
 /// Those that have a value.
 pub(super) fn given<'a, const N: usize>(
-    pairs: [(&'a str, Option<&'a str>); N],
-) -> Vec<(&'a str, &'a str)> {
+    pairs: [(&'static str, Option<&'a str>); N],
+) -> Vec<(&'static str, &'a str)> {
     let pairs = pairs.into_iter();
     pairs
         .filter_map(|(name, value)| Some((name, value?)))
@@ -173,9 +173,14 @@ impl Direct {
         headers: Pairs<'_>,
     ) -> Option<HttpRequest> {
         let place = self.place(sdk).await?;
-        let credentials = self.credentials.provide_credentials();
-        // If there are none, the SDK says why.
-        let credentials = timeout(CREDENTIALS_TIMEOUT, credentials).await.ok()?.ok()?;
+        let credentials = match self.credentials.held() {
+            Some(held) => held,
+            None => {
+                let found = self.credentials.provide_credentials();
+                // If there are none, the SDK says why.
+                timeout(CREDENTIALS_TIMEOUT, found).await.ok()?.ok()?
+            }
+        };
         let time = self.clock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let day = time.get(..8)?;
         let signer = {
@@ -199,7 +204,13 @@ impl Direct {
             let presigned = request.presigned(soon).await.map_err(drop)?;
             Ok::<_, ()>(Place::of(presigned.uri()))
         };
-        self.place.get_or_try_init(ask).await.ok()?.as_ref()
+        match self.place.get() {
+            Some(place) => place.as_ref(),
+            None => Box::pin(self.place.get_or_try_init(ask))
+                .await
+                .ok()?
+                .as_ref(),
+        }
     }
 }
 
@@ -275,7 +286,7 @@ impl Place {
         for (name, value) in signed {
             // The HTTP client adds it itself.
             if name != "host" {
-                sent.try_insert(name.to_owned(), value.to_owned()).ok()?;
+                sent.try_insert(name, value.to_owned()).ok()?;
             }
         }
         sent.try_insert("authorization", authorization).ok()?;

@@ -330,7 +330,8 @@ impl Download {
                 }
                 let why = format!("nothing came for {} seconds", SILENCE.as_secs());
                 let error = self.broke_off(&why);
-                self.try_again_after(error).await?;
+                let session = self.client.sessions.current();
+                self.try_again_after(error, &session).await?;
                 continue;
             };
             let error = match piece {
@@ -351,19 +352,22 @@ impl Download {
                 Ok(None) => self.broke_off("the connection was closed too early"),
                 Err(error) => self.broke_off(&chain(&error)),
             };
-            self.try_again_after(error).await?;
+            let session = self.client.sessions.current();
+            self.try_again_after(error, &session).await?;
         }
     }
 
     /// Get ready to ask for what is left.
-    async fn try_again_after(&mut self, error: Error) -> Result<(), Error> {
+    async fn try_again_after(
+        &mut self,
+        error: Error,
+        session: &Session<Clients>,
+    ) -> Result<(), Error> {
         self.body = None;
         let Self { client, retry, .. } = self;
-        let session = client.sessions.current();
-        let trouble = &client.read_trouble;
-        retry
-            .after(error, &client.sessions, &session, trouble)
-            .await
+        let again = retry.after(error, &client.sessions, session, &client.read_trouble);
+        // It may find credentials, whose futures are large.
+        Box::pin(again).await
     }
 
     /// Ask for what is left.
@@ -378,28 +382,10 @@ impl Download {
             if let Sent::Answered(answer) = sent {
                 return self.begun(answer.into());
             }
-            let client = &self.client;
-            let request = session
-                .client
-                .sdk
-                .get_object()
-                .bucket(&client.name)
-                .key(&self.key)
-                .set_range(range)
-                .set_if_match(self.etag.clone())
-                .set_request_payer(client.payer.clone());
-            let request = request.customize().config_override(sent.attempts());
-            let error = match request.send().await {
-                Ok(output) => {
-                    session.client.direct.sdk_succeeded(&sent);
-                    return self.begun(output.into());
-                }
-                Err(error) => Error::of(
-                    &session.access,
-                    Operation::Get,
-                    &client.url(&self.key),
-                    &error,
-                ),
+            // The SDK's futures are large, and seldom needed.
+            let error = match Box::pin(self.ask_the_sdk(&session, range, &sent)).await {
+                Ok(answer) => return self.begun(answer),
+                Err(error) => error,
             };
             // Everything had arrived already, whatever size was stated before.
             if self.offset > 0 && error.status == Some(416) {
@@ -407,9 +393,35 @@ impl Download {
                 self.body = Some(ByteStream::default());
                 return Ok(());
             }
-            self.retry
-                .after(error, &client.sessions, &session, &client.read_trouble)
-                .await?;
+            self.try_again_after(error, &session).await?;
+        }
+    }
+
+    async fn ask_the_sdk(
+        &self,
+        session: &Session<Clients>,
+        range: Option<String>,
+        sent: &Sent,
+    ) -> Result<Answer, Error> {
+        let client = &self.client;
+        let Clients { sdk, direct } = &session.client;
+        let request = sdk
+            .get_object()
+            .bucket(&client.name)
+            .key(&self.key)
+            .set_range(range)
+            .set_if_match(self.etag.clone())
+            .set_request_payer(client.payer.clone());
+        let answer = request.customize().config_override(sent.attempts()).send();
+        match answer.await {
+            Ok(output) => {
+                direct.sdk_succeeded(sent);
+                Ok(output.into())
+            }
+            Err(error) => {
+                let url = client.url(&self.key);
+                Err(Error::of(&session.access, Operation::Get, &url, &error))
+            }
         }
     }
 

@@ -145,7 +145,8 @@ impl Source for BucketSource {
                 if let Some(file) = self.next_of_merge().await? {
                     return Ok(Some(file));
                 }
-                if !self.next_merge().await? {
+                // Its future is large, and seldom needed.
+                if !Box::pin(self.next_merge()).await? {
                     return Ok(None);
                 }
             }
