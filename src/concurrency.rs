@@ -48,6 +48,8 @@ struct State {
     fastest: Fastest,
     /// When it last shrank.
     shrunk: Option<Instant>,
+    /// How many there were when some were last refused, and when that was.
+    too_many: Option<(f64, Instant)>,
     /// When somebody last had to wait for a place.
     ran_out: Option<Instant>,
     waits: Waits,
@@ -114,6 +116,7 @@ impl Concurrency {
                 before: None,
             },
             shrunk: None,
+            too_many: None,
             ran_out: None,
             waits: Waits::default(),
         };
@@ -197,10 +200,7 @@ impl Pace {
         if waited * 4 < took || state.ran_out.is_none_or(|time| time < sent.now) {
             return;
         }
-        let growth = match state.is_first_growth {
-            true => 1.0,
-            false => state.limit.sqrt().recip(),
-        };
+        let growth = state.growth(now);
         state.limit = (state.limit + growth).min(state.most as f64);
         let more = (state.limit as usize).saturating_sub(state.slots);
         state.slots += more;
@@ -212,7 +212,10 @@ impl Pace {
         let now = Instant::now();
         let mut state = self.0.state();
         let took = state.fastest.of_late().unwrap_or_default();
-        state.shrink(0.7, took, now);
+        let limit = state.limit;
+        if state.shrink(0.7, took, now) {
+            state.too_many = Some((limit, now));
+        }
     }
 }
 
@@ -225,15 +228,30 @@ pub(crate) struct Sent {
 }
 
 impl State {
-    /// Shrink, but only once for all requests that were in flight together, which take so long.
-    fn shrink(&mut self, factor: f64, took: Duration, now: Instant) {
+    /// By how much an answer lets it grow.
+    fn growth(&self, now: Instant) -> f64 {
+        if self.is_first_growth {
+            return 1.0;
+        }
+        // Close to what was too many before, by one a round.
+        let lately = |time: Instant| now - time < LATELY;
+        match self.too_many {
+            Some((limit, time)) if lately(time) && self.limit > 0.75 * limit => self.limit.recip(),
+            _ => self.limit.sqrt().recip(),
+        }
+    }
+
+    /// Shrink, but only once for all requests that were in flight together, which take so long. False if it has before.
+    fn shrink(&mut self, factor: f64, took: Duration, now: Instant) -> bool {
         self.is_first_growth = false;
         let together = took.max(SOON);
-        if self.shrunk.is_none_or(|before| now - before > together) {
-            self.shrunk = Some(now);
-            let least = LEAST.min(self.most) as f64;
-            self.limit = (self.limit * factor).max(least);
+        if self.shrunk.is_some_and(|before| now - before <= together) {
+            return false;
         }
+        self.shrunk = Some(now);
+        let least = LEAST.min(self.most) as f64;
+        self.limit = (self.limit * factor).max(least);
+        true
     }
 
     /// An answer took so long.
