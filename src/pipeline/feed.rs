@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 
 use super::Limits;
 use crate::budget::{Budget, Room};
@@ -49,6 +49,8 @@ pub(super) async fn run(
         let pace = concurrency.pace();
         let body = tokio::spawn(async move {
             let body = fetch(room.clone(), pace).await;
+            // The connection is given back by a task of its own; the next request would make another one.
+            yield_now().await;
             drop(slot);
             (body, room)
         });
