@@ -48,6 +48,8 @@ fn nothing_and_the_settings_of_the_official_plugin_are_accepted_and_work() {
         r#"{"sqsDelete":true}"#,
         r#"{"sqsDelete":false,"useAsync":true}"#,
         r#"{"s3DownloadConcurrency":64}"#,
+        r#"{"s3DownloadConcurrency":0}"#,
+        r#"{"s3DownloadConcurrency":2048}"#,
         r#"{"s3DownloadConcurrency":1,"s3Interval":"","s3AccountList":"","sqsOwnerAccount":""}"#,
         r#"{"useS3SNS":true,"useAsync":false,"sqsOwnerAccount":"123456789012"}"#,
         r#"{"S3INTERVAL":"2024-03-05","AWS":{"Region":"eu-west-1"},"usesqs":true}"#,
@@ -79,8 +81,8 @@ fn wrong_types_and_values_are_refused_by_the_name_of_their_key() {
             &["s3DownloadConcurrency", "many"][..],
         ),
         (
-            r#"{"s3DownloadConcurrency":0}"#,
-            &["s3DownloadConcurrency", "0"],
+            r#"{"s3DownloadConcurrency":2049}"#,
+            &["s3DownloadConcurrency", "2049", "give 0 to 2048"],
         ),
         (
             r#"{"s3DownloadConcurrency":-1}"#,
@@ -322,7 +324,7 @@ fn the_defaults_are_the_official_ones() {
         .map(|leaf| (leaf.path, leaf.schema["default"].clone()))
         .collect();
     for (path, default) in [
-        ("s3DownloadConcurrency", json!(256)),
+        ("s3DownloadConcurrency", json!(0)),
         ("s3Interval", json!("")),
         ("s3AccountList", json!("")),
         ("sqsDelete", json!(true)),

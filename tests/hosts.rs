@@ -394,7 +394,7 @@ fn the_capture_dialog() {
             ["--cloudtrail-validate", "Validate log files", "selector", "off"],
             ["--cloudtrail-validatekeys", "Public keys for validation", "string", ""],
             ["--cloudtrail-validatebucket", "Bucket of the trail", "string", ""],
-            ["--cloudtrail-s3downloadconcurrency", "Concurrent downloads", "integer", "256"],
+            ["--cloudtrail-s3downloadconcurrency", "Concurrent downloads", "integer", "0"],
             ["--cloudtrail-sqsdelete", "Delete SQS messages", "boolean", "true"],
             ["--cloudtrail-sqsowneraccount", "SQS queue owner account", "string", ""],
             ["--cloudtrail-redact", "Redact", "string", ""],

@@ -202,3 +202,81 @@ pub(super) fn describe(settings: &settings::Aws, files: &Files) -> String {
         false => format!("the profile {name:?} of {}", files.join(" and ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Gives credentials that expire in time, and counts how often it is asked.
+    #[derive(Debug, Clone)]
+    struct Provider {
+        clock: Clock,
+        lifetime: Option<SignedDuration>,
+        asked: Arc<AtomicU32>,
+    }
+
+    impl ProvideCredentials for Provider {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let number = self.asked.fetch_add(1, Ordering::Relaxed);
+            let expires = self.lifetime.map(|lifetime| self.clock.now() + lifetime);
+            let key = format!("AKIA{number}");
+            future::ProvideCredentials::new(async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let expires = expires.map(Into::into);
+                Ok(aws_credential_types::Credentials::new(
+                    key, "secret", None, expires, "Test",
+                ))
+            })
+        }
+    }
+
+    /// What gives out credentials of this lifetime, and how often it has asked for them.
+    fn credentials(lifetime: Option<SignedDuration>) -> (Credentials, Arc<AtomicU32>) {
+        let clock = Clock::at("2024-03-05T12:00:00Z".parse().unwrap());
+        let asked = Arc::<AtomicU32>::default();
+        let provider = Provider {
+            clock,
+            lifetime,
+            asked: Arc::clone(&asked),
+        };
+        let provider = SharedCredentialsProvider::new(provider);
+        (Credentials::new(provider, "them".to_owned(), clock), asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_are_found_once_for_all_until_shortly_before_they_expire() {
+        for (lifetime, held) in [(Some(SignedDuration::from_hours(1)), 3590), (None, 15 * 60)] {
+            let (credentials, asked) = credentials(lifetime);
+            let key = async || {
+                let found = credentials.provide_credentials().await.unwrap();
+                found.access_key_id().to_owned()
+            };
+            let many = futures_util::future::join_all((0..10).map(|_| key())).await;
+            assert_eq!(many, ["AKIA0"; 10]);
+            // A second has gone by already, within which they were found.
+            advance(Duration::from_secs(held - 3)).await;
+            assert_eq!(key().await, "AKIA0");
+            advance(Duration::from_secs(3)).await;
+            assert_eq!(key().await, "AKIA1");
+            assert_eq!(asked.load(Ordering::Relaxed), 2);
+            assert!(credentials.missing().is_none());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_that_have_expired_already_are_not_held() {
+        let (credentials, asked) = credentials(Some(SignedDuration::from_secs(5)));
+        for times in 1..4 {
+            credentials.provide_credentials().await.unwrap();
+            assert_eq!(asked.load(Ordering::Relaxed), times);
+        }
+    }
+}
