@@ -54,7 +54,7 @@ pub(crate) fn spare_connections() -> usize {
         let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
         // Where one is given back while another is made in its place, there is one more for a moment.
         let spare = limit.saturating_sub(open + OF_THE_HOST) / 10 * 9;
-        return usize::try_from(spare).unwrap_or(usize::MAX).max(16);
+        usize::try_from(spare).unwrap_or(usize::MAX).max(16)
     }
     #[cfg(not(unix))]
     usize::MAX

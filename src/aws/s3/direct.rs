@@ -76,22 +76,21 @@ struct Place {
     service: String,
 }
 
-/// What became of a request.
-pub(super) enum Sent {
-    /// It succeeded.
-    Answered(HttpResponse),
-    /// There are too many requests, or the service can't be reached: the SDK may ask a little later.
+/// Why the SDK has to ask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Unanswered {
+    /// There are too many requests, or the service can't be reached: a little later, it may answer.
     Refused,
-    /// It failed: the SDK has to ask.
+    /// It was an error.
     Failed,
-    /// It can't be made here, or would fail: the SDK has to ask.
-    NotSent,
+    /// The request was not sent, since it can't be made here, or would fail.
+    Left,
 }
 
-impl Sent {
+impl Unanswered {
     /// What is different for the SDK, which asks again: one of its attempts is used up.
-    pub fn attempts(&self) -> config::Builder {
-        let used = u32::from(matches!(self, Self::Refused));
+    pub fn attempts(self) -> config::Builder {
+        let used = u32::from(self == Self::Refused);
         config::Builder::new().retry_config(retries(ATTEMPTS - used))
     }
 }
@@ -131,35 +130,41 @@ impl Direct {
 
     /// Ask for a key, or for the bucket itself if that is empty. The query's parameters are in the order of their names;
     /// the headers' names are in lower case.
-    pub async fn get(&self, sdk: &Client, key: &str, query: Pairs<'_>, headers: Pairs<'_>) -> Sent {
+    pub async fn get(
+        &self,
+        sdk: &Client,
+        key: &str,
+        query: Pairs<'_>,
+        headers: Pairs<'_>,
+    ) -> Result<HttpResponse, Unanswered> {
         if self.is_doubtful.load(Ordering::Relaxed)
             || self.failures.load(Ordering::Relaxed) >= MOST_FAILURES
         {
-            return Sent::NotSent;
+            return Err(Unanswered::Left);
         }
         let Some(request) = self.request(sdk, key, query, headers).await else {
-            return Sent::NotSent;
+            return Err(Unanswered::Left);
         };
         let Ok(answer) = self.connector.call(request).await else {
-            return Sent::Refused;
+            return Err(Unanswered::Refused);
         };
         match answer.status().as_u16() {
             200 | 206 => {
                 self.failures.store(0, Ordering::Relaxed);
-                Sent::Answered(answer)
+                Ok(answer)
             }
-            429 | 500.. => Sent::Refused,
+            429 | 500.. => Err(Unanswered::Refused),
             _ => {
                 self.is_doubtful.store(true, Ordering::Relaxed);
-                Sent::Failed
+                Err(Unanswered::Failed)
             }
         }
     }
 
     /// The SDK has succeeded with a request, perhaps one that had failed here.
-    pub fn sdk_succeeded(&self, sent: &Sent) {
+    pub fn sdk_succeeded(&self, before: Unanswered) {
         self.is_doubtful.store(false, Ordering::Relaxed);
-        if matches!(sent, Sent::Failed) {
+        if before == Unanswered::Failed {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -367,7 +372,7 @@ mod tests {
             let login = Login::load(&settings, &environment).await.unwrap();
             let (access, _) = login.current();
             let direct = Direct::new(&access, bucket);
-            direct.sdk_succeeded(&Sent::NotSent);
+            direct.sdk_succeeded(Unanswered::Left);
             (access.s3("eu-central-1"), direct)
         }
     }
@@ -459,7 +464,7 @@ mod tests {
                     ("x-amz-request-payer", "requester"),
                 ];
                 let sent = direct.get(&sdk, &key, &[], &headers).await;
-                assert!(matches!(sent, Sent::Answered(_)), "{key:?}");
+                assert!(sent.is_ok(), "{key:?}");
                 let [theirs, ours] = recorder.taken().try_into().expect("two requests");
                 assert_eq!(
                     target(&theirs),
@@ -511,7 +516,7 @@ mod tests {
                     ("prefix", &*prefix),
                     ("start-after", &*prefix),
                 ];
-                direct.get(&sdk, "", &query, &[]).await;
+                _ = direct.get(&sdk, "", &query, &[]).await;
                 let [theirs, ours] = recorder.taken().try_into().expect("two requests");
                 let sorted = |request: &HttpRequest| {
                     let (path, query) = target(request);
@@ -557,7 +562,7 @@ mod tests {
             let (sdk, direct) = recorder.both(KEYS, bucket, settings).await;
             _ = sdk.get_object().bucket(bucket).key("a/b").send().await;
             let sent = direct.get(&sdk, "a/b", &[], &[]).await;
-            assert!(matches!(sent, Sent::Answered(_)), "{bucket}");
+            assert!(sent.is_ok(), "{bucket}");
             let [theirs, ours] = recorder.taken().try_into().expect("two requests");
             let url = theirs
                 .uri()
@@ -581,7 +586,7 @@ mod tests {
             let recorder = Recorder::new();
             let (sdk, direct) = recorder.both(KEYS, bucket, settings::Aws::default()).await;
             let sent = direct.get(&sdk, "a", &[], &[]).await;
-            assert!(matches!(sent, Sent::NotSent), "{bucket}");
+            assert!(matches!(sent, Err(Unanswered::Left)), "{bucket}");
             assert!(
                 recorder
                     .taken()
@@ -602,15 +607,15 @@ mod tests {
         recorder.status.store(403, Ordering::Relaxed);
         for _ in 0..MOST_FAILURES {
             let sent = direct.get(&sdk, "a", &[], &[]).await;
-            assert!(matches!(sent, Sent::Failed));
+            assert!(matches!(sent, Err(Unanswered::Failed)));
             // As long as the SDK has not succeeded, others would fail as well.
             let next = direct.get(&sdk, "a", &[], &[]).await;
-            assert!(matches!(next, Sent::NotSent));
-            direct.sdk_succeeded(&sent);
+            assert!(matches!(next, Err(Unanswered::Left)));
+            direct.sdk_succeeded(Unanswered::Failed);
         }
         recorder.status.store(200, Ordering::Relaxed);
         let sent = direct.get(&sdk, "a", &[], &[]).await;
-        assert!(matches!(sent, Sent::NotSent));
+        assert!(matches!(sent, Err(Unanswered::Left)));
         assert_eq!(recorder.taken().len(), MOST_FAILURES as usize);
     }
 
@@ -623,15 +628,15 @@ mod tests {
         for _ in 0..3 * MOST_FAILURES {
             recorder.status.store(404, Ordering::Relaxed);
             let sent = direct.get(&sdk, "a", &[], &[]).await;
-            assert!(matches!(sent, Sent::Failed));
+            assert!(matches!(sent, Err(Unanswered::Failed)));
             // Another one, which the SDK asks for.
-            direct.sdk_succeeded(&Sent::NotSent);
+            direct.sdk_succeeded(Unanswered::Left);
             recorder.status.store(200, Ordering::Relaxed);
             let sent = direct.get(&sdk, "b", &[], &[]).await;
-            assert!(matches!(sent, Sent::Answered(_)));
+            assert!(sent.is_ok());
         }
         recorder.status.store(503, Ordering::Relaxed);
         let sent = direct.get(&sdk, "b", &[], &[]).await;
-        assert!(matches!(sent, Sent::Refused));
+        assert!(matches!(sent, Err(Unanswered::Refused)));
     }
 }

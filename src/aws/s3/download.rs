@@ -12,7 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::direct::{self, Sent, given};
+use super::direct::{self, Unanswered, given};
 use super::page::Object;
 use super::{BucketClient, Clients, SILENCE};
 use crate::aws::error::{Error, Kind};
@@ -378,12 +378,12 @@ impl Download {
                 Some(range) => Some(format!("bytes={}-{}", self.offset, range.end - 1)),
                 None => (self.offset > 0).then(|| format!("bytes={}-", self.offset)),
             };
-            let sent = self.ask_directly(&session, range.as_deref()).await;
-            if let Sent::Answered(answer) = sent {
-                return self.begun(answer.into());
-            }
+            let unanswered = match self.ask_directly(&session, range.as_deref()).await {
+                Ok(answer) => return self.begun(answer.into()),
+                Err(unanswered) => unanswered,
+            };
             // The SDK's futures are large, and seldom needed.
-            let error = match Box::pin(self.ask_the_sdk(&session, range, &sent)).await {
+            let error = match Box::pin(self.ask_the_sdk(&session, range, unanswered)).await {
                 Ok(answer) => return self.begun(answer),
                 Err(error) => error,
             };
@@ -401,7 +401,7 @@ impl Download {
         &self,
         session: &Session<Clients>,
         range: Option<String>,
-        sent: &Sent,
+        unanswered: Unanswered,
     ) -> Result<Answer, Error> {
         let client = &self.client;
         let Clients { sdk, direct } = &session.client;
@@ -412,10 +412,13 @@ impl Download {
             .set_range(range)
             .set_if_match(self.etag.clone())
             .set_request_payer(client.payer.clone());
-        let answer = request.customize().config_override(sent.attempts()).send();
+        let answer = request
+            .customize()
+            .config_override(unanswered.attempts())
+            .send();
         match answer.await {
             Ok(output) => {
-                direct.sdk_succeeded(sent);
+                direct.sdk_succeeded(unanswered);
                 Ok(output.into())
             }
             Err(error) => {
@@ -426,9 +429,13 @@ impl Download {
     }
 
     /// Ask past the SDK, which may have to ask again.
-    async fn ask_directly(&self, session: &Session<Clients>, range: Option<&str>) -> Sent {
+    async fn ask_directly(
+        &self,
+        session: &Session<Clients>,
+        range: Option<&str>,
+    ) -> Result<HttpResponse, Unanswered> {
         if self.by_sdk {
-            return Sent::NotSent;
+            return Err(Unanswered::Left);
         }
         let payer = self.client.payer.as_ref();
         let headers = given([
@@ -437,20 +444,20 @@ impl Download {
             ("x-amz-request-payer", payer.map(RequestPayer::as_str)),
         ]);
         let Clients { sdk, direct } = &session.client;
-        let asked = self.pace.as_ref().map(|pace| (pace, pace.sent()));
-        let sent = direct.get(sdk, &self.key, &[], &headers).await;
-        match (&sent, asked) {
-            (Sent::Answered(_), Some((pace, asked))) => pace.answered(&asked),
-            (Sent::Refused, asked) => {
-                if let Some((pace, _)) = asked {
-                    pace.refused();
-                }
-                self.client.stats.retries.add(1);
-                direct::pause().await;
+        let sent = self.pace.as_ref().map(Pace::sent);
+        let answer = direct.get(sdk, &self.key, &[], &headers).await;
+        if let (Some(pace), Some(sent)) = (&self.pace, sent) {
+            match answer {
+                Ok(_) => pace.answered(&sent),
+                Err(Unanswered::Refused) => pace.refused(),
+                Err(_) => {}
             }
-            _ => {}
         }
-        sent
+        if let Err(Unanswered::Refused) = answer {
+            self.client.stats.retries.add(1);
+            direct::pause().await;
+        }
+        answer
     }
 
     /// Compare an answer with what was asked for.

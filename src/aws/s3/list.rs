@@ -7,7 +7,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes, RequestPayer};
 use tokio::time::timeout;
 
-use super::direct::{self, Sent, given};
+use super::direct::{self, Unanswered, given};
 use super::page::{LARGEST_PAGE, Next, Page, TakePage, comes_before};
 use super::{BucketClient, Clients, Error, Operation, Policy, SILENCE};
 use crate::aws::error::Kind;
@@ -120,11 +120,11 @@ impl BucketClient {
                 From::Page(Next::Token { token, .. }) => (None, Some(token.clone())),
             };
             let asked = self.ask_directly(&session, query, after.as_deref(), token.as_deref(), raw);
-            let sent = match asked.await {
+            let unanswered = match asked.await {
                 Ok(page) => return Ok(page),
-                Err(sent) => sent,
+                Err(unanswered) => unanswered,
             };
-            if let Sent::Refused = sent {
+            if unanswered == Unanswered::Refused {
                 direct::pause().await;
             }
             let request = session
@@ -143,11 +143,11 @@ impl BucketClient {
                 .set_max_keys(most);
             let request = request
                 .customize()
-                .config_override(sent.attempts())
+                .config_override(unanswered.attempts())
                 .interceptor(take.clone());
             let answer = request.send().await;
             if answer.is_ok() {
-                session.client.direct.sdk_succeeded(&sent);
+                session.client.direct.sdk_succeeded(unanswered);
             }
             answer
                 .map(drop)
@@ -170,7 +170,7 @@ impl BucketClient {
         after: Option<&str>,
         token: Option<&str>,
         raw: bool,
-    ) -> Result<Page, Sent> {
+    ) -> Result<Page, Unanswered> {
         let most = query.most.map(|most| most.to_string());
         let parameters = given([
             ("continuation-token", token),
@@ -187,10 +187,7 @@ impl BucketClient {
             ("x-amz-request-payer", payer.map(RequestPayer::as_str)),
         ]);
         let Clients { sdk, direct } = &session.client;
-        let sent = direct.get(sdk, "", &parameters, &headers).await;
-        let Sent::Answered(answer) = sent else {
-            return Err(sent);
-        };
+        let answer = direct.get(sdk, "", &parameters, &headers).await?;
         let mut body = ByteStream::new(answer.into_body());
         let mut xml = Vec::new();
         loop {
@@ -199,10 +196,10 @@ impl BucketClient {
                     xml.extend_from_slice(&piece);
                 }
                 Ok(Ok(None)) => break,
-                _ => return Err(Sent::Refused),
+                _ => return Err(Unanswered::Refused),
             }
         }
-        Page::parse(&xml, &query.prefix.as_str().into(), raw).ok_or(Sent::Failed)
+        Page::parse(&xml, &query.prefix.as_str().into(), raw).ok_or(Unanswered::Failed)
     }
 
     fn listing_failed<E>(
