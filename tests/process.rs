@@ -126,6 +126,26 @@ fn config(aws: &Aws, home: &Home) -> String {
     home.config(&aws.endpoint(), json!({"s3DownloadConcurrency": 4}))
 }
 
+/// The host's limits are kept, and it keeps a share of them.
+#[test]
+fn a_capture_makes_do_with_few_open_files() {
+    alone("a_capture_makes_do_with_few_open_files", || {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        let (aws, files) = Aws::with_trail(600);
+        let slowly = Fault::Delay(Duration::from_millis(100));
+        aws.fault(|request| request.op == Op::GetObject, slowly);
+        // Only the host has the limit, not the server, which is here.
+        let (limit, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 300, most).unwrap();
+        let host = Capture::new("s3://logs").aws(&aws).start();
+        setrlimit(Resource::RLIMIT_NOFILE, limit, most).unwrap();
+        let seen = host.wait();
+        assert_eq!((&seen.error, &*seen.stderr), (&None, ""));
+        assert_eq!(seen.ids(), trail::ids(&files));
+        assert_eq!(seen.metrics["requests_retried"], 0);
+    });
+}
+
 #[test]
 fn init_is_offline_and_starts_no_thread() {
     alone("init_is_offline_and_starts_no_thread", || {

@@ -35,6 +35,9 @@ pub(crate) fn write_stderr(text: String) {
     }
 }
 
+/// What the system says where no more files may be opened, by this process or by all.
+pub(crate) const TOO_MANY_FILES: [i32; 2] = [libc::EMFILE, libc::ENFILE];
+
 /// Files that are left to the host, for its own, of those that the process may open.
 const OF_THE_HOST: u64 = 128;
 

@@ -4,6 +4,8 @@
 //! sends them, and its providers give the credentials. Whatever is answered but success, the SDK asks again: what that
 //! means, and what is done about it, it knows alone.
 
+use std::error::Error;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,6 +15,7 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::{Client, config};
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
@@ -22,7 +25,7 @@ use super::signature::{NO_BODY, Signer};
 use crate::aws::access::{ATTEMPTS, Access, retries};
 use crate::aws::credentials::Credentials;
 use crate::clock::Clock;
-use crate::process::lock;
+use crate::process::{lock, platform};
 
 /// What is not encoded in a query.
 const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
@@ -79,8 +82,10 @@ struct Place {
 /// Why the SDK has to ask.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Unanswered {
-    /// There are too many requests, or the service can't be reached: a little later, it may answer.
+    /// There are too many requests: a little later, it may answer.
     Refused,
+    /// The connection ended, or could not be made: the next one may do better.
+    Unreached,
     /// It was an error.
     Failed,
     /// The request was not sent, since it can't be made here, or would fail.
@@ -88,9 +93,14 @@ pub(super) enum Unanswered {
 }
 
 impl Unanswered {
+    /// May the same request succeed by itself, a little later?
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Refused | Self::Unreached)
+    }
+
     /// What is different for the SDK, which asks again: one of its attempts is used up.
     pub fn attempts(self) -> config::Builder {
-        let used = u32::from(self == Self::Refused);
+        let used = u32::from(self.may_pass());
         config::Builder::new().retry_config(retries(ATTEMPTS - used))
     }
 }
@@ -106,6 +116,19 @@ pub(super) fn given<'a, const N: usize>(
     pairs
         .filter_map(|(name, value)| Some((name, value?)))
         .collect()
+}
+
+/// Does a request that was not answered say that there are too many? Nothing came in time, or no more files may be opened.
+fn is_of_too_many(error: &ConnectorError) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let code = error.downcast_ref().and_then(io::Error::raw_os_error);
+        if code.is_some_and(|code| platform::TOO_MANY_FILES.contains(&code)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    error.is_timeout()
 }
 
 /// Wait for a moment after a request was refused, each for another one.
@@ -145,9 +168,11 @@ impl Direct {
         let Some(request) = self.request(sdk, key, query, headers).await else {
             return Err(Unanswered::Left);
         };
-        let Ok(answer) = self.connector.call(request).await else {
-            return Err(Unanswered::Refused);
-        };
+        let answer = self.connector.call(request).await;
+        let answer = answer.map_err(|error| match is_of_too_many(&error) {
+            true => Unanswered::Refused,
+            false => Unanswered::Unreached,
+        })?;
         match answer.status().as_u16() {
             200 | 206 => {
                 self.failures.store(0, Ordering::Relaxed);
@@ -595,6 +620,16 @@ mod tests {
                 "{bucket}"
             );
         }
+    }
+
+    #[test]
+    fn a_connection_that_ends_does_not_say_that_there_are_too_many() {
+        let io = |code| ConnectorError::io(Box::new(io::Error::from_raw_os_error(code)));
+        let [of_process, of_all] = platform::TOO_MANY_FILES;
+        assert!(is_of_too_many(&io(of_process)) && is_of_too_many(&io(of_all)));
+        assert!(is_of_too_many(&ConnectorError::timeout("late".into())));
+        assert!(!is_of_too_many(&io(libc::ECONNRESET)));
+        assert!(!is_of_too_many(&ConnectorError::io("closed".into())));
     }
 
     /// A store may know who asks in a way that only the SDK gets right.

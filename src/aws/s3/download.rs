@@ -453,7 +453,10 @@ impl Download {
                 Err(_) => {}
             }
         }
-        if let Err(Unanswered::Refused) = answer {
+        if answer
+            .as_ref()
+            .is_err_and(|unanswered| unanswered.may_pass())
+        {
             self.client.stats.retries.add(1);
             direct::pause().await;
         }

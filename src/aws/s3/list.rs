@@ -124,7 +124,7 @@ impl BucketClient {
                 Ok(page) => return Ok(page),
                 Err(unanswered) => unanswered,
             };
-            if unanswered == Unanswered::Refused {
+            if unanswered.may_pass() {
                 direct::pause().await;
             }
             let request = session
@@ -196,7 +196,7 @@ impl BucketClient {
                     xml.extend_from_slice(&piece);
                 }
                 Ok(Ok(None)) => break,
-                _ => return Err(Unanswered::Refused),
+                _ => return Err(Unanswered::Unreached),
             }
         }
         Page::parse(&xml, &query.prefix.as_str().into(), raw).ok_or(Unanswered::Failed)
