@@ -8,6 +8,7 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html>). Log files are fetched in the
 //! order of time, so from all prefixes alike: one number is enough for all of them.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -26,6 +27,11 @@ const ROUND: usize = 32;
 const SOON: Duration = Duration::from_millis(10);
 /// The fastest answer is looked for anew so often, since ways through networks change.
 const LATELY: Duration = Duration::from_secs(20);
+
+/// What is refused within this time of the last refusal has the same reason.
+const EPISODE: Duration = Duration::from_secs(1);
+/// How many are close to what was too many, as a share of it.
+const CLOSE: Range<f64> = 0.75..1.25;
 
 /// Requests in flight, and how many there may be.
 #[derive(Debug, Clone)]
@@ -196,7 +202,7 @@ impl Pace {
         let took = now - sent.now;
         state.time(took, now);
         // Meanwhile there was no place for another request, and for a quarter of the time at least nothing to decode.
-        let waited = state.waits.total(now) - sent.waited;
+        let waited = state.waits.total(now).saturating_sub(sent.waited);
         if waited * 4 < took || state.ran_out.is_none_or(|time| time < sent.now) {
             return;
         }
@@ -214,6 +220,9 @@ impl Pace {
         let took = state.fastest.of_late().unwrap_or_default();
         let limit = state.limit;
         if state.shrink(0.7, took, now) {
+            // While a service is away, it shrinks again and again.
+            let before = state.too_many.filter(|(_, time)| now - *time < EPISODE);
+            let limit = before.map_or(limit, |(before, _)| limit.max(before));
             state.too_many = Some((limit, now));
         }
     }
@@ -236,7 +245,9 @@ impl State {
         // Close to what was too many before, by one a round.
         let lately = |time: Instant| now - time < LATELY;
         match self.too_many {
-            Some((limit, time)) if lately(time) && self.limit > 0.75 * limit => self.limit.recip(),
+            Some((limit, time)) if lately(time) && CLOSE.contains(&(self.limit / limit)) => {
+                self.limit.recip()
+            }
             _ => self.limit.sqrt().recip(),
         }
     }
@@ -307,6 +318,8 @@ mod tests {
         reader: f64,
         files: usize,
         most: usize,
+        /// When it refuses all, in seconds.
+        is_away: (f64, f64),
     }
 
     impl Default for World {
@@ -318,6 +331,7 @@ mod tests {
                 reader: 1e9,
                 files: 20_000,
                 most: 1024,
+                is_away: (0.0, 0.0),
             }
         }
     }
@@ -337,6 +351,8 @@ mod tests {
         let concurrency = Concurrency::new(world.most);
         let began = Instant::now();
         let server = Arc::new(Mutex::new((began, f64::MAX, began)));
+        let away = |seconds| began + Duration::from_secs_f64(seconds);
+        let away = away(world.is_away.0)..away(world.is_away.1);
         let refused = Arc::new(AtomicUsize::new(0));
         let in_flight = Arc::new(AtomicUsize::new(0));
         let most = Arc::new(AtomicUsize::new(0));
@@ -350,13 +366,17 @@ mod tests {
                     let slot = concurrency.slot().await;
                     let pace = concurrency.pace();
                     let (server, refused) = (Arc::clone(&server), Arc::clone(&refused));
+                    let away = away.clone();
                     let now = in_flight.fetch_add(1, Ordering::Relaxed) + 1;
                     most.fetch_max(now, Ordering::Relaxed);
                     let in_flight = Arc::clone(&in_flight);
                     let fetch = tokio::spawn(async move {
                         loop {
                             let sent = pace.sent();
-                            let answer = ask(&server, &world);
+                            let mut answer = ask(&server, &world);
+                            if away.contains(&Instant::now()) {
+                                answer = Err(Instant::now() + world.distance);
+                            }
                             tokio::time::sleep_until(answer.unwrap_or_else(|at| at)).await;
                             if answer.is_ok() {
                                 pace.answered(&sent);
@@ -459,6 +479,17 @@ mod tests {
         .await;
         assert!(run.most < 200, "{run:?}");
         assert!(run.time < Duration::from_secs(11), "{run:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_soon_forgotten() {
+        let world = World {
+            is_away: (1.0, 4.0),
+            ..World::default()
+        };
+        let run = run(world).await;
+        // Four seconds without it, three for the outage, and the growth from the least number.
+        assert!(run.time < Duration::from_secs(16), "{run:?}");
     }
 
     /// What S3 refuses is asked for again, at a rate that it takes.

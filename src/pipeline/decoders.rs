@@ -20,8 +20,10 @@ use crate::process::lock;
 /// A batch holds so many log files at most, each of so many bytes at most when decoded, about.
 const BATCH: usize = 32;
 const SMALL: u64 = 32 << 10;
-/// Steps of a batch are handed over once they hold so many bytes.
+/// Steps of a batch are handed over once they take so many bytes.
 const ENOUGH: usize = 64 << 10;
+/// So many times may steps be handed over before the host takes any: a whole batch, and most log files.
+const STEPS: usize = BATCH * SMALL as usize / ENOUGH + 2;
 
 /// Start to decode, until the feed ends or nobody takes what is decoded.
 pub(super) fn start(runtime: &Runtime, turn: Turn) {
@@ -109,7 +111,7 @@ impl Turn {
         }
         let inflated = jobs.iter().map(|job| job.inflated).sum();
         let room = self.budget.take(inflated).await.ok()?;
-        let (steps, decoded) = mpsc::channel(2);
+        let (steps, decoded) = mpsc::channel(STEPS);
         let batch = Batch {
             steps: decoded,
             left: jobs.len(),
@@ -215,7 +217,7 @@ impl Jobs {
 struct Hand {
     steps: mpsc::Sender<Vec<Step>>,
     held: Vec<Step>,
-    /// Of the chunks held.
+    /// That they take.
     bytes: usize,
     /// Each step is handed over as soon as it is there.
     is_waited_for: bool,
@@ -225,9 +227,12 @@ impl Hand {
     /// False where nobody wants it.
     fn give(&mut self, step: Step) -> bool {
         let is_beginning = matches!(step, Step::Begun(_));
-        if let Step::Chunk(chunk) = &step {
-            self.bytes += chunk.len();
-        }
+        self.bytes += size_of::<Step>();
+        self.bytes += match &step {
+            Step::Chunk(chunk) => chunk.len(),
+            Step::Entry(entry) => entry.name.len(),
+            Step::Begun(_) | Step::Done(_) => 0,
+        };
         self.held.push(step);
         let is_enough = self.is_waited_for && !is_beginning || self.bytes >= ENOUGH;
         !is_enough || self.over()
@@ -236,7 +241,7 @@ impl Hand {
     fn over(&mut self) -> bool {
         self.bytes = 0;
         let held = std::mem::take(&mut self.held);
-        self.steps.blocking_send(held).is_ok()
+        held.is_empty() || self.steps.blocking_send(held).is_ok()
     }
 }
 

@@ -286,8 +286,10 @@ fn internal(dead: tokio::task::JoinError) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
-    use crate::log_file::{Body, Fetch, LogFile};
+    use crate::log_file::{Body, Content, Fetch, LogFile, Proof};
 
     /// Where a source panics.
     #[derive(Clone, Copy, PartialEq)]
@@ -332,17 +334,21 @@ mod tests {
         }
     }
 
-    /// What a pipeline gives: the outcome of its log files, and its end.
-    fn run(at: At) -> (Vec<Result<Outcome>>, Result<()>) {
-        let limits = Limits {
+    fn limits() -> Limits {
+        Limits {
             concurrency: Some(2),
             include_insights: true,
             selection: Arc::default(),
             filter: Filter::default(),
             redaction: Arc::default(),
-        };
+        }
+    }
+
+    /// What a pipeline gives: the outcome of its log files, and its end.
+    fn run(at: At) -> (Vec<Result<Outcome>>, Result<()>) {
         let source = Box::new(Poisoned { at, named: false });
-        let mut pipeline = Pipeline::start(start_runtime().expect("threads"), source, limits);
+        let runtime = start_runtime().expect("threads");
+        let mut pipeline = Pipeline::start(runtime, source, limits());
         let mut outcomes = Vec::new();
         let wait = Duration::from_secs(60);
         loop {
@@ -371,6 +377,61 @@ mod tests {
             assert!(end.is_ok());
             let error = outcomes.pop().expect("a file").expect_err("poison");
             assert_eq!(error.to_string(), "internal error: poison");
+        }
+    }
+
+    /// Counts the log files that were decoded.
+    struct Counted(Arc<AtomicUsize>);
+
+    impl Proof for Counted {
+        fn is_strict(&self) -> bool {
+            false
+        }
+
+        fn judge(self: Box<Self>, _: Content) -> BoxFuture<'static, Result<(), FileError>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    /// Names so many log files.
+    struct Many {
+        left: usize,
+        decoded: Arc<AtomicUsize>,
+    }
+
+    impl Source for Many {
+        fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
+            let file = self.left.checked_sub(1).map(|left| {
+                self.left = left;
+                let text = r#"{"Records":[{"eventTime":"2024-03-05T12:00:00Z"}]}"#;
+                let body = Body::Bytes(text.into());
+                LogFile {
+                    name: left.to_string(),
+                    size: 0,
+                    delivered: None,
+                    fetch: Box::new(move |_, _| Box::pin(std::future::ready(Ok(body)))),
+                    ack: None,
+                    proof: Some(Box::new(Counted(Arc::clone(&self.decoded)))),
+                }
+            });
+            Box::pin(std::future::ready(Ok(file)))
+        }
+    }
+
+    #[test]
+    fn log_files_are_decoded_ahead_of_a_host_that_takes_none() {
+        let decoded = Arc::<AtomicUsize>::default();
+        let source = Box::new(Many {
+            left: 100,
+            decoded: Arc::clone(&decoded),
+        });
+        let runtime = start_runtime().expect("threads");
+        let _pipeline = Pipeline::start(runtime, source, limits());
+        let began = Instant::now();
+        while decoded.load(Ordering::Relaxed) < 100 {
+            assert!(began.elapsed() < Duration::from_secs(60), "{decoded:?}");
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

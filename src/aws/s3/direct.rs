@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::{Client, config};
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
@@ -18,13 +17,14 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::OnceCell;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use url::Url;
 
 use super::signature::{NO_BODY, Signer};
 use crate::aws::access::{ATTEMPTS, Access, retries};
 use crate::aws::credentials::Credentials;
 use crate::clock::Clock;
+use crate::concurrency::Pace;
 use crate::process::{lock, platform};
 
 /// What is not encoded in a query.
@@ -40,10 +40,7 @@ const IN_PATH: &AsciiSet = &IN_QUERY.remove(b'/');
 /// wrong this machine's clock is.
 const MOST_FAILURES: u32 = 5;
 
-/// How long credentials may take to be found, as for the SDK.
-const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Between a request that was refused and the next one.
+/// Between a request that was refused, or had no answer, and the SDK's: each waits for another time.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The key in the URL that the SDK presigns.
@@ -62,6 +59,8 @@ pub(super) struct Direct {
     is_doubtful: AtomicBool,
     /// In a row: requests that succeeded only when the SDK sent them.
     failures: AtomicU32,
+    /// Requests that were left to the SDK since.
+    left: AtomicU32,
 }
 
 /// Where requests go, and what their signatures are for.
@@ -131,11 +130,6 @@ fn is_of_too_many(error: &ConnectorError) -> bool {
     error.is_timeout()
 }
 
-/// Wait for a moment after a request was refused, each for another one.
-pub(super) async fn pause() {
-    sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
-}
-
 impl Direct {
     pub fn new(access: &Access, bucket: &str) -> Self {
         Self {
@@ -148,6 +142,7 @@ impl Direct {
             // The SDK asks first, for it may have to learn where the bucket is.
             is_doubtful: AtomicBool::new(true),
             failures: AtomicU32::new(0),
+            left: AtomicU32::new(0),
         }
     }
 
@@ -159,15 +154,28 @@ impl Direct {
         key: &str,
         query: Pairs<'_>,
         headers: Pairs<'_>,
+        pace: Option<&Pace>,
     ) -> Result<HttpResponse, Unanswered> {
-        if self.is_doubtful.load(Ordering::Relaxed)
-            || self.failures.load(Ordering::Relaxed) >= MOST_FAILURES
-        {
+        if self.is_doubtful.load(Ordering::Relaxed) || self.is_left() {
             return Err(Unanswered::Left);
         }
         let Some(request) = self.request(sdk, key, query, headers).await else {
             return Err(Unanswered::Left);
         };
+        let sent = pace.map(|pace| (pace, pace.sent()));
+        let answer = self.answer(request).await;
+        match (&answer, sent) {
+            (Ok(_), Some((pace, sent))) => pace.answered(&sent),
+            (Err(Unanswered::Refused), Some((pace, _))) => pace.refused(),
+            _ => {}
+        }
+        if answer.as_ref().is_err_and(|error| error.may_pass()) {
+            sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
+        }
+        answer
+    }
+
+    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, Unanswered> {
         let answer = self.connector.call(request).await;
         let answer = answer.map_err(|error| match is_of_too_many(&error) {
             true => Unanswered::Refused,
@@ -178,7 +186,8 @@ impl Direct {
                 self.failures.store(0, Ordering::Relaxed);
                 Ok(answer)
             }
-            429 | 500.. => Err(Unanswered::Refused),
+            429 | 503 => Err(Unanswered::Refused),
+            500.. => Err(Unanswered::Unreached),
             _ => {
                 self.is_doubtful.store(true, Ordering::Relaxed);
                 Err(Unanswered::Failed)
@@ -186,10 +195,17 @@ impl Direct {
         }
     }
 
+    /// Does the SDK send all requests? One in a thousand is tried here all the same.
+    fn is_left(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= MOST_FAILURES
+            && self.left.fetch_add(1, Ordering::Relaxed) % 1000 != 999
+    }
+
     /// The SDK has succeeded with a request, perhaps one that had failed here.
     pub fn sdk_succeeded(&self, before: Unanswered) {
-        self.is_doubtful.store(false, Ordering::Relaxed);
-        if before == Unanswered::Failed {
+        // Of all that failed together, one counts.
+        let was_doubtful = self.is_doubtful.swap(false, Ordering::Relaxed);
+        if was_doubtful && before == Unanswered::Failed {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -202,15 +218,9 @@ impl Direct {
         query: Pairs<'_>,
         headers: Pairs<'_>,
     ) -> Option<HttpRequest> {
+        // The SDK finds them, or says why there are none.
+        let credentials = self.credentials.held()?;
         let place = self.place(sdk).await?;
-        let credentials = match self.credentials.held() {
-            Some(held) => held,
-            None => {
-                let found = self.credentials.provide_credentials();
-                // If there are none, the SDK says why.
-                timeout(CREDENTIALS_TIMEOUT, found).await.ok()?.ok()?
-            }
-        };
         let time = self.clock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let day = time.get(..8)?;
         let signer = {
@@ -332,6 +342,7 @@ const USER_AGENT: &str = concat!("cloudtrail-plugin/", env!("CARGO_PKG_VERSION")
 mod tests {
     use std::fmt;
 
+    use aws_credential_types::provider::ProvideCredentials;
     use aws_sdk_s3::primitives::SdkBody;
     use aws_sdk_s3::types::RequestPayer;
     use aws_smithy_runtime_api::client::http::HttpConnectorFuture;
@@ -396,6 +407,7 @@ mod tests {
             };
             let login = Login::load(&settings, &environment).await.unwrap();
             let (access, _) = login.current();
+            access.credentials().provide_credentials().await.unwrap();
             let direct = Direct::new(&access, bucket);
             direct.sdk_succeeded(Unanswered::Left);
             (access.s3("eu-central-1"), direct)
@@ -488,7 +500,7 @@ mod tests {
                     ("range", "bytes=5-"),
                     ("x-amz-request-payer", "requester"),
                 ];
-                let sent = direct.get(&sdk, &key, &[], &headers).await;
+                let sent = direct.get(&sdk, &key, &[], &headers, None).await;
                 assert!(sent.is_ok(), "{key:?}");
                 let [theirs, ours] = recorder.taken().try_into().expect("two requests");
                 assert_eq!(
@@ -541,7 +553,7 @@ mod tests {
                     ("prefix", &*prefix),
                     ("start-after", &*prefix),
                 ];
-                _ = direct.get(&sdk, "", &query, &[]).await;
+                _ = direct.get(&sdk, "", &query, &[], None).await;
                 let [theirs, ours] = recorder.taken().try_into().expect("two requests");
                 let sorted = |request: &HttpRequest| {
                     let (path, query) = target(request);
@@ -586,7 +598,7 @@ mod tests {
             let recorder = Recorder::new();
             let (sdk, direct) = recorder.both(KEYS, bucket, settings).await;
             _ = sdk.get_object().bucket(bucket).key("a/b").send().await;
-            let sent = direct.get(&sdk, "a/b", &[], &[]).await;
+            let sent = direct.get(&sdk, "a/b", &[], &[], None).await;
             assert!(sent.is_ok(), "{bucket}");
             let [theirs, ours] = recorder.taken().try_into().expect("two requests");
             let url = theirs
@@ -610,7 +622,7 @@ mod tests {
         ] {
             let recorder = Recorder::new();
             let (sdk, direct) = recorder.both(KEYS, bucket, settings::Aws::default()).await;
-            let sent = direct.get(&sdk, "a", &[], &[]).await;
+            let sent = direct.get(&sdk, "a", &[], &[], None).await;
             assert!(matches!(sent, Err(Unanswered::Left)), "{bucket}");
             assert!(
                 recorder
@@ -641,17 +653,25 @@ mod tests {
             .await;
         recorder.status.store(403, Ordering::Relaxed);
         for _ in 0..MOST_FAILURES {
-            let sent = direct.get(&sdk, "a", &[], &[]).await;
+            let sent = direct.get(&sdk, "a", &[], &[], None).await;
             assert!(matches!(sent, Err(Unanswered::Failed)));
             // As long as the SDK has not succeeded, others would fail as well.
-            let next = direct.get(&sdk, "a", &[], &[]).await;
+            let next = direct.get(&sdk, "a", &[], &[], None).await;
             assert!(matches!(next, Err(Unanswered::Left)));
             direct.sdk_succeeded(Unanswered::Failed);
         }
         recorder.status.store(200, Ordering::Relaxed);
-        let sent = direct.get(&sdk, "a", &[], &[]).await;
+        let sent = direct.get(&sdk, "a", &[], &[], None).await;
         assert!(matches!(sent, Err(Unanswered::Left)));
         assert_eq!(recorder.taken().len(), MOST_FAILURES as usize);
+        // What was wrong may pass.
+        for _ in 1..999 {
+            assert!(direct.get(&sdk, "a", &[], &[], None).await.is_err());
+        }
+        for _ in 0..2 {
+            assert!(direct.get(&sdk, "a", &[], &[], None).await.is_ok());
+        }
+        assert_eq!(recorder.taken().len(), 2);
     }
 
     #[tokio::test]
@@ -662,16 +682,16 @@ mod tests {
             .await;
         for _ in 0..3 * MOST_FAILURES {
             recorder.status.store(404, Ordering::Relaxed);
-            let sent = direct.get(&sdk, "a", &[], &[]).await;
+            let sent = direct.get(&sdk, "a", &[], &[], None).await;
             assert!(matches!(sent, Err(Unanswered::Failed)));
             // Another one, which the SDK asks for.
             direct.sdk_succeeded(Unanswered::Left);
             recorder.status.store(200, Ordering::Relaxed);
-            let sent = direct.get(&sdk, "b", &[], &[]).await;
+            let sent = direct.get(&sdk, "b", &[], &[], None).await;
             assert!(sent.is_ok());
         }
         recorder.status.store(503, Ordering::Relaxed);
-        let sent = direct.get(&sdk, "b", &[], &[]).await;
+        let sent = direct.get(&sdk, "b", &[], &[], None).await;
         assert!(matches!(sent, Err(Unanswered::Refused)));
     }
 }

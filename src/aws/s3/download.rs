@@ -12,7 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::direct::{self, Unanswered, given};
+use super::direct::{Unanswered, given};
 use super::page::Object;
 use super::{BucketClient, Clients, SILENCE};
 use crate::aws::error::{Error, Kind};
@@ -412,18 +412,23 @@ impl Download {
             .set_range(range)
             .set_if_match(self.etag.clone())
             .set_request_payer(client.payer.clone());
-        let answer = request
-            .customize()
-            .config_override(unanswered.attempts())
-            .send();
-        match answer.await {
-            Ok(output) => {
+        let request = request.customize().config_override(unanswered.attempts());
+        let sent = self.pace.as_ref().map(|pace| (pace, pace.sent()));
+        match (request.send().await, sent) {
+            (Ok(output), sent) => {
                 direct.sdk_succeeded(unanswered);
+                if let Some((pace, sent)) = sent {
+                    pace.answered(&sent);
+                }
                 Ok(output.into())
             }
-            Err(error) => {
+            (Err(error), sent) => {
                 let url = client.url(&self.key);
-                Err(Error::of(&session.access, Operation::Get, &url, &error))
+                let error = Error::of(&session.access, Operation::Get, &url, &error);
+                if let Some((pace, _)) = sent.filter(|_| error.kind == Kind::Throttled) {
+                    pace.refused();
+                }
+                Err(error)
             }
         }
     }
@@ -444,21 +449,10 @@ impl Download {
             ("x-amz-request-payer", payer.map(RequestPayer::as_str)),
         ]);
         let Clients { sdk, direct } = &session.client;
-        let sent = self.pace.as_ref().map(Pace::sent);
-        let answer = direct.get(sdk, &self.key, &[], &headers).await;
-        if let (Some(pace), Some(sent)) = (&self.pace, sent) {
-            match answer {
-                Ok(_) => pace.answered(&sent),
-                Err(Unanswered::Refused) => pace.refused(),
-                Err(_) => {}
-            }
-        }
-        if answer
-            .as_ref()
-            .is_err_and(|unanswered| unanswered.may_pass())
-        {
+        let pace = self.pace.as_ref();
+        let answer = direct.get(sdk, &self.key, &[], &headers, pace).await;
+        if answer.as_ref().is_err_and(|error| error.may_pass()) {
             self.client.stats.retries.add(1);
-            direct::pause().await;
         }
         answer
     }

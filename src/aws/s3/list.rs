@@ -7,7 +7,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes, RequestPayer};
 use tokio::time::timeout;
 
-use super::direct::{self, Unanswered, given};
+use super::direct::{Unanswered, given};
 use super::page::{LARGEST_PAGE, Next, Page, TakePage, comes_before};
 use super::{BucketClient, Clients, Error, Operation, Policy, SILENCE};
 use crate::aws::error::Kind;
@@ -124,9 +124,6 @@ impl BucketClient {
                 Ok(page) => return Ok(page),
                 Err(unanswered) => unanswered,
             };
-            if unanswered.may_pass() {
-                direct::pause().await;
-            }
             let request = session
                 .client
                 .sdk
@@ -187,7 +184,7 @@ impl BucketClient {
             ("x-amz-request-payer", payer.map(RequestPayer::as_str)),
         ]);
         let Clients { sdk, direct } = &session.client;
-        let answer = direct.get(sdk, "", &parameters, &headers).await?;
+        let answer = direct.get(sdk, "", &parameters, &headers, None).await?;
         let mut body = ByteStream::new(answer.into_body());
         let mut xml = Vec::new();
         loop {
