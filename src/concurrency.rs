@@ -28,8 +28,6 @@ const SOON: Duration = Duration::from_millis(10);
 /// The fastest answer is looked for anew so often, since ways through networks change.
 const LATELY: Duration = Duration::from_secs(20);
 
-/// What is refused within this time of the last refusal has the same reason.
-const EPISODE: Duration = Duration::from_secs(1);
 /// How many are close to what was too many, as a share of it.
 const CLOSE: Range<f64> = 0.75..1.25;
 
@@ -56,6 +54,8 @@ struct State {
     shrunk: Option<Instant>,
     /// How many there were when some were last refused, and when that was.
     too_many: Option<(f64, Instant)>,
+    /// Something was answered since.
+    has_answered: bool,
     /// When somebody last had to wait for a place.
     ran_out: Option<Instant>,
     waits: Waits,
@@ -123,6 +123,7 @@ impl Concurrency {
             },
             shrunk: None,
             too_many: None,
+            has_answered: false,
             ran_out: None,
             waits: Waits::default(),
         };
@@ -200,6 +201,7 @@ impl Pace {
         let now = Instant::now();
         let mut state = self.0.state();
         let took = now - sent.now;
+        state.has_answered = true;
         state.time(took, now);
         // Meanwhile there was no place for another request, and for a quarter of the time at least nothing to decode.
         let waited = state.waits.total(now).saturating_sub(sent.waited);
@@ -220,10 +222,11 @@ impl Pace {
         let took = state.fastest.of_late().unwrap_or_default();
         let limit = state.limit;
         if state.shrink(0.7, took, now) {
-            // While a service is away, it shrinks again and again.
-            let before = state.too_many.filter(|(_, time)| now - *time < EPISODE);
+            // While a service is away, nothing is answered, and it shrinks again and again.
+            let before = state.too_many.filter(|_| !state.has_answered);
             let limit = before.map_or(limit, |(before, _)| limit.max(before));
             state.too_many = Some((limit, now));
+            state.has_answered = false;
         }
     }
 }
