@@ -19,11 +19,13 @@ use crate::process::lock;
 
 /// A batch holds so many log files at most, each of so many bytes at most when decoded, about.
 const BATCH: usize = 32;
-const SMALL: u64 = 32 << 10;
-/// Steps of a batch are handed over once they take so many bytes.
-const ENOUGH: usize = 64 << 10;
-/// So many times may steps be handed over before the host takes any: a whole batch, and most log files.
-const STEPS: usize = BATCH * SMALL as usize / ENOUGH + 2;
+const SMALL: usize = 32 << 10;
+/// Steps of a batch are handed over at its end, or as soon as they take so many bytes, whatever its log files said of their
+/// length.
+const ENOUGH: usize = BATCH * SMALL;
+/// So many times are steps handed over before the host takes any, so that memory is bounded. A log file is handed over with
+/// its chunk, and then as done.
+const AHEAD: usize = 2;
 
 /// Start to decode, until the feed ends or nobody takes what is decoded.
 pub(super) fn start(runtime: &Runtime, turn: Turn) {
@@ -99,8 +101,10 @@ impl Turn {
     /// The next log file, once it is fetched and the budget has room for it, and small ones behind it that are fetched
     /// already. None at the end or after a close.
     async fn next(&mut self) -> Option<Jobs> {
-        let mut jobs = vec![self.first().await?];
-        while jobs.len() < BATCH && jobs.iter().all(Job::is_small) {
+        let first = self.first().await?;
+        let is_alone = !first.is_small();
+        let mut jobs = vec![first];
+        while !is_alone && jobs.len() < BATCH {
             match self.another() {
                 Some(job) if job.is_small() => jobs.push(job),
                 other => {
@@ -111,7 +115,7 @@ impl Turn {
         }
         let inflated = jobs.iter().map(|job| job.inflated).sum();
         let room = self.budget.take(inflated).await.ok()?;
-        let (steps, decoded) = mpsc::channel(STEPS);
+        let (steps, decoded) = mpsc::channel(AHEAD);
         let batch = Batch {
             steps: decoded,
             left: jobs.len(),
@@ -190,7 +194,9 @@ impl Job {
 
     /// Nothing is waited for while it is decoded, which is soon done.
     fn is_small(&self) -> bool {
-        matches!(self.body, Ok(Body::Bytes(_))) && self.proof.is_none() && self.inflated <= SMALL
+        matches!(self.body, Ok(Body::Bytes(_)))
+            && self.proof.is_none()
+            && self.inflated <= SMALL as u64
     }
 }
 
@@ -320,5 +326,37 @@ fn inflated_size(body: &Body) -> u64 {
             .map_or(0, |metadata| metadata.len())
             .saturating_mul(10),
         Body::Stream(_) => LARGEST_WHOLE as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::ArchiveEntry;
+
+    /// A small file may hold an archive's directory of millions of files.
+    #[test]
+    fn steps_without_chunks_are_not_held_without_bound() {
+        let (steps, mut given) = mpsc::channel(1000);
+        let mut hand = Hand {
+            steps,
+            held: Vec::new(),
+            bytes: 0,
+            is_waited_for: false,
+        };
+        for _ in 0..100_000 {
+            let entry = ArchiveEntry {
+                name: "a".repeat(100),
+                outcome: Ok(Outcome::default()),
+            };
+            assert!(hand.give(Step::Entry(entry)));
+            assert!(hand.held.len() * size_of::<Step>() <= ENOUGH);
+        }
+        assert!(hand.over());
+        let mut count = 0;
+        while let Ok(steps) = given.try_recv() {
+            count += steps.len();
+        }
+        assert_eq!(count, 100_000);
     }
 }

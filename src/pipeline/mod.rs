@@ -1,7 +1,7 @@
 //! Fetches and decodes log files ahead of the host, many at a time, in bounded memory, and keeps their order.
 //!
 //! ```text
-//! source ─▶ feed: fetches as many at once as pay ─▶ decoders: take turns, within a budget ─▶ host
+//! source ─▶ feed: fetches many at once ─▶ decoders: take turns, within a budget ─▶ host
 //! ```
 //!
 //! ```text
@@ -41,10 +41,6 @@ use crate::trail::Selection;
 /// Bytes of inflated log files held ahead of the host, about.
 const DECODED: usize = 16 << 20;
 
-/// Log files are fetched at the same time at most, where nothing says how many: as many as bring all that one machine can
-/// decode from the other side of the world.
-const MOST_FETCHES: usize = 2048;
-
 /// How long a source may take to end, at most, where it still has something to do: messages that are consumed are
 /// deleted. No host sets a limit (Falco, sysdig), or none is kept, since it is killed (falcodump, Stratoshark).
 const CLOSING: Duration = Duration::from_millis(500);
@@ -52,8 +48,8 @@ const CLOSING: Duration = Duration::from_millis(500);
 /// How to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
-    /// Log files fetched at the same time at most. None: as many as pay.
-    pub concurrency: Option<usize>,
+    /// Log files fetched at the same time, at most.
+    pub concurrency: usize,
     pub include_insights: bool,
     /// Of events, and of the log files of archives.
     pub selection: Arc<Selection>,
@@ -142,8 +138,7 @@ fn cores() -> usize {
 impl Pipeline {
     /// Start to work on what `source` names.
     pub fn start(runtime: Runtime, source: Box<dyn Source>, limits: Limits) -> Self {
-        let most = limits.concurrency.unwrap_or(MOST_FETCHES);
-        let most = most.min(platform::spare_connections());
+        let most = limits.concurrency.min(platform::spare_connections());
         let concurrency = Concurrency::new(most);
         // The budget limits what is decoded ahead. The limit of this channel only matters for tiny files.
         let (decoded, items) = mpsc::channel(1024);
@@ -336,7 +331,7 @@ mod tests {
 
     fn limits() -> Limits {
         Limits {
-            concurrency: Some(2),
+            concurrency: 2,
             include_insights: true,
             selection: Arc::default(),
             filter: Filter::default(),
@@ -433,6 +428,66 @@ mod tests {
             assert!(began.elapsed() < Duration::from_secs(60), "{decoded:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Names one log file without an end, and counts the MB that are taken of it.
+    struct Endless {
+        is_named: bool,
+        taken: Arc<AtomicUsize>,
+    }
+
+    impl Source for Endless {
+        fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
+            let taken = Arc::clone(&self.taken);
+            let fetch: Fetch = Box::new(move |_, _| {
+                let (pieces, body) = mpsc::channel(1);
+                tokio::spawn(async move {
+                    let mut begin = r#"{"Records":["#;
+                    let padding = "x".repeat(1 << 20);
+                    loop {
+                        let record = format!(
+                            r#"{begin}{{"eventTime":"2024-03-05T12:00:00Z","x":"{padding}"}}"#
+                        );
+                        begin = ",";
+                        if pieces.send(Ok(record.into())).await.is_err() {
+                            return;
+                        }
+                        taken.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                Box::pin(std::future::ready(Ok(Body::Stream(body))))
+            });
+            let file = LogFile {
+                name: "a".to_owned(),
+                size: 0,
+                delivered: None,
+                fetch,
+                ack: None,
+                proof: None,
+            };
+            let first = !std::mem::replace(&mut self.is_named, true);
+            Box::pin(std::future::ready(Ok(first.then_some(file))))
+        }
+    }
+
+    #[test]
+    fn a_large_log_file_is_not_decoded_far_ahead_of_the_host() {
+        let taken = Arc::<AtomicUsize>::default();
+        let source = Box::new(Endless {
+            is_named: false,
+            taken: Arc::clone(&taken),
+        });
+        let runtime = start_runtime().expect("threads");
+        let _pipeline = Pipeline::start(runtime, source, limits());
+        // Until it stands still.
+        let mut before = None;
+        while before != Some(taken.load(Ordering::Relaxed)) {
+            before = Some(taken.load(Ordering::Relaxed));
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        // Two chunks wait for the host, one for them, and the next is being decoded.
+        let taken = taken.load(Ordering::Relaxed);
+        assert!((1..=40).contains(&taken), "{taken} MB");
     }
 
     #[test]
