@@ -18,9 +18,11 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow, bail};
 use futures_util::future::BoxFuture;
 
-use crate::aws::Environment;
+use crate::aws::s3::page::Object;
+use crate::aws::s3::{BucketClient, Fetched};
+use crate::aws::{self, Environment};
 use crate::integrity::{DigestStore, Keys, Rules, Validation};
-use crate::log_file::LogFile;
+use crate::log_file::{Fetch, FileError, LogFile};
 use crate::settings::location::Location;
 use crate::settings::{self, Settings};
 use crate::stats::Stats;
@@ -41,6 +43,22 @@ pub(crate) trait Source: Send + 'static {
     fn closing(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// Gets an object; `meaning` tells what an error means for the capture.
+fn fetching(
+    client: Arc<BucketClient>,
+    object: Object,
+    meaning: fn(aws::Error) -> FileError,
+) -> Fetch {
+    Box::new(move |room, pace| {
+        Box::pin(async move {
+            match client.fetch(object, room, pace).await.map_err(meaning)? {
+                Fetched::Body(body) => Ok(body),
+                Fetched::LeftArchived => Err(FileError::Said),
+            }
+        })
+    })
 }
 
 /// Open what the user named. Returns once it is known that there is something to read, or what is wrong.

@@ -18,14 +18,12 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
-use super::Source;
+use super::{Source, fetching};
 use crate::aws::s3::page::{Object, Page};
-use crate::aws::s3::{self, BucketClient, Fetched, Query, Use};
-use crate::aws::{Environment, Login};
-use crate::budget::Room;
+use crate::aws::s3::{self, BucketClient, Query, Use};
+use crate::aws::{self, Environment, Login};
 use crate::clock::Clock;
-use crate::concurrency::Pace;
-use crate::log_file::{Body, FileError, LogFile};
+use crate::log_file::{FileError, LogFile};
 use crate::process::lock;
 use crate::settings::Settings;
 use crate::settings::location::BucketLocation;
@@ -167,7 +165,7 @@ impl BucketSource {
             name: client.url(&object.key),
             size: object.size,
             delivered: object.time,
-            fetch: Box::new(move |room, pace| Box::pin(fetch(client, object, room, pace))),
+            fetch: fetching(client, object, meaning),
             ack: None,
             proof: None,
         }
@@ -264,18 +262,11 @@ impl BucketSource {
     }
 }
 
-/// Get an object. Where the credentials are the reason that it can't be had, every other object would say the same.
-async fn fetch(
-    client: Arc<BucketClient>,
-    object: Object,
-    room: Room,
-    pace: Pace,
-) -> Result<Body, FileError> {
-    match client.fetch(object, room, pace).await {
-        Ok(Fetched::Body(body)) => Ok(body),
-        Ok(Fetched::LeftArchived) => Err(FileError::Said),
-        Err(error) if error.kind.is_about_credentials() => Err(FileError::Capture(error.into())),
-        Err(error) => Err(FileError::ThisFile(error.into())),
+/// Where the credentials are the reason that an object can't be had, every other object would say the same.
+fn meaning(error: aws::Error) -> FileError {
+    match error.kind.is_about_credentials() {
+        true => FileError::Capture(error.into()),
+        false => FileError::ThisFile(error.into()),
     }
 }
 

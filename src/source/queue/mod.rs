@@ -17,13 +17,11 @@ use tokio::time::sleep;
 
 use self::in_flight::{Due, InFlight, Pending};
 use self::message::{Created, Event, Message, Notification};
-use super::Source;
+use super::{Source, fetching};
 use crate::aws::s3::page::Object;
-use crate::aws::s3::{BucketClient, Fetched, Use};
+use crate::aws::s3::{BucketClient, Use};
 use crate::aws::sqs::{self, BATCH, Queue};
-use crate::aws::{Environment, Login};
-use crate::budget::Room;
-use crate::concurrency::Pace;
+use crate::aws::{self, Environment, Login};
 use crate::log_file::{Body, FileError, LogFile};
 use crate::settings::location::QueueLocation;
 use crate::settings::{self, Settings};
@@ -302,7 +300,7 @@ impl QueueSource {
             name: format!("s3://{}/{}", created.bucket, object.key),
             size: object.size,
             delivered,
-            fetch: Box::new(move |room, pace| Box::pin(fetch(client, object, room, pace))),
+            fetch: fetching(client, object, meaning),
             ack: Some(Box::new(move || part.consume())),
             proof: None,
         }
@@ -350,19 +348,9 @@ impl Buckets {
     }
 }
 
-/// Get an object. A problem with one bucket only concerns that message, which stays in the queue. It never ends the
-/// capture.
-async fn fetch(
-    client: Arc<BucketClient>,
-    object: Object,
-    room: Room,
-    pace: Pace,
-) -> Result<Body, FileError> {
-    match client.fetch(object, room, pace).await {
-        Ok(Fetched::Body(body)) => Ok(body),
-        Ok(Fetched::LeftArchived) => Err(FileError::Said),
-        Err(error) => Err(FileError::ThisFile(error.into())),
-    }
+/// A problem with one bucket only concerns that message, which stays in the queue. It never ends the capture.
+fn meaning(error: aws::Error) -> FileError {
+    FileError::ThisFile(error.into())
 }
 
 /// When a log file was delivered: the time in its name, or else that of the message.
