@@ -1,8 +1,8 @@
-//! How many requests are in flight: as many as pay.
+//! How many requests are in flight: as many as make it faster.
 //!
-//! It is found as TCP finds it. It begins at 64 and doubles with each round trip, until the service refuses a request, or
-//! answers come late; then it grows slowly, and shrinks again where they are refused or late. It grows only while decoders
-//! wait for what is fetched: more requests would not be read any sooner otherwise.
+//! The number is found as TCP finds its window. It begins at 64 and doubles with each round trip, until the service refuses
+//! a request, or answers come late; then it grows slowly, and shrinks again whenever some are refused or late. It grows only
+//! while decoders wait for what is fetched, since otherwise nothing would be read any sooner.
 //!
 //! S3 takes 5,500 requests a second for each prefix, and a trail has one for each account and region
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html>). Log files are fetched in the
@@ -19,7 +19,7 @@ use crate::process::lock;
 
 /// Requests in flight at the beginning.
 const FIRST: usize = 64;
-/// As few are in flight at least, however many are refused.
+/// So many are in flight at least, however many are refused.
 const LEAST: usize = 4;
 /// Whether answers are late is known by the fastest of so many.
 const ROUND: usize = 32;
@@ -27,8 +27,7 @@ const ROUND: usize = 32;
 const SOON: Duration = Duration::from_millis(10);
 /// The fastest answer is looked for anew so often, since ways through networks change.
 const LATELY: Duration = Duration::from_secs(20);
-
-/// How many are close to what was too many, as a share of it.
+/// What is close to a number that was too many, as a share of it.
 const CLOSE: Range<f64> = 0.75..1.25;
 
 /// Requests in flight, and how many there may be.
@@ -46,7 +45,7 @@ struct State {
     most: usize,
     /// How many there may be now; more than the limit until they end.
     slots: usize,
-    /// It has not been refused anything, nor waited long, so far.
+    /// So far nothing was refused or late.
     is_first_growth: bool,
     round: Round,
     fastest: Fastest,
@@ -135,6 +134,12 @@ impl Concurrency {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// How many answers it was told of, up to the end of a round.
+    #[cfg(test)]
+    pub fn answers(&self) -> usize {
+        self.state().round.answers
     }
 
     /// A place, once there is one. Those who wait are served in order.
@@ -272,7 +277,7 @@ impl State {
     fn time(&mut self, took: Duration, now: Instant) {
         self.fastest.add(took, now);
         self.round.answers += 1;
-        self.round.fastest = [self.round.fastest, Some(took)].into_iter().flatten().min();
+        self.round.fastest = earlier(self.round.fastest, Some(took));
         if self.round.answers < ROUND {
             return;
         }
@@ -294,12 +299,16 @@ impl Fastest {
             self.began = now;
             self.before = self.now.take();
         }
-        self.now = [self.now, Some(took)].into_iter().flatten().min();
+        self.now = earlier(self.now, Some(took));
     }
 
     fn of_late(&self) -> Option<Duration> {
-        [self.now, self.before].into_iter().flatten().min()
+        earlier(self.now, self.before)
     }
+}
+
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    [one, other].into_iter().flatten().min()
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ fn child() {
     harness::capture::child();
 }
 
-/// Runs the store so that it breaks off its first twelve downloads in place of half of them by chance: all tries of one log
-/// file may fail by chance.
+/// Runs the store so that it breaks off its first twelve downloads, not half of them by chance, since then all tries of one
+/// log file may fail.
 const NOT_BY_CHANCE: &str = "\
 import itertools, random, runpy, sys
 chances = itertools.chain([0] * 12, itertools.repeat(1))

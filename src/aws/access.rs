@@ -34,11 +34,14 @@ pub(super) const ANYWHERE: &str = "us-east-1";
 /// How often the SDK sends a request, at most.
 pub(super) const ATTEMPTS: u32 = 4;
 
+/// How long the SDK waits before it sends a request for the second time, at most.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(200);
+
 /// How the SDK sends a request again, so often in all.
 pub(super) fn retries(attempts: u32) -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(attempts)
-        .with_initial_backoff(Duration::from_millis(200))
+        .with_initial_backoff(FIRST_WAIT)
 }
 
 /// What a role's session is called where nothing says so.

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::files::Files;
@@ -13,7 +12,7 @@ use crate::clock::Clock;
 use crate::process::lock;
 use crate::settings;
 
-/// Credentials are found anew so long before they expire. So long at least: the SDK, which holds them as well, asks then.
+/// Credentials are found anew so long before they expire; not later, since the SDK, which holds them too, asks then.
 const BEFORE_THE_END: SignedDuration = SignedDuration::from_secs(10);
 /// Those that don't expire are found anew after this time, as by the SDK.
 const HELD: SignedDuration = SignedDuration::from_mins(15);
@@ -24,7 +23,7 @@ pub(super) struct Credentials {
     provider: SharedCredentialsProvider,
     clock: Clock,
     state: Arc<Mutex<State>>,
-    /// Who asks the provider.
+    /// Held while the provider is asked.
     asking: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -94,9 +93,8 @@ impl Credentials {
             return Ok(held);
         }
         // A caller that gives up waiting reports this.
-        let who = self.who();
         self.state().missing = Some(Missing {
-            why: format!("no AWS credentials from {who} in time"),
+            why: format!("no AWS credentials from {} in time", self.who()),
             needs_action: false,
         });
         let _one_at_a_time = self.asking.lock().await;

@@ -19,7 +19,7 @@ use crate::process::{lock, panic_text};
 
 /// How long a connection may take to be made.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer may take to begin.
+/// How long an answer may take to begin, and then to go on.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a connection may take to be made, and an answer to begin.

@@ -35,14 +35,14 @@ pub(crate) fn write_stderr(text: String) {
     }
 }
 
-/// What the system says where no more files may be opened, by this process or by all.
+/// The system's errors where no more files may be opened: by this process, and by all together.
 pub(crate) const TOO_MANY_FILES: [i32; 2] = [libc::EMFILE, libc::ENFILE];
 
-/// Files that are left to the host, for its own, of those that the process may open.
+/// So many of the files that the process may open are left to the host, and to listings.
 const OF_THE_HOST: u64 = 128;
 
-/// How many connections this process may open beside the files that are open now, less a share for the host. Its limits are
-/// never changed.
+/// How many connections this process may open beside the files that are open now, less a share for the host; some in any
+/// case. Its limits are never changed.
 pub(crate) fn spare_connections() -> usize {
     #[cfg(unix)]
     {
@@ -55,7 +55,7 @@ pub(crate) fn spare_connections() -> usize {
         let open = std::fs::read_dir(open).map_or(0, |files| files.count() as u64);
         // Fails for invalid arguments only.
         let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
-        // Where one is given back while another is made in its place, there is one more for a moment.
+        // Some more are open for a moment, where one is given back while another is made in its place.
         let spare = limit.saturating_sub(open + OF_THE_HOST) / 10 * 9;
         usize::try_from(spare).unwrap_or(usize::MAX).max(16)
     }

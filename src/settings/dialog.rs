@@ -15,6 +15,10 @@ use serde_json::value::RawValue;
 
 use super::{Settings, keys};
 
+/// So many log files are downloaded at the same time at most. From the other side of the world they bring all that two
+/// cores can decode.
+pub(super) const MOST_DOWNLOADS: u32 = 2048;
+
 /// The configuration of the plugin; [`Init`] is how hosts hand it over.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[schemars(transform = one_line)]
@@ -73,9 +77,9 @@ pub struct Config {
     /// other bucket prove nothing. Empty: with strict the bucket that is read; with warn, and of a folder, any.
     #[schemars(title = "Bucket of the trail")]
     pub validate_bucket: String,
-    /// The largest number of log files that are downloaded at the same time; with 0, as many as pay: the number is found
-    /// while they are read. (Default: 0)
-    #[schemars(title = "Concurrent downloads", range(min = 0, max = 2048))]
+    /// The largest number of log files that are downloaded at the same time. 0 means as many as make it faster, which is
+    /// found out while they are read. (Default: 0)
+    #[schemars(title = "Concurrent downloads", range(min = 0, max = MOST_DOWNLOADS))]
     pub s3_download_concurrency: u32,
     /// Delete each message of the SQS queue once the events of its log files are read. Otherwise messages stay in the
     /// queue and come again in the next capture. (Default: true)

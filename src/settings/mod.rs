@@ -15,7 +15,7 @@ use url::Url;
 use crate::decode::redact::Redaction;
 use crate::filter::Filter;
 use crate::trail::{Interval, Listed, RelativeInterval, Selection, is_account};
-use dialog::Config;
+use dialog::{Config, MOST_DOWNLOADS};
 use location::{Location, presentable};
 
 /// The settings of a plugin object.
@@ -37,8 +37,8 @@ pub struct Settings {
     pub(crate) validate_keys: Option<String>,
     /// The bucket whose digests count, where it is not the one that is read.
     pub(crate) validate_bucket: Option<String>,
-    /// Log files fetched at the same time at most. None: as many as pay.
-    pub(crate) download_concurrency: Option<usize>,
+    /// Log files fetched at the same time, at most.
+    pub(crate) download_concurrency: usize,
     pub(crate) sqs_delete: bool,
     pub(crate) sqs_owner_account: Option<String>,
     /// Which events are kept.
@@ -176,7 +176,7 @@ impl Default for Settings {
             validation: Validation::Off,
             validate_keys: None,
             validate_bucket: None,
-            download_concurrency: None,
+            download_concurrency: MOST_DOWNLOADS as usize,
             sqs_delete: true,
             sqs_owner_account: None,
             filter: Filter::default(),
@@ -199,10 +199,13 @@ impl TryFrom<Config> for Settings {
                 config.s3_interval.trim()
             )
         })?;
-        let downloads = config.s3_download_concurrency;
+        let downloads = match config.s3_download_concurrency {
+            0 => MOST_DOWNLOADS,
+            downloads => downloads,
+        };
         ensure!(
-            downloads <= 2048,
-            "s3DownloadConcurrency: {downloads} is out of range: give 0 to 2048"
+            downloads <= MOST_DOWNLOADS,
+            "s3DownloadConcurrency: {downloads} is out of range: give 0 to {MOST_DOWNLOADS}"
         );
         let seconds = config.s3_poll_interval;
         ensure!(
@@ -250,7 +253,7 @@ impl TryFrom<Config> for Settings {
             },
             validate_keys: given(&config.validate_keys),
             validate_bucket: trail_bucket,
-            download_concurrency: (downloads > 0).then_some(downloads as usize),
+            download_concurrency: downloads as usize,
             sqs_delete: config.sqs_delete,
             sqs_owner_account: owner,
             filter: Filter::parse(&config.filter).context("filter")?,
@@ -334,7 +337,7 @@ mod tests {
                 "aws":{"profile":"p","region":"eu-west-1","config":"/c","credentials":"/d"}}"#,
         )
         .unwrap();
-        assert_eq!(settings.download_concurrency, Some(64));
+        assert_eq!(settings.download_concurrency, 64);
         assert_eq!(settings.interval, "5d".parse().unwrap());
         assert!(!settings.sqs_delete && settings.has_obsolete);
         assert_eq!(settings.aws.credentials.as_deref(), Some("/d"));

@@ -1,8 +1,8 @@
 //! GET requests past the SDK's orchestrator, which costs four times as much as all the rest of a request for a small object.
 //!
 //! The SDK says where requests go and how they are signed, in a URL that it presigns once for each session; its HTTP client
-//! sends them, and its providers give the credentials. Whatever is answered but success, the SDK asks again: what that
-//! means, and what is done about it, it knows alone.
+//! sends them, and its providers give the credentials. Where the answer is not a success, the SDK sends the request again,
+//! since it alone knows what errors mean and what to do about them.
 
 use std::error::Error;
 use std::io;
@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use url::Url;
 
 use super::signature::{NO_BODY, Signer};
-use crate::aws::access::{ATTEMPTS, Access, retries};
+use crate::aws::access::{ATTEMPTS, Access, FIRST_WAIT, retries};
 use crate::aws::credentials::Credentials;
 use crate::clock::Clock;
 use crate::concurrency::Pace;
@@ -36,12 +36,9 @@ const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
 /// Nor in a path.
 const IN_PATH: &AsciiSet = &IN_QUERY.remove(b'/');
 
-/// After so many requests in a row that succeed only if the SDK sends them, it sends all: it knows something, such as how
-/// wrong this machine's clock is.
+/// After so many requests in a row that succeed only if the SDK sends them, it sends them all: it knows something that is
+/// not known here, such as how wrong this machine's clock is.
 const MOST_FAILURES: u32 = 5;
-
-/// Between a request that was refused, or had no answer, and the SDK's: each waits for another time.
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The key in the URL that the SDK presigns.
 const ANY_KEY: &str = "k";
@@ -55,7 +52,7 @@ pub(super) struct Direct {
     clock: Clock,
     place: OnceCell<Option<Place>>,
     signer: Mutex<Option<Arc<Signer>>>,
-    /// Nothing was answered yet, or the last answer was an error that another try does not mend.
+    /// There was no answer yet, or the last one was an error that another try does not mend.
     is_doubtful: AtomicBool,
     /// In a row: requests that succeeded only when the SDK sent them.
     failures: AtomicU32,
@@ -170,7 +167,8 @@ impl Direct {
             _ => {}
         }
         if answer.as_ref().is_err_and(|error| error.may_pass()) {
-            sleep(LONGEST_PAUSE.mul_f64(fastrand::f64())).await;
+            // As the SDK does after an attempt of its own.
+            sleep(FIRST_WAIT.mul_f64(fastrand::f64())).await;
         }
         answer
     }
@@ -273,18 +271,12 @@ impl Place {
         let mut scope = credential.rsplit('/').skip(1);
         let (service, region) = (scope.next()?, scope.next()?);
         let origin = url.origin().ascii_serialization();
+        let (address, _) = presigned.split_once('?')?;
+        let path = address.splitn(4, '/').nth(3)?;
         Some(Self {
             host: origin.split_once("://")?.1.to_owned(),
             // As it is written, for it is signed so.
-            path: presigned
-                .split_once("://")?
-                .1
-                .split_once('?')?
-                .0
-                .split_once('/')
-                .map(|(_, path)| format!("/{path}"))?
-                .strip_suffix(ANY_KEY)?
-                .to_owned(),
+            path: format!("/{}", path.strip_suffix(ANY_KEY)?),
             origin,
             region: region.to_owned(),
             service: service.to_owned(),

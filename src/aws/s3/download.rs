@@ -14,8 +14,9 @@ use tokio::time::timeout;
 
 use super::direct::{Unanswered, given};
 use super::page::Object;
-use super::{BucketClient, Clients, SILENCE};
+use super::{BucketClient, Clients};
 use crate::aws::error::{Error, Kind};
+use crate::aws::http::READ_TIMEOUT;
 use crate::aws::operation::Operation;
 use crate::aws::retry::Retry;
 use crate::aws::sdk_error::chain;
@@ -324,11 +325,11 @@ impl Download {
                 self.begin().await?;
                 continue;
             };
-            let Ok(piece) = timeout(SILENCE, body.try_next()).await else {
+            let Ok(piece) = timeout(READ_TIMEOUT, body.try_next()).await else {
                 if let Some(pace) = &self.pace {
                     pace.refused();
                 }
-                let why = format!("nothing came for {} seconds", SILENCE.as_secs());
+                let why = format!("nothing came for {} seconds", READ_TIMEOUT.as_secs());
                 let error = self.broke_off(&why);
                 let session = self.client.sessions.current();
                 self.try_again_after(error, &session).await?;
@@ -502,6 +503,48 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::memory::Aws;
+    use crate::aws::s3::Use;
+    use crate::aws::sessions::Login;
+    use crate::budget::Budget;
+    use crate::clock::Clock;
+    use crate::concurrency::Concurrency;
+    use crate::stats::Stats;
+
+    /// The first request of a session is the SDK's, as are all of those that can't be made here.
+    #[tokio::test]
+    async fn requests_tell_how_they_went_whoever_has_sent_them() {
+        let clock = Clock::at("2024-03-05T12:00:00Z".parse().unwrap());
+        let aws = Aws::new(clock, |_, _| None);
+        aws.put("a", b"abc".to_vec());
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Aws::settings(folder.path()).aws;
+        let login = Login::load(&settings, &aws.environment()).await.unwrap();
+        let stats = Arc::new(Stats::default());
+        let client = BucketClient::new(
+            &Arc::new(login),
+            "bucket",
+            Some("us-east-1"),
+            &settings,
+            Use::Once,
+            &stats,
+        );
+        let client = Arc::new(client);
+        let concurrency = Concurrency::new(8);
+        for count in 1..4 {
+            let room = Budget::new(1 << 20).take(3).await.unwrap();
+            let object = Object {
+                key: "a".to_owned(),
+                size: 3,
+                ..Object::default()
+            };
+            let fetched = Arc::clone(&client).fetch(object, room, concurrency.pace());
+            let Fetched::Body(Body::Bytes(bytes)) = fetched.await.unwrap() else {
+                panic!("it is small");
+            };
+            assert_eq!((&*bytes, concurrency.answers()), (&b"abc"[..], count));
+        }
+    }
 
     #[test]
     fn a_content_range_gives_its_beginning_and_the_whole_size() {

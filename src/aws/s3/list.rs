@@ -9,8 +9,9 @@ use tokio::time::timeout;
 
 use super::direct::{Unanswered, given};
 use super::page::{LARGEST_PAGE, Next, Page, TakePage, comes_before};
-use super::{BucketClient, Clients, Error, Operation, Policy, SILENCE};
+use super::{BucketClient, Clients, Error, Operation, Policy};
 use crate::aws::error::Kind;
+use crate::aws::http::READ_TIMEOUT;
 use crate::aws::retry::Retry;
 use crate::aws::sessions::Session;
 
@@ -188,7 +189,7 @@ impl BucketClient {
         let mut body = ByteStream::new(answer.into_body());
         let mut xml = Vec::new();
         loop {
-            match timeout(SILENCE, body.try_next()).await {
+            match timeout(READ_TIMEOUT, body.try_next()).await {
                 Ok(Ok(Some(piece))) if xml.len() + piece.len() <= LARGEST_PAGE => {
                     xml.extend_from_slice(&piece);
                 }

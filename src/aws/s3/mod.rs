@@ -11,15 +11,13 @@ pub(crate) use list::{From, Query};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::RequestPayer;
 use futures_util::future::join_all;
 use tokio::sync::{OnceCell, Semaphore};
 
-use direct::Direct;
-
+use self::direct::Direct;
 use super::access::{ANYWHERE, Access};
 use super::error::Error;
 use super::operation::{Operation, Service};
@@ -29,9 +27,6 @@ use super::sessions::{Login, Sessions};
 use crate::settings;
 use crate::settings::partitions::PARTITIONS;
 use crate::stats::Stats;
-
-/// For how long an answer that has begun may bring nothing.
-const SILENCE: Duration = Duration::from_secs(20);
 
 /// Listing requests in flight.
 const LISTS: usize = 96;

@@ -624,6 +624,24 @@ pub(crate) mod fuzz {
         }
     }
 
+    #[test]
+    fn a_page_without_an_end_is_not_held() {
+        let pieces = VecDeque::from(vec![Bytes::from(vec![b' '; 1 << 20]); 17]);
+        let mut body = PageBody {
+            body: SdkBody::from_body_1_x(Pieces(pieces)),
+            xml: Vec::new(),
+            take: Some(TakePage::default()),
+        };
+        let next =
+            std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).now_or_never();
+        let error = next.flatten().expect("a frame").expect_err("too large");
+        assert!(
+            error.to_string().contains("larger than 16777216 bytes"),
+            "{error}"
+        );
+        assert!(body.xml.len() <= LARGEST_PAGE);
+    }
+
     /// The page that an answer holds, and what the SDK gets to see.
     fn take(xml: &[u8], size: usize, prefix: &str) -> (Option<Page>, Vec<u8>) {
         let take = TakePage {
