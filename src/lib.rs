@@ -27,6 +27,7 @@ mod process;
 mod record;
 pub mod settings;
 mod source;
+mod state;
 mod stats;
 mod trail;
 

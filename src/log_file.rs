@@ -23,14 +23,23 @@ pub(crate) struct LogFile {
     pub delivered: Option<Timestamp>,
     /// How to get its bytes.
     pub fetch: Fetch,
-    /// Who waits for it to be consumed, if anybody does.
+    /// Who waits for what becomes of it, if anybody does.
     pub ack: Option<Ack>,
     /// What proves it, where log files are validated.
     pub proof: Option<Box<dyn Proof>>,
 }
 
-/// Called when the host has consumed every event of a log file; dropped where that never happens.
-pub(crate) type Ack = Box<dyn FnOnce() + Send>;
+/// What became of a log file in the end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Fate {
+    /// The host has consumed every event of it.
+    Consumed,
+    /// Nothing of it could be read, and the capture goes on.
+    Unread,
+}
+
+/// Called with what became of a log file, once the host has come back for what follows; dropped where it never does.
+pub(crate) type Ack = Box<dyn FnOnce(Fate) + Send>;
 
 /// Gets a log file's bytes.
 pub(crate) type Fetch =
@@ -51,6 +60,8 @@ pub(crate) enum Body {
 pub(crate) enum FileError {
     /// It can't be read; others can.
     ThisFile(anyhow::Error),
+    /// It was there, and is not any more.
+    Gone(anyhow::Error),
     /// Nothing more can be read: the capture ends.
     Capture(anyhow::Error),
     /// It is not proven, which was counted and logged. The capture goes on.
@@ -66,7 +77,7 @@ impl FileError {
     #[cfg(any(fuzzing, test))]
     pub fn into_reason(self) -> anyhow::Error {
         match self {
-            Self::ThisFile(error) | Self::Capture(error) => error,
+            Self::ThisFile(error) | Self::Gone(error) | Self::Capture(error) => error,
             Self::Withheld => anyhow::anyhow!("is not proven"),
             Self::Repeated => anyhow::anyhow!("is the same as another log file"),
             Self::Said => anyhow::anyhow!("can't be read, as others before it"),

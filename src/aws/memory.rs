@@ -124,8 +124,12 @@ impl Aws {
 
     /// Put an object, now.
     pub fn put(&self, key: &str, bytes: Vec<u8>) {
-        let now = self.clock.now();
-        self.state().objects.insert(key.to_owned(), (now, bytes));
+        self.put_at(key, bytes, self.clock.now());
+    }
+
+    /// The same, as if it had been put then.
+    pub fn put_at(&self, key: &str, bytes: Vec<u8>, time: Timestamp) {
+        self.state().objects.insert(key.to_owned(), (time, bytes));
     }
 
     /// Remove the objects that were put before.

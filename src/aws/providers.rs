@@ -21,7 +21,7 @@ use super::chain::{Base, SingleSignOn};
 use super::files::variable;
 use super::sdk_error::status;
 use crate::integrity::hex;
-use crate::process::platform::user_path;
+use crate::process::platform::{replace_file, user_path};
 
 /// What a chain begins with. `sts`, `sso` and `oidc` are clients' settings with the endpoint of each.
 pub(super) fn of_base(
@@ -242,7 +242,9 @@ impl Portal {
             match self.renew(&mut cached, now).await {
                 Ok(Some(renewed)) => {
                     // Whoever comes next would have to renew it, too; where it can't be kept they do.
-                    _ = replace(&path, cached.to_string().as_bytes());
+                    // Another process may do the same.
+                    let part = path.with_extension(format!("json.{}", fastrand::u64(..)));
+                    _ = replace_file(&path, &part, cached.to_string().as_bytes());
                     return Ok(renewed);
                 }
                 Ok(None) => {}
@@ -311,21 +313,6 @@ impl ProvideCredentials for Portal {
     {
         future::ProvideCredentials::new(self.find())
     }
-}
-
-/// Replace a file by one that only its owner may read, all at once.
-fn replace(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    let part = path.with_extension(format!("json.{}", fastrand::u64(..)));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&part)?;
-    let replaced = file
-        .write_all(bytes)
-        .and_then(|()| std::fs::rename(&part, path));
-    replaced.inspect_err(|_| _ = std::fs::remove_file(&part))
 }
 
 /// A time in a form that the CLI writes or reads: `…Z`, `…UTC`, with an offset with or without a colon.

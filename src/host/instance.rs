@@ -12,7 +12,7 @@ use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo};
 use super::log::HostLog;
 use super::{PLUGIN_ID, for_host};
 use crate::decode::{ArchiveEntry, Chunk, Outcome};
-use crate::log_file::{Ack, FileError};
+use crate::log_file::{Ack, Fate, FileError};
 use crate::pipeline::{Begun, Next, Pipeline, Step};
 use crate::process;
 use crate::stats::{Note, Stats, count};
@@ -34,8 +34,8 @@ pub struct Instance {
     /// The log file that the host takes now.
     file: Option<Begun>,
     chunk: Option<(Chunk, usize)>,
-    /// Acks of the log files whose last events are in the batch that the host has now.
-    acks: Vec<Ack>,
+    /// Acks of the log files that end in the batch that the host has now.
+    acks: Vec<(Ack, Fate)>,
     /// How the capture ended, which the host is told after all events before are handed over.
     end: Option<Result<()>>,
     progress: CString,
@@ -82,8 +82,8 @@ impl Instance {
     /// Fill the batch, waiting only for the first event.
     fn fill(&mut self, batch: &mut EventBatch) -> Result<()> {
         // The host asks for another batch, so it has consumed the last one.
-        for consumed in self.acks.drain(..) {
-            consumed();
+        for (ack, fate) in self.acks.drain(..) {
+            ack(fate);
         }
         self.say_notes();
         let began = Instant::now();
@@ -165,13 +165,8 @@ impl Instance {
                         .reached
                         .raise(u64::try_from(delivered.as_second()).unwrap_or(0));
                 }
-                // A log file that could not be read at all is not acknowledged.
-                let lost = |outcome: &Outcome| match &outcome.archive {
-                    None => outcome.damaged && outcome.found == 0,
-                    Some(files) => files.read == 0 && (outcome.damaged || files.failed > 0),
-                };
-                if outcome.as_ref().is_ok_and(|outcome| !lost(outcome)) {
-                    self.acks.extend(file.ack);
+                if let (Some(ack), Some(fate)) = (file.ack, fate(&outcome)) {
+                    self.acks.push((ack, fate));
                 }
                 self.note(&file.name, outcome);
             }
@@ -192,7 +187,7 @@ impl Instance {
                 self.end = Some(Err(error));
                 return;
             }
-            Err(FileError::ThisFile(error)) => {
+            Err(FileError::ThisFile(error) | FileError::Gone(error)) => {
                 stats.files_failed.add(1);
                 return self.warn(format!("{name}: {error:#}"));
             }
@@ -309,6 +304,25 @@ impl Instance {
             .collect();
         process::say(&for_host(&parts.join("; ")));
     }
+}
+
+/// What became of a log file; none if the capture ends with it.
+fn fate(outcome: &Result<Outcome, FileError>) -> Option<Fate> {
+    let is_read = match outcome {
+        Ok(outcome) => match &outcome.archive {
+            None => outcome.found > 0 || !outcome.damaged,
+            Some(files) => files.read > 0 || !outcome.damaged && files.failed == 0,
+        },
+        // There is nothing left to be read.
+        Err(FileError::Repeated | FileError::Gone(_)) => true,
+        Err(FileError::Capture(_)) => return None,
+        Err(FileError::ThisFile(_) | FileError::Withheld | FileError::Said) => false,
+    };
+    Some(if is_read {
+        Fate::Consumed
+    } else {
+        Fate::Unread
+    })
 }
 
 /// Add an event to the batch.

@@ -148,7 +148,6 @@ impl SourcePlugin for CloudTrail {
             // On threads of ours: the host's may be ended by a SIGPIPE.
             let opening = {
                 let (settings, stats) = (self.settings.clone(), Arc::clone(&stats));
-                let selection = selection.clone();
                 runtime.spawn(async move {
                     source::open(
                         location,
@@ -161,8 +160,8 @@ impl SourcePlugin for CloudTrail {
                 })
             };
             let opened = runtime.block_on(opening);
-            let source = match opened.unwrap_or_else(|dead| Err(dead.into())) {
-                Ok(source) => source,
+            let (source, selection) = match opened.unwrap_or_else(|dead| Err(dead.into())) {
+                Ok(opened) => opened,
                 Err(error) => {
                     // Does not wait for a DNS lookup that hangs.
                     runtime.shutdown_background();

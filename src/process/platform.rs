@@ -1,7 +1,7 @@
 //! What differs by platform.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Keep SIGPIPE from this thread, which must be ours.
 ///
@@ -33,6 +33,35 @@ pub(crate) fn write_stderr(text: String) {
     if let Ok(thread) = thread {
         _ = thread.join();
     }
+}
+
+/// Replace a file by one that only its owner may read, all at once: whatever happens, there is the old one or the new one.
+/// The new one is written to `part` first, in the same folder, whose name no other process uses.
+pub(crate) fn replace_file(path: &Path, part: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // One that was left behind; through a link of somebody else's nothing is written.
+    _ = std::fs::remove_file(part);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(part)?;
+    let replaced = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(part, path));
+    replaced.inspect_err(|_| _ = std::fs::remove_file(part))?;
+    // The name is in the folder, which only Unix lets be written by itself; the file is whole in any case.
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        let here = Path::new(".");
+        let folder = if folder.as_os_str().is_empty() {
+            here
+        } else {
+            folder
+        };
+        _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    }
+    Ok(())
 }
 
 /// The system's errors where no more files may be opened: by this process, and by all together.

@@ -57,6 +57,11 @@ pub struct Config {
     /// How often a bucket that is followed is listed, or the event history looked up, in seconds. (Default: 30)
     #[schemars(title = "Seconds between listings", range(min = 1, max = 3600))]
     pub s3_poll_interval: u32,
+    /// A file that tells how far a bucket or event history that is followed was read, so that the next capture goes on there:
+    /// nothing is lost over a restart, and nothing comes twice. It is made at the first capture, and its folder has to be there.
+    /// Empty: each capture begins anew.
+    #[schemars(title = "State file")]
+    pub state_path: String,
     /// In which order the event history (cloudtrail://REGION) is read: time, the oldest event first as from a bucket, or
     /// newest, the newest first, as the console shows it.
     #[schemars(title = "Order of the event history", extend("enum" = ["time", "newest"]))]
@@ -161,6 +166,7 @@ impl Default for Config {
             s3_region_list: String::new(),
             s3_follow: false,
             s3_poll_interval: 30,
+            state_path: String::new(),
             history_order: "time".to_owned(),
             include_insights: true,
             validate: "off".to_owned(),

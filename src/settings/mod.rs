@@ -30,6 +30,8 @@ pub struct Settings {
     pub(crate) follow: bool,
     /// The time between two listings of what is followed.
     pub(crate) poll_interval: Duration,
+    /// A file that tells what is consumed of what is followed, as written.
+    pub(crate) state_path: Option<String>,
     pub(crate) history_order: HistoryOrder,
     pub(crate) include_insights: bool,
     pub(crate) validation: Validation,
@@ -120,7 +122,12 @@ impl Settings {
     /// What is to be read, in a capture that is opened `now`.
     pub(crate) fn selection(&self, now: Timestamp) -> Result<Selection> {
         let asked = self.interval.from(now).context("s3Interval")?;
-        Ok(Selection {
+        Ok(self.selection_of(asked))
+    }
+
+    /// What is to be read, if this is the interval.
+    pub(crate) fn selection_of(&self, asked: Interval) -> Selection {
+        Selection {
             interval: match self.interval_of {
                 IntervalOf::Delivery => asked,
                 IntervalOf::Event => asked.with_lateness(),
@@ -132,7 +139,7 @@ impl Settings {
             },
             accounts: self.accounts.clone(),
             regions: self.regions.clone(),
-        })
+        }
     }
 
     /// What the interval chooses at a location.
@@ -171,6 +178,7 @@ impl Default for Settings {
             regions: Listed::default(),
             follow: false,
             poll_interval: Duration::from_secs(30),
+            state_path: None,
             history_order: HistoryOrder::Time,
             include_insights: true,
             validation: Validation::Off,
@@ -239,6 +247,7 @@ impl TryFrom<Config> for Settings {
             regions: Listed::regions(&config.s3_region_list).context("s3RegionList")?,
             follow: config.s3_follow,
             poll_interval: Duration::from_secs(seconds.into()),
+            state_path: given(&config.state_path),
             history_order: match config.history_order.as_str() {
                 "time" => HistoryOrder::Time,
                 "newest" => HistoryOrder::Newest,

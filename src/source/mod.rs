@@ -6,6 +6,8 @@ mod directory;
 mod history;
 mod queue;
 #[cfg(test)]
+mod restarts;
+#[cfg(test)]
 mod tests;
 mod twins;
 mod validated;
@@ -61,14 +63,15 @@ fn fetching(
     })
 }
 
-/// Open what the user named. Returns once it is known that there is something to read, or what is wrong.
+/// Open what the user named. Returns once it is known that there is something to read, or what is wrong. What is to be read
+/// is returned as well, since a state file may have a start of its own.
 pub(crate) async fn open(
     location: Location,
     settings: &Settings,
     wanted: Selection,
     environment: &Environment,
     stats: Arc<Stats>,
-) -> Result<Box<dyn Source>> {
+) -> Result<(Box<dyn Source>, Selection)> {
     if settings.follow && !matches!(location, Location::Bucket(_) | Location::History(_)) {
         stats.note(match location {
             Location::Queue(_) => {
@@ -77,20 +80,43 @@ pub(crate) async fn open(
             _ => "s3Follow has no effect on a folder or file: it is read once".to_owned(),
         });
     }
+    if settings.state_path.is_some() {
+        match location {
+            Location::Bucket(_) | Location::History(_) if settings.follow => {}
+            Location::Queue(_) => stats.note(
+                "statePath has no effect on a queue, which itself keeps what is not consumed"
+                    .to_owned(),
+            ),
+            _ => {
+                stats.note("statePath has no effect without s3Follow: all is read once".to_owned())
+            }
+        }
+    }
     if settings.validation != settings::Validation::Off {
-        return open_validated(location, wanted, settings, environment, stats).await;
+        let selection = wanted.clone();
+        let source = open_validated(location, wanted, settings, environment, stats).await?;
+        return Ok((source, selection));
     }
     Ok(match location {
-        Location::Path(path) => Box::new(directory::open(path, wanted, stats).await?),
+        Location::Path(path) => {
+            let source = directory::open(path, wanted.clone(), stats).await?;
+            (Box::new(source), wanted)
+        }
         Location::Bucket(location) => {
-            Box::new(bucket::open(location, wanted, settings, environment, stats).await?)
+            let source = bucket::open(location, wanted, settings, environment, stats).await?;
+            let selection = source.selection();
+            (Box::new(source), selection)
         }
         Location::Queue(location) => {
-            Box::new(queue::open(location, wanted, settings, environment, stats).await?)
+            let source =
+                queue::open(location, wanted.clone(), settings, environment, stats).await?;
+            (Box::new(source), wanted)
         }
         // The event history is looked up by the time of events, whatever the interval applies to otherwise.
         Location::History(location) => {
-            Box::new(history::open(location, wanted.asked, settings, environment, stats).await?)
+            let (source, asked) =
+                history::open(location, wanted.asked, settings, environment, stats).await?;
+            (Box::new(source), settings.selection_of(asked))
         }
     })
 }

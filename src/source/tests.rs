@@ -12,7 +12,7 @@ use crate::aws::memory::{Aws, Failure, To};
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::concurrency::Concurrency;
-use crate::log_file::Body;
+use crate::log_file::{Body, Fate};
 use crate::trail::Interval;
 
 const START: &str = "2024-03-05T12:00:00Z";
@@ -139,7 +139,7 @@ async fn capture(
     }
     let stats = Arc::new(Stats::default());
     let environment = aws.environment();
-    let mut source = open(
+    let (mut source, _) = open(
         from.location(),
         &settings,
         wanted,
@@ -172,7 +172,7 @@ async fn capture(
             Ok(_) => panic!("not so large"),
             Err(error) => return Err(error.into_reason()),
         }
-        file.ack.into_iter().for_each(|ack| ack());
+        file.ack.into_iter().for_each(|ack| ack(Fate::Consumed));
         if !from.is_live() {
             sleep(Duration::from_secs(30)).await;
         }
@@ -332,7 +332,7 @@ async fn follow_for(days: i64, poll: Duration, mut each: impl FnMut(i64)) {
     );
     let stats = Arc::new(Stats::default());
     let location = FollowedBucket.location();
-    let mut source = open(
+    let (mut source, _) = open(
         location,
         &settings,
         Selection::default(),

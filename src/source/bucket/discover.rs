@@ -390,6 +390,16 @@ pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
 }
 
 impl Listings {
+    /// Objects that are known already come first.
+    pub fn add(&mut self, known: Objects) {
+        if known.len() > 0 {
+            self.ahead.push(Listing {
+                known: Some(known),
+                ..Listing::default()
+            });
+        }
+    }
+
     /// The next listings to merge: all of them, or as many as can be merged at once. Empty at the end.
     pub async fn next_group(&mut self) -> Result<Vec<Listing>> {
         while self.ahead.len() <= MERGED {

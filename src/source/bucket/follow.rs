@@ -13,7 +13,6 @@
 //! is listed from [`LOOK_BACK`] before its newest log file: a look is one request for each region, and finds late files.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -21,12 +20,14 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 
 use super::Bucket;
+use super::consumed::{Consumed, LookEnd};
 use super::discover::{self, Listing, Listings};
 use super::layout::{day, region_folder, stem};
 use crate::aws::s3::Query;
 use crate::aws::s3::page::Object;
 use crate::clock::Clock;
 use crate::process::lock;
+use crate::state;
 use crate::trail;
 
 /// How far a look goes back behind what was seen. A log file is named by the minute in which CloudTrail delivers it, and
@@ -35,6 +36,11 @@ use crate::trail;
 const LOOK_BACK: SignedDuration = SignedDuration::from_hours(1);
 /// New accounts, kinds and regions are looked for at each look if that takes at most this many requests.
 const FEW: u32 = 10;
+/// How far a look goes back once an hour, and the first one after a restart: for log files that come later than
+/// [`LOOK_BACK`] after the time in their name. It costs requests and no memory, for what was put before the window is known.
+const LONG_LOOK_BACK: SignedDuration = SignedDuration::from_hours(24);
+/// How often a look goes back so far.
+const LONG_LOOKS: SignedDuration = SignedDuration::from_hours(1);
 /// Otherwise they are looked for at every tenth look, or after [`DISCOVERY`] if that is sooner.
 const LOOKS: u64 = 10;
 /// The longest time between two searches for new accounts, kinds and regions.
@@ -57,13 +63,16 @@ pub(super) struct Memory {
     look: Look,
     /// The first look, which found what was already there, is over.
     again: bool,
+    /// What an earlier capture has consumed, for the first look.
+    resumed: Option<Consumed>,
+    /// When a look last began that goes back by [`LONG_LOOK_BACK`].
+    looked_long: Timestamp,
     /// When the last finished look at everything began, or else the first look; in seconds since the epoch.
     looked: i64,
     /// When the newest object was put.
     newest: Option<i64>,
     /// Hashes of keys, and when the objects were put: since [`Memory::window`], and some before it.
     seen: HashMap<u64, i64>,
-    hasher: RandomState,
     /// How many entries `seen` may have before old ones are removed.
     room: usize,
     regions: BTreeMap<String, RegionMemory>,
@@ -75,6 +84,8 @@ struct Look {
     began: (Instant, Timestamp),
     /// It looks at everything, not just at the known regions.
     full: bool,
+    /// How far it goes back behind the newest log file of a region.
+    back: SignedDuration,
     /// Looks since the last full one.
     since_full: u64,
     /// Requests of the last full look that do not list a region.
@@ -95,9 +106,22 @@ struct RegionMemory {
 }
 
 impl Follow {
-    /// Follow, beginning now.
-    pub fn new(interval: Duration, clock: Clock) -> Self {
+    /// Follow, beginning now, or where an earlier capture has ended.
+    pub fn new(interval: Duration, clock: Clock, resumed: Option<Consumed>) -> Self {
         let now = clock.now();
+        let mut seen = HashMap::new();
+        let mut regions = BTreeMap::new();
+        if let Some(consumed) = &resumed {
+            seen.clone_from(&consumed.seen);
+            regions.extend(consumed.regions.iter().map(|(folder, region)| {
+                let region = RegionMemory {
+                    newest: trail::delivery_time(&region.last).map(Timestamp::as_second),
+                    irregular: region.is_irregular,
+                    ..RegionMemory::default()
+                };
+                (folder.clone(), region)
+            }));
+        }
         Self {
             interval,
             clock,
@@ -105,16 +129,18 @@ impl Follow {
                 look: Look {
                     began: (Instant::now(), now),
                     full: true,
+                    back: LONG_LOOK_BACK,
                     since_full: 0,
                     requests: 0,
                 },
                 again: false,
-                looked: now.as_second(),
-                newest: None,
-                seen: HashMap::new(),
-                hasher: RandomState::new(),
-                room: SEEN,
-                regions: BTreeMap::new(),
+                looked_long: now,
+                looked: resumed.as_ref().map_or(now.as_second(), |it| it.looked),
+                newest: resumed.as_ref().and_then(|it| it.newest),
+                resumed,
+                room: SEEN.max(2 * seen.len()),
+                seen,
+                regions,
             }),
         }
     }
@@ -135,7 +161,15 @@ impl Follow {
     pub async fn look(&self, bucket: &Arc<Bucket>) -> Option<Listings> {
         let (first, last) = {
             let mut memory = self.memory();
-            (!memory.again, memory.end_look())
+            let first = !memory.again;
+            if let Some(new) = memory.describe_new() {
+                bucket.stats.note(new);
+            }
+            let last = memory.end_look();
+            if let Some(acks) = &bucket.acks {
+                acks.end_look(memory.found());
+            }
+            (first, last)
         };
         if first {
             bucket.stats.note(format!(
@@ -170,6 +204,11 @@ impl Follow {
     }
 }
 
+/// The time before which all objects are known: when the last look at everything began, and when the newest object was put.
+pub(super) fn window(looked: i64, newest: Option<i64>) -> i64 {
+    looked.min(newest.unwrap_or(looked)) - LOOK_BACK.as_secs()
+}
+
 /// Has a look that began at this time found everything of an interval with this end?
 pub(super) fn is_over(end: Option<Timestamp>, began: Timestamp) -> bool {
     end.is_some_and(|end| began > end.checked_add(AFTER_END).unwrap_or(Timestamp::MAX))
@@ -183,16 +222,64 @@ impl Memory {
 
     fn end_look(&mut self) -> Look {
         self.again = true;
+        self.resumed = None;
         if self.look.full {
             self.looked = self.look.began.1.as_second();
         }
         self.look
     }
 
+    /// What the first look after a restart says of the regions that the capture before did not have.
+    fn describe_new(&self) -> Option<String> {
+        const SHOWN: usize = 3;
+        let consumed = self.resumed.as_ref()?;
+        // At the first capture, all are.
+        if consumed.regions.is_empty() {
+            return None;
+        }
+        let new = self
+            .regions
+            .iter()
+            .filter(|(folder, region)| region.found && !consumed.regions.contains_key(*folder));
+        let new: Vec<&str> = new.map(|(folder, _)| folder.as_str()).collect();
+        let what = match new.len() {
+            0 => return None,
+            1 => "1 account or region was".to_owned(),
+            more => format!("{more} accounts or regions were"),
+        };
+        let shown = new[..new.len().min(SHOWN)].join(", ");
+        let more = if new.len() > SHOWN { ", …" } else { "" };
+        let from = match consumed.start {
+            Some(start) => format!("{start}, the start of the first capture's s3Interval"),
+            None => "their first log file".to_owned(),
+        };
+        Some(format!(
+            "statePath: {what} not there, or not selected, before: {shown}{more}; read from {from}, on"
+        ))
+    }
+
+    /// What this look has found, for the state file.
+    fn found(&self) -> LookEnd {
+        let regions = self.regions.iter().filter(|(_, region)| region.found);
+        LookEnd {
+            looked: self.looked,
+            newest: self.newest,
+            is_full: self.look.full,
+            regions: regions
+                .map(|(folder, region)| (folder.clone(), region.irregular))
+                .collect(),
+        }
+    }
+
     fn begin_look(&mut self, now: Timestamp, full: bool) {
+        let is_long = now.duration_since(self.looked_long) >= LONG_LOOKS;
+        if is_long {
+            self.looked_long = now;
+        }
         self.look = Look {
             began: (Instant::now(), now),
             full,
+            back: if is_long { LONG_LOOK_BACK } else { LOOK_BACK },
             since_full: if full { 0 } else { self.look.since_full + 1 },
             requests: if full { 0 } else { self.look.requests },
         };
@@ -211,8 +298,16 @@ impl Memory {
 
     /// The time before which all objects are known.
     fn window(&self) -> i64 {
-        let newest = self.newest.unwrap_or(self.looked);
-        self.looked.min(newest) - LOOK_BACK.as_secs()
+        match &self.resumed {
+            // Objects found now must not move it, before all before them are known.
+            Some(consumed) => window(consumed.looked, consumed.newest),
+            None => window(self.looked, self.newest),
+        }
+    }
+
+    /// When an object was put, if that was within the window.
+    pub fn put(&self, key: &str) -> Option<i64> {
+        self.seen.get(&state::hash(key)).copied()
     }
 
     /// Remember an object that was listed. False if it was seen before.
@@ -225,14 +320,16 @@ impl Memory {
         }
         let window = self.window();
         if put < window {
-            return !self.again;
+            return match &self.resumed {
+                Some(consumed) => consumed.lacks(&object.key),
+                None => !self.again,
+            };
         }
         if self.seen.len() >= self.room {
             self.seen.retain(|_, put| *put >= window);
             self.room = (self.seen.len() * 2).max(SEEN);
         }
-        let hash = self.hasher.hash_one(&object.key);
-        self.seen.insert(hash, put).is_none()
+        self.seen.insert(state::hash(&object.key), put).is_none()
     }
 
     /// Remember the time in a key of a region.
@@ -260,10 +357,10 @@ impl Memory {
         let region = self.regions.get_mut(folder)?;
         prefix.clone_into(&mut region.prefix);
         region.found = true;
-        if !self.again {
+        if !self.again && self.resumed.is_none() {
             return None;
         }
-        let start = region.newest?.min(self.looked) - LOOK_BACK.as_secs();
+        let start = region.newest?.min(self.looked) - self.look.back.as_secs();
         let start = Timestamp::from_second(start).ok()?;
         let name = match region.irregular {
             true => String::new(),
@@ -299,7 +396,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_keeps_every_object_that_may_be_listed_again() {
-        let follow = Follow::new(Duration::from_secs(30), Clock::default());
+        let follow = Follow::new(Duration::from_secs(30), Clock::default(), None);
         let mut memory = follow.memory();
         assert_eq!(memory.region(FOLDER, FOLDER), None);
         let mut now = time("2024-12-31T20:00:00Z");
@@ -332,10 +429,12 @@ mod tests {
 
     #[test]
     fn a_listing_starts_an_hour_before_the_newest() {
-        let follow = Follow::new(Duration::from_secs(30), Clock::default());
+        let follow = Follow::new(Duration::from_secs(30), Clock::default(), None);
         let mut memory = follow.memory();
         memory.region(FOLDER, FOLDER);
         memory.end_look();
+        let began = memory.looked_long;
+        memory.begin_look(began, false);
         assert_eq!(memory.region(FOLDER, FOLDER), None);
         for (newest, expected) in [
             (
@@ -367,6 +466,31 @@ mod tests {
         });
         let start = memory.region(FOLDER, FOLDER);
         assert_eq!(start, Some(format!("{FOLDER}2025/01/01/")));
+    }
+
+    #[test]
+    fn once_an_hour_a_listing_starts_a_day_before_the_newest() {
+        let follow = Follow::new(Duration::from_secs(30), Clock::default(), None);
+        let mut memory = follow.memory();
+        memory.region(FOLDER, FOLDER);
+        memory.is_new(&object(time("2024-03-01T12:00:00Z"), "x"));
+        memory.end_look();
+        let began = memory.looked_long;
+        let mut starts = Vec::new();
+        for minute in [1, 59, 60, 61, 119, 120] {
+            memory.begin_look(began + SignedDuration::from_mins(minute), false);
+            starts.extend(memory.region(FOLDER, FOLDER));
+        }
+        let far = starts.iter().map(|start| start.contains("/2024/02/29/"));
+        let far: Vec<bool> = far.collect();
+        assert_eq!(far, [false, false, true, false, false, true], "{starts:?}");
+        // It finds what is late, and nothing that is known.
+        assert!(!memory.is_new(&object(time("2024-03-01T12:00:00Z"), "x")));
+        let late = Object {
+            time: Some(Timestamp::now()),
+            ..object(time("2024-02-29T13:00:00Z"), "late")
+        };
+        assert!(memory.is_new(&late) && !memory.is_new(&late));
     }
 
     #[test]

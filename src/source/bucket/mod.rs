@@ -4,6 +4,7 @@
 //! one listing of its own, whose keys sort by time, and these are merged ([`merge`]). No list of all keys is held.
 //! With s3Follow all this is done again and again, for what is new ([`follow`]).
 
+mod consumed;
 mod digests;
 mod discover;
 mod elsewhere;
@@ -19,16 +20,18 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::{Source, fetching};
-use crate::aws::s3::page::{Object, Page};
+use crate::aws::s3::page::{Object, Objects, Page};
 use crate::aws::s3::{self, BucketClient, Query, Use};
-use crate::aws::{self, Environment, Login};
+use crate::aws::{self, Environment, Kind, Login};
 use crate::clock::Clock;
-use crate::log_file::{FileError, LogFile};
+use crate::log_file::{Ack, FileError, LogFile};
 use crate::process::lock;
 use crate::settings::Settings;
 use crate::settings::location::BucketLocation;
+use crate::state::State;
 use crate::stats::{Stats, count};
-use crate::trail::Selection;
+use crate::trail::{self, Interval, Selection};
+use consumed::{Acks, Consumed};
 use digests::BucketDigests;
 use discover::Listings;
 use elsewhere::Elsewhere;
@@ -45,6 +48,8 @@ struct Bucket {
     clock: Clock,
     /// None where what is there is read once.
     follow: Option<Follow>,
+    /// None without a state file.
+    acks: Option<Arc<Acks>>,
     /// Accounts' folders of digests, as far as they were seen.
     digest_folders: Mutex<Vec<String>>,
     /// What is there that was not asked for.
@@ -67,7 +72,7 @@ type Begun = (Listings, Option<Merge>);
 /// Find out where the bucket is and whether there is anything under the prefix.
 pub(super) async fn open(
     location: BucketLocation,
-    wanted: Selection,
+    mut wanted: Selection,
     settings: &Settings,
     environment: &Environment,
     stats: Arc<Stats>,
@@ -78,7 +83,35 @@ pub(super) async fn open(
         Some(region) => Some(region.clone()),
         None => s3::find_region(&login, &location.bucket).await?,
     };
-    let follow = settings.follow && !follow::is_over(wanted.interval.end, clock.now());
+    let state = match settings.state_path.as_deref().filter(|_| settings.follow) {
+        Some(path) => {
+            let source = match aws::store_url(&settings.aws) {
+                None => format!("s3://{}/{}", location.bucket, location.prefix),
+                Some(store) => format!("s3://{}/{} of {store}", location.bucket, location.prefix),
+            };
+            let first = Consumed::nothing(wanted.asked.start, clock.now());
+            Some(State::open(path, &source, first, &stats).await?)
+        }
+        None => None,
+    };
+    let (acks, consumed) = match state {
+        Some((state, consumed, is_told)) => {
+            if is_told {
+                stats.note(consumed.describe());
+            }
+            let start = consumed.start;
+            wanted = settings.selection_of(Interval {
+                start,
+                ..wanted.asked
+            });
+            (Some(Acks::new(state, &stats)), Some(consumed))
+        }
+        None => (None, None),
+    };
+    let unread = consumed.as_ref().map(|consumed| consumed.unread.clone());
+    // With a state, what has come before the end of the interval and was not consumed is still to be read.
+    let is_over = follow::is_over(wanted.interval.end, clock.now());
+    let follow = settings.follow && (acks.is_some() || !is_over);
     let used = match follow {
         true => Use::Followed,
         false => Use::Once,
@@ -103,10 +136,12 @@ pub(super) async fn open(
         wanted,
         stats: Arc::clone(&stats),
         clock,
-        follow: follow.then(|| Follow::new(settings.poll_interval, clock)),
+        follow: follow.then(|| Follow::new(settings.poll_interval, clock, consumed)),
+        acks,
         digest_folders: Mutex::default(),
         elsewhere: Mutex::default(),
     });
+    let unread = bucket.unread(unread.unwrap_or_default());
     let page = bucket.client.list_first(&first).await?;
     if page.objects.is_empty() && page.folders.is_empty() && page.next.is_none() {
         let url = bucket.client.url(&first.prefix);
@@ -127,7 +162,8 @@ pub(super) async fn open(
             "there is nothing under {url} yet: log files are waited for; {check}"
         ));
     }
-    let listings = discover::start(Arc::clone(&bucket), Some(page));
+    let mut listings = discover::start(Arc::clone(&bucket), Some(page));
+    listings.add(unread);
     Ok(BucketSource {
         bucket,
         listings: Some(listings),
@@ -150,9 +186,21 @@ impl Source for BucketSource {
             }
         })
     }
+
+    fn closing(&self) -> BoxFuture<'static, ()> {
+        match &self.bucket.acks {
+            Some(acks) => acks.state().closing(),
+            None => Box::pin(std::future::ready(())),
+        }
+    }
 }
 
 impl BucketSource {
+    /// What is read of it; a state file may have its own start.
+    pub fn selection(&self) -> Selection {
+        self.bucket.wanted.clone()
+    }
+
     /// The digests of its log files.
     pub fn digests(&self) -> BucketDigests {
         BucketDigests(Arc::clone(&self.bucket))
@@ -160,13 +208,14 @@ impl BucketSource {
 
     fn log_file(&self, object: Object) -> LogFile {
         self.bucket.stats.files_listed.add(1);
+        let ack = self.bucket.ack(&object.key);
         let client = Arc::clone(&self.bucket.client);
         LogFile {
             name: client.url(&object.key),
             size: object.size,
             delivered: object.time,
             fetch: fetching(client, object, meaning),
-            ack: None,
+            ack,
             proof: None,
         }
     }
@@ -264,9 +313,10 @@ impl BucketSource {
 
 /// Where the credentials are the reason that an object can't be had, every other object would say the same.
 fn meaning(error: aws::Error) -> FileError {
-    match error.kind.is_about_credentials() {
-        true => FileError::Capture(error.into()),
-        false => FileError::ThisFile(error.into()),
+    match error.kind {
+        kind if kind.is_about_credentials() => FileError::Capture(error.into()),
+        Kind::Gone => FileError::Gone(error.into()),
+        _ => FileError::ThisFile(error.into()),
     }
 }
 
@@ -281,6 +331,26 @@ impl Bucket {
 
     fn digest_folders(&self) -> MutexGuard<'_, Vec<String>> {
         lock(&self.digest_folders)
+    }
+
+    /// Log files that an earlier capture could not read, as far as they are selected.
+    fn unread(&self, keys: impl IntoIterator<Item = String>) -> Objects {
+        let mut objects = Objects::default();
+        let keys = keys.into_iter().filter(|key| self.wanted.takes_place(key));
+        for key in keys {
+            objects.push(&Object {
+                time: trail::delivery_time(&key),
+                key,
+                ..Object::default()
+            });
+        }
+        objects
+    }
+
+    /// Who waits for what becomes of a log file that is handed on now.
+    fn ack(&self, key: &str) -> Option<Ack> {
+        let put = self.follow.as_ref()?.memory().put(key);
+        Some(self.acks.as_ref()?.expect(key, put))
     }
 
     /// Is this a look after the first?

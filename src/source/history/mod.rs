@@ -4,6 +4,7 @@
 //! are merged. The records go on as the text of log files.
 
 mod attribute;
+mod consumed;
 mod reader;
 
 use std::collections::VecDeque;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::consumed::{Acks, Consumed, Resumed};
 use self::reader::{Batch, Follow, LAG, Plan, Reader, place};
 use super::Source;
 use crate::aws::cloudtrail::{Category, Event, EventHistory, Lookup, Page, Query};
@@ -26,6 +28,7 @@ use crate::log_file::{Body, LogFile};
 use crate::settings::location::HistoryLocation;
 use crate::settings::partitions::Partition;
 use crate::settings::{HistoryOrder, Settings};
+use crate::state::State;
 use crate::stats::{Stats, count};
 use crate::trail::Interval;
 
@@ -40,11 +43,13 @@ pub(super) struct History {
     /// `cloudtrail://us-east-1`
     name: String,
     streams: Vec<Stream>,
-    /// Events that are next, in order.
-    next: VecDeque<Event>,
+    /// Events that are next, in order, with the number of their stream.
+    next: VecDeque<(usize, Event)>,
     newest_first: bool,
     /// The interval, where its end is known.
     span: Option<(i64, i64)>,
+    /// None without a state file.
+    acks: Option<Acks>,
     stats: Arc<Stats>,
 }
 
@@ -68,7 +73,7 @@ impl Plan {
         Self {
             from: start.unwrap_or(0).max(now - HISTORY),
             to: end.map_or(now, |end| end.min(now)),
-            newest_first: settings.history_order == HistoryOrder::Newest && !follow,
+            newest_first: settings.history_order == HistoryOrder::Newest && !settings.follow,
             follow: follow.then_some(Follow {
                 interval: settings.poll_interval,
                 end,
@@ -78,47 +83,85 @@ impl Plan {
     }
 }
 
-/// Look up the first page of every region, and begin to read.
+/// Look up the first page of every region, and begin to read. The interval that counts is returned as well.
 pub(super) async fn open(
     location: HistoryLocation,
     interval: Interval,
     settings: &Settings,
     environment: &Environment,
     stats: Arc<Stats>,
-) -> Result<History> {
+) -> Result<(History, Interval)> {
     let login = Arc::new(Login::load(&settings.aws, environment).await?);
     let now = environment.clock.now().as_second();
+    let names = regions(&location, login.current().0.region().as_deref());
+    let name = name(&location, &names);
+    let state = match settings.state_path.as_deref().filter(|_| settings.follow) {
+        Some(path) => {
+            let source = match &settings.aws.endpoint {
+                None => name.clone(),
+                Some(endpoint) => format!("{name} of {endpoint}"),
+            };
+            let first = Consumed::nothing(interval.start);
+            Some(State::open(path, &source, first, &stats).await?)
+        }
+        None => None,
+    };
+    let is_resumed = state.as_ref().is_some_and(|(_, _, is_told)| *is_told);
+    let consumed = state.as_ref().map(|(_, consumed, _)| consumed);
+    let interval = consumed.map_or(interval, |consumed| consumed.interval(interval));
     let plan = Plan::new(interval, settings, now);
     let follow = plan.follow.is_some();
+    if let Some(consumed) = consumed.filter(|_| is_resumed) {
+        say_resumed(consumed, plan.from, &stats);
+    }
     let begins = interval.start.or(interval.end);
     say_limits(settings, &plan, begins.map(Timestamp::as_second), &stats);
 
-    let names = regions(&location, login.current().0.region().as_deref());
     let is_empty = plan.from > plan.to;
     // If the interval has not begun or is too old, looking up one second still tells whether access is allowed.
     let lookups = lookups(&location, settings, &stats);
-    let query = Query {
-        lookup: Arc::clone(&lookups[0]),
-        from: plan.from.min(now),
-        to: plan.to.max(plan.from.min(now)),
-        token: None,
+    let resume = |region: &str, lookup: &Lookup| {
+        consumed.map_or_else(Resumed::default, |consumed| consumed.resume(region, lookup))
     };
+    let begin = |resumed: &Resumed| resumed.from.map_or(plan.from, |from| from.max(plan.from));
     let first_pages = names.iter().map(async |name| {
         let region = Arc::new(EventHistory::new(name, &login, follow, &stats));
+        let from = begin(&resume(name, &lookups[0])).min(now);
+        let query = Query {
+            lookup: Arc::clone(&lookups[0]),
+            from,
+            to: plan.to.max(from),
+            token: None,
+        };
         let first = region.first(&query).await;
         (region, first)
     });
     let found = open_regions(join_all(first_pages).await, location.all, &stats)?;
 
     let mut streams = Vec::new();
+    let mut of_streams = Vec::new();
     for (region, first) in found {
         if is_empty && !follow {
             continue;
         }
         let mut first = first.filter(|_| !is_empty);
         for lookup in &lookups {
-            let stream = Stream::start(Arc::clone(&region), Arc::clone(lookup), plan, first.take());
-            streams.push(stream);
+            let resumed = resume(&region.name, lookup);
+            let plan = Plan {
+                from: begin(&resumed),
+                ..plan
+            };
+            let reader = |sender| {
+                Reader::new(
+                    Arc::clone(&region),
+                    Arc::clone(lookup),
+                    plan,
+                    resumed.seen,
+                    sender,
+                )
+            };
+            streams.push(Stream::start(reader, first.take()));
+            of_streams.push((Arc::clone(&region), Arc::clone(lookup)));
         }
     }
     if !follow {
@@ -127,14 +170,40 @@ pub(super) async fn open(
         stats.to.raise(seconds(plan.to));
         stats.newest_first.store(plan.newest_first, Relaxed);
     }
-    Ok(History {
-        name: name(&location, &names),
+    let acks = state.map(|(state, consumed, _)| {
+        let streams = of_streams.iter();
+        let streams = streams.map(|(region, lookup)| (region.name.as_str(), &**lookup));
+        Acks::new(state, &consumed, streams)
+    });
+    let history = History {
+        name,
         streams,
         next: VecDeque::new(),
         newest_first: plan.newest_first,
         span: (!follow).then_some((plan.from, plan.to)),
+        acks,
         stats,
-    })
+    };
+    Ok((history, interval))
+}
+
+/// Log where an earlier capture has ended.
+fn say_resumed(consumed: &Consumed, oldest: i64, stats: &Stats) {
+    let Some(reached) = consumed.reached() else {
+        stats.note(
+            "statePath: goes on where the capture before ended: nothing is consumed yet".to_owned(),
+        );
+        return;
+    };
+    stats.note(format!(
+        "statePath: goes on where the capture before ended: events up to {reached} are consumed; a start in s3Interval counts \
+         at the first capture only"
+    ));
+    if reached.as_second() < oldest {
+        stats.warn(format!(
+            "statePath: the last capture ended more than 90 days ago: the event history no longer has the events after {reached}"
+        ));
+    }
 }
 
 /// What the capture of these regions is called in the log.
@@ -290,7 +359,7 @@ impl Source for History {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
         Box::pin(async {
             loop {
-                if let Some(file) = self.log_file() {
+                if let Some(file) = self.log_file()? {
                     return Ok(Some(file));
                 }
                 let until = self.streams.iter().map(|stream| stream.until).min();
@@ -306,6 +375,13 @@ impl Source for History {
     fn newest_first(&self) -> bool {
         self.newest_first
     }
+
+    fn closing(&self) -> BoxFuture<'static, ()> {
+        match &self.acks {
+            Some(acks) => acks.state().closing(),
+            None => Box::pin(std::future::ready(())),
+        }
+    }
 }
 
 impl History {
@@ -313,11 +389,14 @@ impl History {
     fn merge(&mut self, until: i64) {
         let newest_first = self.newest_first;
         let place = |event: &Event| place(event.time, newest_first);
-        for stream in &mut self.streams {
+        for (number, stream) in self.streams.iter_mut().enumerate() {
             let reached = stream.ready.partition_point(|event| place(event) <= until);
-            self.next.extend(stream.ready.drain(..reached));
+            let events = stream.ready.drain(..reached);
+            self.next.extend(events.map(|event| (number, event)));
         }
-        self.next.make_contiguous().sort_by_key(place);
+        self.next
+            .make_contiguous()
+            .sort_by_key(|(_, event)| place(event));
         let Some((from, to)) = self.span else {
             return;
         };
@@ -359,15 +438,19 @@ impl History {
     }
 
     /// Some of the events that are next, as a log file.
-    fn log_file(&mut self) -> Option<LogFile> {
-        let first = self.next.front()?.time;
+    fn log_file(&mut self) -> Result<Option<LogFile>> {
+        let Some((_, first)) = self.next.front() else {
+            return Ok(None);
+        };
+        let first = first.time;
         let mut last = first;
+        let mut events = Vec::new();
         let mut text = b"{\"Records\":[".to_vec();
         for n in 0..EVENTS {
             if text.len() >= BYTES {
                 break;
             }
-            let Some(event) = self.next.pop_front() else {
+            let Some((stream, event)) = self.next.pop_front() else {
                 break;
             };
             if n > 0 {
@@ -375,11 +458,18 @@ impl History {
             }
             text.extend_from_slice(event.json.as_bytes());
             last = event.time;
+            if self.acks.is_some() {
+                events.push((stream, event));
+            }
         }
+        let ack = match &mut self.acks {
+            Some(acks) => Some(acks.expect(&events)?),
+            None => None,
+        };
         text.extend_from_slice(b"]}");
         self.stats.files_listed.add(1);
         let time = |seconds| Timestamp::from_second(seconds).ok();
-        Some(LogFile {
+        Ok(Some(LogFile {
             name: match time(first) {
                 Some(first) => format!("{} from {first} on", self.name),
                 None => self.name.clone(),
@@ -388,9 +478,9 @@ impl History {
             // It tells the progress, too.
             delivered: time(last).filter(|_| !self.newest_first),
             fetch: Box::new(move |_, _| Box::pin(std::future::ready(Ok(Body::Bytes(text))))),
-            ack: None,
+            ack,
             proof: None,
-        })
+        }))
     }
 }
 
@@ -418,15 +508,10 @@ fn poll_received(
 }
 
 impl Stream {
-    fn start(
-        region: Arc<EventHistory>,
-        lookup: Arc<Lookup>,
-        plan: Plan,
-        first: Option<Page>,
-    ) -> Self {
+    fn start(reader: impl FnOnce(mpsc::Sender<Batch>) -> Reader, first: Option<Page>) -> Self {
         // A reader is one batch ahead.
         let (sender, batches) = mpsc::channel(1);
-        let reader = Reader::new(region, lookup, plan, sender);
+        let reader = reader(sender);
         Self {
             batches,
             reader: Some(tokio::spawn(reader.run(first))),

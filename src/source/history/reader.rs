@@ -5,7 +5,6 @@
 //! what was read of it is kept for later.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::consumed::identity;
 use crate::aws::cloudtrail::{Event, EventHistory, Lookup, Page, Query};
 
 /// Pages of a window, at most and at first: the first events come soon.
@@ -31,7 +31,7 @@ const KEPT: usize = 2_000;
 pub(super) const LAG: i64 = 15 * 60;
 /// How often a look goes back as far as `LONG_LAG`, for events that came even later.
 const LONG_LOOKS: Duration = Duration::from_secs(60 * 60);
-const LONG_LAG: i64 = 2 * 60 * 60;
+pub(super) const LONG_LAG: i64 = 2 * 60 * 60;
 /// How many tokens in a row may be refused before that is an error.
 const BAD_TOKENS: u32 = 5;
 
@@ -93,12 +93,15 @@ enum Window {
 }
 
 impl Reader {
+    /// With what an earlier capture has consumed, which is left out.
     pub fn new(
         region: Arc<EventHistory>,
         lookup: Arc<Lookup>,
         plan: Plan,
+        consumed: HashMap<u64, i64>,
         batches: mpsc::Sender<Batch>,
     ) -> Self {
+        let is_needed = plan.follow.is_some() || !consumed.is_empty();
         Self {
             region,
             lookup,
@@ -106,7 +109,11 @@ impl Reader {
             batches,
             span: i64::MAX,
             most: FIRST,
-            seen: plan.follow.map(|_| Seen::since(plan.to - LONG_LAG)),
+            seen: is_needed.then(|| Seen {
+                since: plan.to - LONG_LAG,
+                events: HashMap::new(),
+                consumed,
+            }),
             live: false,
             bad_tokens: 0,
         }
@@ -315,36 +322,27 @@ impl Reader {
 
 /// Which events were read: hashes of their IDs, and their times.
 struct Seen {
+    /// Those that happen from this time on are remembered.
     since: i64,
     events: HashMap<u64, i64>,
-    hasher: RandomState,
+    /// By an earlier capture.
+    consumed: HashMap<u64, i64>,
 }
 
 impl Seen {
-    /// Remember those that happen from now on.
-    fn since(since: i64) -> Self {
-        Self {
-            since,
-            events: HashMap::new(),
-            hasher: RandomState::new(),
-        }
-    }
-
     fn is_new(&mut self, event: &Event) -> bool {
-        if event.time < self.since {
+        let is_remembered = event.time >= self.since;
+        if !is_remembered && self.consumed.is_empty() {
             return true;
         }
-        let id = if event.id.is_empty() {
-            &event.json
-        } else {
-            &event.id
-        };
-        let hash = self.hasher.hash_one(id);
-        self.events.insert(hash, event.time).is_none()
+        let id = identity(event);
+        !self.consumed.contains_key(&id)
+            && (!is_remembered || self.events.insert(id, event.time).is_none())
     }
 
     fn forget_before(&mut self, since: i64) {
         self.since = self.since.max(since);
         self.events.retain(|_, time| *time >= self.since);
+        self.consumed.retain(|_, time| *time >= self.since);
     }
 }

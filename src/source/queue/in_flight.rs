@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use super::message::Notification;
 use crate::aws::sqs::{BATCH, Extension};
+use crate::log_file::Fate;
 use crate::process::lock;
 use crate::stats::{Stats, count};
 
@@ -100,9 +101,13 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// The host has consumed it.
-    pub fn consume(self) {
-        self.in_flight.consume(self.file);
+    /// What became of it.
+    pub fn end(self, fate: Fate) {
+        match fate {
+            Fate::Consumed => self.in_flight.consume(self.file),
+            // Its drop tells.
+            Fate::Unread => {}
+        }
     }
 }
 
@@ -418,9 +423,9 @@ mod tests {
         let queue = in_flight(true);
         let mut parts = queue.receive("1", &["a", "b"]);
         assert_eq!(queue.room(), MOST - 1);
-        parts.pop().unwrap().consume();
+        parts.pop().unwrap().end(Fate::Consumed);
         assert!(queue.to_delete().is_empty());
-        parts.pop().unwrap().consume();
+        parts.pop().unwrap().end(Fate::Consumed);
         assert_eq!(queue.to_delete(), ["1's handle"]);
         // One that names nothing to read goes at once.
         assert!(queue.receive("2", &[]).is_empty());
@@ -447,7 +452,7 @@ mod tests {
         let [a] = queue.take("1", files(&["a"])).try_into().ok().unwrap();
         // It is under way now.
         queue.let_go("1");
-        a.1.consume();
+        a.1.end(Fate::Consumed);
         assert_eq!(queue.to_delete(), ["1's handle"]);
     }
 
@@ -456,13 +461,13 @@ mod tests {
         let queue = in_flight(true);
         let [a, b] = queue.receive("1", &["a", "b"]).try_into().ok().unwrap();
         drop(a);
-        b.consume();
+        b.end(Fate::Consumed);
         assert!(queue.to_delete().is_empty() && queue.due().is_empty());
         assert_eq!(queue.room(), MOST);
         // b is known.
         let [a] = queue.receive("1", &["a", "b"]).try_into().ok().unwrap();
         assert_eq!(queue.stats.duplicates.get(), 1);
-        a.consume();
+        a.end(Fate::Consumed);
         assert_eq!(queue.to_delete(), ["1's handle"]);
     }
 
@@ -473,9 +478,9 @@ mod tests {
         drop(a);
         // It comes again while b is still under way.
         let [a] = queue.receive("1", &["a", "b"]).try_into().ok().unwrap();
-        b.consume();
+        b.end(Fate::Consumed);
         assert!(queue.to_delete().is_empty());
-        a.consume();
+        a.end(Fate::Consumed);
         assert_eq!(queue.to_delete(), ["1's handle"]);
     }
 
@@ -485,7 +490,7 @@ mod tests {
         let [a] = queue.receive("1", &["a"]).try_into().ok().unwrap();
         assert!(queue.receive("2", &["a"]).is_empty());
         assert!(queue.to_delete().is_empty());
-        a.consume();
+        a.end(Fate::Consumed);
         assert_eq!(queue.to_delete(), ["1's handle", "2's handle"]);
         assert!(queue.receive("3", &["a"]).is_empty());
         assert_eq!(queue.to_delete().len(), 3);
@@ -504,7 +509,7 @@ mod tests {
         let [a] = queue.receive("1", &["a"]).try_into().ok().unwrap();
         queue.hold("1", "new");
         assert!(queue.take("1", files(&["a"])).is_empty());
-        a.consume();
+        a.end(Fate::Consumed);
         assert_eq!(queue.to_delete(), ["new"]);
     }
 
@@ -512,7 +517,7 @@ mod tests {
     fn messages_that_are_not_to_be_deleted_take_no_room() {
         let queue = in_flight(false);
         let [a] = queue.receive("1", &["a"]).try_into().ok().unwrap();
-        a.consume();
+        a.end(Fate::Consumed);
         assert!(queue.to_delete().is_empty());
         assert_eq!(queue.room(), MOST);
         assert_eq!(queue.state().messages.len(), 1);
@@ -525,7 +530,7 @@ mod tests {
         let queue = in_flight(true);
         for n in 0..REMEMBERED + 10 {
             for part in queue.receive(&n.to_string(), &[&n.to_string()]) {
-                part.consume();
+                part.end(Fate::Consumed);
             }
             queue.state().deletions.clear();
         }
@@ -561,7 +566,7 @@ mod tests {
         assert_eq!(notes.len(), 1);
         assert!(queue.state().messages.is_empty());
         // What it named is known when it comes again.
-        parts.into_iter().for_each(Pending::consume);
+        parts.into_iter().for_each(|part| part.end(Fate::Consumed));
         assert!(queue.receive("1", &["a"]).is_empty());
         assert_eq!(queue.to_delete(), ["1's handle"]);
     }

@@ -301,7 +301,7 @@ impl QueueSource {
             size: object.size,
             delivered,
             fetch: fetching(client, object, meaning),
-            ack: Some(Box::new(move || part.consume())),
+            ack: Some(Box::new(move |fate| part.end(fate))),
             proof: None,
         }
     }
@@ -318,7 +318,7 @@ impl QueueSource {
             fetch: Box::new(move |_, _| {
                 Box::pin(std::future::ready(Ok(Body::Bytes(event.record))))
             }),
-            ack: Some(Box::new(move || part.consume())),
+            ack: Some(Box::new(move |fate| part.end(fate))),
             proof: None,
         }
     }

@@ -1,0 +1,294 @@
+//! What the host has consumed of a bucket that is followed, as a state file keeps it.
+//!
+//! ```text
+//!                  window            looked
+//!   ─────────────────┼─────────────────┼──▶ LastModified of objects
+//!    consumed, but for │ consumed if in `seen`
+//!    regions behind    │
+//! ```
+//!
+//! The window is that of the last look of which everything is consumed ([`super::follow`]). Until the first look is, and
+//! where a region is new, or was not selected for a while, its last consumed key tells: a region is read in the order
+//! of its keys. Log files become consumed in the order in which they were handed over, so that what is kept is one moment.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::follow::window;
+use super::layout::region_folder;
+use crate::log_file::{Ack, Fate};
+use crate::process::lock;
+use crate::state::{self, State};
+use crate::stats::{Stats, count};
+use crate::trail;
+
+/// So many log files that could not be read are tried again at the next start.
+const UNREAD: usize = 1_000;
+/// Log files outside of CloudTrail's folders that are remembered one by one until the first look is consumed.
+const LOOSE: usize = 250_000;
+
+/// What is consumed. Times are in seconds since the epoch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Consumed {
+    /// Where `s3Interval` began at the first start.
+    pub start: Option<Timestamp>,
+    /// When the last look at everything began that is consumed; until one is, when the first began.
+    pub looked: i64,
+    /// When the newest object was put, as of the last look that is consumed.
+    pub newest: Option<i64>,
+    /// What was there at the first look is not all consumed yet.
+    pub is_first: bool,
+    /// Hashes of the keys of consumed objects, and when they were put: since the window.
+    #[serde(with = "state::packed")]
+    pub seen: HashMap<u64, i64>,
+    /// By folder.
+    pub regions: BTreeMap<String, Region>,
+    /// Hashes of what is consumed outside of regions, as long as `is_first`.
+    #[serde(with = "state::packed")]
+    pub loose: HashMap<u64, i64>,
+    /// Keys of log files that could not be read, the oldest first.
+    pub unread: VecDeque<String>,
+}
+
+/// A region of an account, for one kind of log files.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Region {
+    /// The last consumed key, without the folder; empty if there is none.
+    pub last: String,
+    /// What comes behind it is not consumed, even if it was put before the window.
+    pub is_behind: bool,
+    /// Some names do not begin as CloudTrail's do.
+    pub is_irregular: bool,
+}
+
+/// What a look that has ended has found.
+#[derive(Debug)]
+pub(super) struct LookEnd {
+    pub looked: i64,
+    pub newest: Option<i64>,
+    pub is_full: bool,
+    /// The folders of regions, and whether they are irregular.
+    pub regions: Vec<(String, bool)>,
+}
+
+impl Consumed {
+    /// Nothing is, at the first start.
+    pub fn nothing(start: Option<Timestamp>, now: Timestamp) -> Self {
+        Self {
+            start,
+            looked: now.as_second(),
+            is_first: true,
+            ..Self::default()
+        }
+    }
+
+    /// What the log says at a start that goes on.
+    pub fn describe(&self) -> String {
+        let last = self
+            .regions
+            .values()
+            .filter_map(|region| trail::delivery_time(&region.last));
+        let from = match (self.start, last.max()) {
+            (_, Some(last)) => format!("log files up to {last} are consumed"),
+            (Some(start), None) => {
+                format!("nothing is consumed yet of the log files delivered from {start} on")
+            }
+            (None, None) => "nothing is consumed yet".to_owned(),
+        };
+        let unread = match self.unread.len() as u64 {
+            0 => String::new(),
+            unread => format!(
+                "; {} that could not be read are tried again",
+                count(unread, "log file")
+            ),
+        };
+        format!(
+            "statePath: goes on where the capture before ended: {from}{unread}; a start in s3Interval counts at the first \
+             capture only"
+        )
+    }
+
+    /// Was an object from before the window left unread?
+    pub fn lacks(&self, key: &str) -> bool {
+        match region_folder(key) {
+            Some(folder) => self
+                .regions
+                .get(folder)
+                .is_none_or(|region| region.is_behind && key[folder.len()..] > *region.last),
+            None => self.is_first && !self.loose.contains_key(&state::hash(key)),
+        }
+    }
+
+    /// A log file has met its fate. When it was put is told if that was within the window.
+    fn log_file(&mut self, key: String, put: Option<i64>, fate: Fate) {
+        let hash = state::hash(&key);
+        if let Some(put) = put {
+            self.seen.insert(hash, put);
+        }
+        match region_folder(&key) {
+            Some(folder) => {
+                let region = self.regions.entry(folder.to_owned());
+                let region = region.or_insert_with(|| Region {
+                    is_behind: put.is_none(),
+                    ..Region::default()
+                });
+                let rest = &key[folder.len()..];
+                if *rest > *region.last {
+                    rest.clone_into(&mut region.last);
+                }
+            }
+            None if put.is_none() && self.is_first && self.loose.len() < LOOSE => {
+                self.loose.insert(hash, 0);
+            }
+            None => {}
+        }
+        self.unread.retain(|unread| *unread != key);
+        if fate == Fate::Unread {
+            self.unread.push_back(key);
+        }
+    }
+
+    fn look_end(&mut self, look: LookEnd) {
+        self.looked = look.looked;
+        self.newest = look.newest;
+        self.is_first = false;
+        self.loose = HashMap::new();
+        if look.is_full {
+            // One that is not found is not selected any more, or gone: should it come back, it goes on where it was.
+            for region in self.regions.values_mut() {
+                region.is_behind = true;
+            }
+        }
+        for (folder, is_irregular) in look.regions {
+            let region = self.regions.entry(folder).or_default();
+            region.is_behind = false;
+            region.is_irregular = is_irregular;
+        }
+        let window = window(self.looked, self.newest);
+        self.seen.retain(|_, put| *put >= window);
+    }
+}
+
+/// Waits for log files to be consumed, and keeps their order.
+pub(super) struct Acks {
+    state: State<Consumed>,
+    waiting: Mutex<Waiting>,
+    stats: Arc<Stats>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    entries: VecDeque<Entry>,
+    /// The number of the first entry.
+    first: u64,
+    /// That there are too many unread ones was said.
+    said: bool,
+}
+
+enum Entry {
+    LogFile {
+        key: String,
+        put: Option<i64>,
+        fate: Option<Fate>,
+    },
+    LookEnd(LookEnd),
+}
+
+impl Acks {
+    pub fn new(state: State<Consumed>, stats: &Arc<Stats>) -> Arc<Self> {
+        Arc::new(Self {
+            state,
+            waiting: Mutex::default(),
+            stats: Arc::clone(stats),
+        })
+    }
+
+    /// What is kept when the capture is closed.
+    pub fn state(&self) -> &State<Consumed> {
+        &self.state
+    }
+
+    /// A log file is handed on next. When it was put is told if that was within the window.
+    pub fn expect(self: &Arc<Self>, key: &str, put: Option<i64>) -> Ack {
+        let mut waiting = lock(&self.waiting);
+        let number = waiting.first + waiting.entries.len() as u64;
+        waiting.entries.push_back(Entry::LogFile {
+            key: key.to_owned(),
+            put,
+            fate: None,
+        });
+        let acks = Arc::clone(self);
+        Box::new(move |fate| acks.ack(number, fate))
+    }
+
+    fn ack(&self, number: u64, met: Fate) {
+        let mut waiting = lock(&self.waiting);
+        let index = number.checked_sub(waiting.first);
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        if let Some(Entry::LogFile { fate, .. }) =
+            index.and_then(|index| waiting.entries.get_mut(index))
+        {
+            *fate = Some(met);
+        }
+        self.advance(&mut waiting);
+    }
+
+    /// All log files of a look were handed on.
+    pub fn end_look(&self, look: LookEnd) {
+        let mut waiting = lock(&self.waiting);
+        waiting.entries.push_back(Entry::LookEnd(look));
+        self.advance(&mut waiting);
+    }
+
+    /// Keep what is consumed in order.
+    fn advance(&self, waiting: &mut Waiting) {
+        let mut is_full = false;
+        let mut is_loose = false;
+        self.state.change(|consumed| {
+            let mut changed = false;
+            while let Some(entry) = waiting.entries.pop_front() {
+                match entry {
+                    Entry::LogFile { fate: None, .. } => {
+                        waiting.entries.push_front(entry);
+                        break;
+                    }
+                    Entry::LogFile {
+                        key,
+                        put,
+                        fate: Some(fate),
+                    } => {
+                        consumed.log_file(key, put, fate);
+                        changed = true;
+                        is_full |= consumed.unread.len() > UNREAD;
+                        consumed
+                            .unread
+                            .drain(..consumed.unread.len().saturating_sub(UNREAD));
+                        is_loose |= consumed.loose.len() >= LOOSE;
+                    }
+                    Entry::LookEnd(look) => {
+                        // By itself, it is not worth a write: what is kept stays true.
+                        changed |= consumed.is_first;
+                        consumed.look_end(look);
+                    }
+                }
+                waiting.first += 1;
+            }
+            changed
+        });
+        if is_full && !std::mem::replace(&mut waiting.said, true) {
+            self.stats.warn(format!(
+                "statePath: more than {} could not be read: the oldest of them will not be tried again at the next start",
+                count(UNREAD as u64, "log file")
+            ));
+        }
+        if is_loose && !std::mem::replace(&mut waiting.said, true) {
+            self.stats.warn(format!(
+                "statePath: more than {LOOSE} log files lie outside of CloudTrail's folders: after a restart before all of \
+                 them are read, those behind them come again"
+            ));
+        }
+    }
+}
