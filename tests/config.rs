@@ -287,6 +287,7 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
         "redact",
         "filter",
         "s3RegionList",
+        "statePath",
     ];
     wanted.sort_unstable();
     assert_eq!(sorted, wanted);

@@ -389,6 +389,7 @@ fn the_capture_dialog() {
             ["--cloudtrail-s3regionlist", "Regions", "string", ""],
             ["--cloudtrail-s3follow", "Follow the bucket or history", "boolean", "false"],
             ["--cloudtrail-s3pollinterval", "Seconds between listings", "integer", "30"],
+            ["--cloudtrail-statepath", "State file", "string", ""],
             ["--cloudtrail-historyorder", "Order of the event history", "selector", "time"],
             ["--cloudtrail-includeinsights", "Include Insights events", "boolean", "true"],
             ["--cloudtrail-validate", "Validate log files", "selector", "off"],
@@ -691,6 +692,18 @@ fn the_configurations_for_falco_work() {
 /// A log file that is delivered late: one event.
 const LATER: &str = r#"{"eventID":"later","eventTime":"2024-03-06T00:11:00Z","eventName":"Decrypt","eventSource":"kms.amazonaws.com","awsRegion":"us-east-1","eventType":"AwsApiCall"}"#;
 
+/// The record with another ID, as a log file of this minute.
+fn deliver_event(aws: &Aws, id: &str, minute: u8) {
+    let name =
+        format!("123456789012_CloudTrail_us-east-1_20240306T00{minute}Z_Lh3nQ8dVfYpXr2Ka.json.gz");
+    let record = LATER.replace("later", id);
+    aws.put(
+        "logs",
+        &format!("{DAY}/{name}"),
+        &gzip(&log_text(&[&record])),
+    );
+}
+
 /// Deliver it once all that was there is read and there were looks for more.
 fn deliver_later(aws: &Aws) {
     let looks = || {
@@ -700,8 +713,7 @@ fn deliver_later(aws: &Aws) {
             .count()
     };
     assert!(within_a_minute(|| looks() > 3), "it does not look again");
-    let name = "123456789012_CloudTrail_us-east-1_20240306T0015Z_Lh3nQ8dVfYpXr2Ka.json.gz";
-    aws.put("logs", &format!("{DAY}/{name}"), &gzip(&log_text(&[LATER])));
+    deliver_event(aws, "later", 15);
 }
 
 fn within_a_minute(mut done: impl FnMut() -> bool) -> bool {
@@ -716,7 +728,8 @@ fn ids_with_later() -> Vec<&'static str> {
     [&IDS[..], &["later"]].concat()
 }
 
-/// sysdig shows a log file that is delivered after it began, with plugin-config/falco/follow.yaml.
+/// sysdig shows a log file that is delivered after it began, with plugin-config/falco/follow.yaml, and started again it goes
+/// on there.
 #[test]
 fn sysdig_follows_a_bucket() {
     let Some(hosts) = Hosts::new("follow") else {
@@ -734,6 +747,7 @@ fn sysdig_follows_a_bucket() {
         ("library_path: libcloudtrail.so", &*library),
         ("s3://my-bucket/AWSLogs/", url),
         (r#""s3Interval":"1h""#, &interval),
+        ("/var/lib/cloudtrail", &hosts.folder.display().to_string()),
     ] {
         assert!(yaml.contains(there), "{yaml}");
         yaml = yaml.replace(there, here);
@@ -741,26 +755,32 @@ fn sysdig_follows_a_bucket() {
     let file = hosts.folder.join("falco.yaml");
     fs::write(&file, yaml).unwrap();
     let file = file.display().to_string();
-    // It stops by itself after the event that it waits for.
-    let arguments = [
-        "sysdig",
-        "--plugin-config-file",
-        &file,
-        "-n",
-        "10",
-        "-p",
-        "%ct.id",
-    ];
-    let sysdig = hosts
-        .command(&arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    // It stops by itself after the events that it waits for.
+    let start = |events: &str| {
+        let arguments = [
+            "sysdig",
+            "--plugin-config-file",
+            &file,
+            "-n",
+            events,
+            "-p",
+            "%ct.id",
+        ];
+        let mut command = hosts.command(&arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let shown = |sysdig: std::process::Child| {
+        let output = sysdig.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        lines(&text(&output.stdout))
+    };
+    let sysdig = start("10");
     deliver_later(&aws);
-    let output = sysdig.wait_with_output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(lines(&text(&output.stdout)), ids_with_later());
+    assert_eq!(shown(sysdig), ids_with_later());
+    // While it was down; and the batch that it had when it stopped comes again.
+    deliver_event(&aws, "latest", 20);
+    assert_eq!(shown(start("2")), ["later", "latest"]);
 }
 
 /// A live capture as Stratoshark runs it, which ends with a signal.

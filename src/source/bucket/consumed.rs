@@ -292,3 +292,68 @@ impl Acks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::{day, stem};
+    use super::*;
+
+    /// A log file each five minutes of each of 100 accounts x 17 regions, from here on for so many minutes.
+    fn deliver(consumed: &mut Consumed, from: i64, minutes: i64) {
+        for minute in (0..minutes).step_by(5) {
+            let now = from + minute * 60;
+            let time = Timestamp::from_second(now).unwrap();
+            let name = time.strftime("%Y%m%dT%H%MZ").to_string();
+            let mut regions = Vec::new();
+            for number in 0..1_700 {
+                let (account, region) = (number / 17, number % 17);
+                let folder =
+                    format!("AWSLogs/o-abcdefghij/{account:012}/CloudTrail/eu-west-{region}/");
+                let unique = state::hash(&format!("{number} {now}"));
+                let key = format!(
+                    "{folder}{}{}{name}_{unique:016x}.json.gz",
+                    day(time),
+                    stem(&folder)
+                );
+                consumed.log_file(key, Some(now), Fate::Consumed);
+                regions.push((folder, false));
+            }
+            consumed.look_end(LookEnd {
+                looked: now,
+                newest: Some(now),
+                is_full: true,
+                regions,
+            });
+        }
+    }
+
+    /// README states the figure.
+    #[test]
+    fn the_state_of_a_large_organization_is_small_and_does_not_grow() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut consumed = Consumed::nothing(None, start);
+        let mut sizes = Vec::new();
+        for month in 0..3 {
+            deliver(&mut consumed, start.as_second() + month * 30 * 86_400, 90);
+            sizes.push(serde_json::to_string(&consumed).unwrap().len());
+        }
+        assert!(
+            sizes.iter().all(|size| (400_000..800_000).contains(size)),
+            "{sizes:?}"
+        );
+        assert!(sizes[0] == sizes[1] && sizes[1] == sizes[2], "{sizes:?}");
+    }
+
+    #[test]
+    fn what_is_unread_is_bounded_and_said_once() {
+        let stats = Arc::<Stats>::default();
+        let mut consumed = Consumed::nothing(None, Timestamp::UNIX_EPOCH);
+        for n in 0..UNREAD + 10 {
+            consumed.log_file(format!("x/{n}.json"), None, Fate::Unread);
+        }
+        assert!(consumed.unread.len() >= UNREAD);
+        consumed.log_file(format!("x/{UNREAD}.json"), None, Fate::Consumed);
+        assert!(!consumed.unread.contains(&format!("x/{UNREAD}.json")));
+        drop(stats);
+    }
+}
