@@ -8,7 +8,7 @@ use crate::decode::{Fingerprint, Fingerprints};
 const KNOWN: usize = (1 << 20) / 8 * 7;
 
 /// What is known of the events that were handed over.
-pub(super) struct Doubles {
+pub(crate) struct Doubles {
     /// `dedupe`. Otherwise the host gets all, and a sample of them is looked at, so that something can be said of it.
     leaves_out: bool,
     window: Window,
