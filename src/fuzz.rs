@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::aws::s3::page::fuzz::page as bucket_page;
 use crate::decode::redact::Redaction;
-use crate::decode::{Decode, Decoded, Outcome, Work};
+use crate::decode::{Decode, Decoded, Fingerprints, Outcome, Work};
 use crate::fields::FIELDS;
 use crate::filter::fuzz as filter;
 use crate::formats::{self, split};
@@ -38,6 +38,7 @@ fn decode(body: Body, piece: usize) -> Content {
         include_insights: true,
         piece,
         whole: if is_whole { LARGEST_WHOLE } else { 0 },
+        fingerprints: Fingerprints::new(true),
         ..Decode::default()
     };
     decode_as(&decode, body)

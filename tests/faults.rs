@@ -249,6 +249,8 @@ fn books_add_up(metrics: &BTreeMap<String, u64>, events: usize) -> Result<(), St
         "records_handed_over",
         "records_passed_over",
         "records_filtered",
+        "records_left_out",
+        "records_repeated",
         "records_other",
         "records_unreadable",
     ];

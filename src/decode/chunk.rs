@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use super::Fingerprint;
 use crate::process::lock;
 
 /// Records of one log file, ready for the host.
@@ -14,11 +15,12 @@ pub(crate) struct Chunk {
     pub(super) buffers: Buffers,
 }
 
-/// A record's place in its chunk's data, and its time in ns since the epoch.
+/// A record's place in its chunk's data, its time in ns since the epoch, and its fingerprint, if it has got one.
 #[derive(Debug, Clone)]
 pub(super) struct RecordSpan {
     pub range: Range<usize>,
     pub time: u64,
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl Chunk {
@@ -29,8 +31,13 @@ impl Chunk {
 
     /// The record of this number and its time in ns since the epoch.
     pub fn record(&self, index: usize) -> Option<(&[u8], u64)> {
-        let RecordSpan { range, time } = self.records.get(index)?;
+        let RecordSpan { range, time, .. } = self.records.get(index)?;
         Some((self.data.get(range.clone())?, *time))
+    }
+
+    /// The fingerprint of the record of this number, if it has got one.
+    pub fn fingerprint(&self, index: usize) -> Option<Fingerprint> {
+        self.records.get(index)?.fingerprint
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod chunk;
 mod entries;
+mod fingerprint;
 mod hashing;
 mod input;
 mod outcome;
@@ -38,6 +39,7 @@ use crate::trail::Selection;
 use chunk::RecordSpan;
 pub(crate) use chunk::{Buffers, Chunk};
 pub(crate) use entries::ArchiveEntry;
+pub(crate) use fingerprint::{Fingerprint, Fingerprints};
 pub(crate) use hashing::Hashing;
 use hashing::{Hashed, content, hash_of};
 use input::{Allowance, Counted, Failing, Inflated, Peeked, Pieces};
@@ -78,6 +80,8 @@ pub(crate) struct Decode {
     pub newest_first: bool,
     /// Which records are kept. It sees them as they are, before values are replaced.
     pub filter: Filter,
+    /// Which of these get a fingerprint. It is of the record as it is, too.
+    pub fingerprints: Fingerprints,
     /// Values to replace before the host sees them.
     pub redaction: Arc<Redaction>,
     /// Whether the file is hashed.
@@ -103,6 +107,7 @@ impl Default for Decode {
             include_insights: false,
             newest_first: false,
             filter: Filter::default(),
+            fingerprints: Fingerprints::default(),
             redaction: Arc::default(),
             hashing: Hashing::Off,
             selection: Arc::default(),
@@ -320,7 +325,11 @@ impl Decode {
             outcome.filtered += 1;
             return;
         }
-        records.push(RecordSpan { range, time });
+        records.push(RecordSpan {
+            range,
+            time,
+            fingerprint: None,
+        });
     }
 
     fn give(
@@ -331,14 +340,18 @@ impl Decode {
         take: Take<'_>,
     ) -> bool {
         debug_assert!(outcome.found >= records.len() as u64);
+        let mut index = record::Index::default();
         if !self.filter.keeps_all() {
             let before = records.len();
-            let mut index = record::Index::default();
             records.retain(|record| {
                 let record = data.get(record.range.clone()).unwrap_or_default();
                 self.filter.keeps(record, &mut index)
             });
             outcome.left_out += (before - records.len()) as u64;
+        }
+        for span in &mut records {
+            let record = data.get(span.range.clone()).unwrap_or_default();
+            span.fingerprint = self.fingerprints.of(record, span.time, &mut index);
         }
         if !self.redaction.is_empty() {
             self.redact(&mut data, &mut records, outcome);

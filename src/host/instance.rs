@@ -9,6 +9,7 @@ use falco_plugin::FailureReason;
 use falco_plugin::event::events::{Event, EventMetadata};
 use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo};
 
+use super::doubles::Doubles;
 use super::log::HostLog;
 use super::{PLUGIN_ID, for_host};
 use crate::decode::{ArchiveEntry, Chunk, Outcome};
@@ -50,6 +51,7 @@ pub struct Instance {
     asked: Interval,
     /// What the first archive holds that has nothing of it, for a capture that finds nothing else.
     outside: Option<String>,
+    doubles: Doubles,
 }
 
 impl Instance {
@@ -60,6 +62,7 @@ impl Instance {
         log: HostLog,
         remarks: Vec<String>,
         asked: Interval,
+        doubles: Doubles,
     ) -> Self {
         Self {
             pipeline,
@@ -76,6 +79,7 @@ impl Instance {
             is_told_of_empty_queue: false,
             asked,
             outside: None,
+            doubles,
         }
     }
 
@@ -92,7 +96,12 @@ impl Instance {
         while events < BATCH_EVENTS && bytes < BATCH_BYTES {
             if let Some((chunk, next)) = &mut self.chunk {
                 if let Some((record, time)) = chunk.record(*next) {
+                    let fingerprint = chunk.fingerprint(*next);
                     *next += 1;
+                    if self.doubles.leave_out(fingerprint) {
+                        self.stats.records_repeated.add(1);
+                        continue;
+                    }
                     add(batch, record, time)?;
                     events += 1;
                     bytes += record.len();
@@ -241,6 +250,12 @@ impl Instance {
         }
     }
 
+    fn say_doubles(&mut self) {
+        if let Some(line) = self.doubles.words() {
+            self.log.info(&line);
+        }
+    }
+
     fn warn(&mut self, problem: String) {
         self.log.warn(&problem);
         self.first_problem.get_or_insert(problem);
@@ -264,6 +279,7 @@ impl Instance {
     fn finish(&mut self) -> Error {
         let stats = Arc::clone(&self.stats);
         self.end = Some(Ok(()));
+        self.say_doubles();
         let (found, other) = (stats.records_found.get(), stats.records_other.get());
         let nothing_else = other > 0 && found == other;
         let problem = self.first_problem.take();
@@ -349,6 +365,7 @@ impl Drop for Instance {
             if self.end.is_none() && is_told {
                 self.say_in_one_line(self.first_problem.as_deref());
             }
+            self.say_doubles();
             self.pipeline.close();
             Ok(())
         };

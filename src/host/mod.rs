@@ -2,6 +2,7 @@
 //!
 //! Everything that the host calls begins here, behind guards that catch every panic.
 
+mod doubles;
 mod event;
 mod exports;
 pub(crate) mod extract;

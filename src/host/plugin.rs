@@ -10,6 +10,7 @@ use falco_plugin::extract::{EventInput, ExtractFieldInfo, ExtractPlugin};
 use falco_plugin::source::{EventBatch, ProgressInfo, SourcePlugin, SourcePluginInstance};
 use falco_plugin::tables::{LazyTableReader, TablesInput};
 
+use super::doubles::Doubles;
 use super::event::Payload;
 use super::extract::Extractor;
 use super::instance::Instance;
@@ -102,6 +103,7 @@ fn metrics(stats: &Stats) -> Vec<Metric> {
         (c"records_passed_over", &stats.records_passed_over),
         (c"records_filtered", &stats.records_filtered),
         (c"records_left_out", &stats.records_left_out),
+        (c"records_repeated", &stats.records_repeated),
         (c"records_other", &stats.records_other),
         (c"records_unreadable", &stats.records_unreadable),
         (c"history_pages", &stats.pages),
@@ -173,6 +175,7 @@ impl SourcePlugin for CloudTrail {
                 concurrency: self.settings.download_concurrency,
                 include_insights: self.settings.include_insights,
                 filter: self.settings.filter.clone(),
+                dedupe: self.settings.dedupe,
                 redaction: Arc::clone(&self.settings.redaction),
                 selection: Arc::new(selection),
             };
@@ -183,7 +186,10 @@ impl SourcePlugin for CloudTrail {
         self.extractor.reset();
         self.stats = Arc::clone(&stats);
         let remarks = self.settings.unknown_words().into_iter().collect();
-        Ok(Instance::new(pipeline, stats, self.log, remarks, asked))
+        let doubles = Doubles::new(self.settings.dedupe);
+        Ok(Instance::new(
+            pipeline, stats, self.log, remarks, asked, doubles,
+        ))
     }
 
     fn event_to_string(&mut self, event: &EventInput<Self::Event<'_>>) -> Result<CString> {

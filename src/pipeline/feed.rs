@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, yield_now};
 use super::Limits;
 use crate::budget::{Budget, Room};
 use crate::concurrency::Concurrency;
-use crate::decode::{Buffers, Decode};
+use crate::decode::{Buffers, Decode, Fingerprints};
 use crate::log_file::{Ack, Body, FileError, LogFile, Proof};
 use crate::source::Source;
 
@@ -35,6 +35,7 @@ pub(super) async fn run(
     let held = Budget::new(FETCHED);
     let (stored, inflated) = (Buffers::default(), Buffers::default());
     let newest_first = source.newest_first();
+    let fingerprints = Fingerprints::new(limits.dedupe);
     while let Some(LogFile {
         name,
         size,
@@ -62,6 +63,7 @@ pub(super) async fn run(
             newest_first,
             selection: Arc::clone(&limits.selection),
             filter: limits.filter.clone(),
+            fingerprints: fingerprints.clone(),
             redaction: Arc::clone(&limits.redaction),
             ..Decode::default()
         };

@@ -55,6 +55,8 @@ pub(crate) struct Limits {
     pub selection: Arc<Selection>,
     /// Which events are kept.
     pub filter: Filter,
+    /// Whether all events get a fingerprint, or a sample of them.
+    pub dedupe: bool,
     /// Values to replace.
     pub redaction: Arc<Redaction>,
 }
@@ -335,6 +337,7 @@ mod tests {
             include_insights: true,
             selection: Arc::default(),
             filter: Filter::default(),
+            dedupe: false,
             redaction: Arc::default(),
         }
     }

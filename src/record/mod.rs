@@ -250,6 +250,10 @@ impl<'a> Value<'a> {
         self.raw() == b"null"
     }
 
+    pub fn is_string(self) -> bool {
+        self.raw().starts_with(b"\"")
+    }
+
     pub fn is_array(self) -> bool {
         self.raw().starts_with(b"[")
     }

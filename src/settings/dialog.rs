@@ -1,4 +1,5 @@
-//! The settings as users write them. The doc comments and titles are what the capture dialog shows, in this order.
+//! The settings as users write them. The doc comments and titles are what the capture dialog shows, in this order, but for
+//! those that are marked as `hidden`, which are rarely needed: they are keys of the configuration only.
 //!
 //! Constraints of the hosts that the shape follows: every leaf has a plain type and a description, or falcodump loads
 //! no plugin at all; string defaults are shown, those of numbers and booleans are not, so the sentences say them.
@@ -98,6 +99,11 @@ pub struct Config {
     /// credentials: access keys, tokens, passwords and the like. Empty replaces nothing.
     #[schemars(title = "Redact")]
     pub redact: String,
+    /// Leave out events that were handed over before, as where several trails write to one bucket, or of copies. Events are
+    /// the same if they have the same event ID, recipient account and addendum. The last 900,000 events are known at least,
+    /// and 1.8 million at most, which takes up to 45 MB. (Default: false)
+    #[schemars(title = "Leave out doubles", extend("hidden" = true))]
+    pub dedupe: bool,
     /// No effect: the plugin sees by itself which service the messages of a queue come from. Kept for settings of the
     /// official plugin. (Default: false)
     #[schemars(title = "SQS messages come from S3 (no effect)")]
@@ -176,6 +182,7 @@ impl Default for Config {
             sqs_delete: true,
             sqs_owner_account: String::new(),
             redact: String::new(),
+            dedupe: false,
             use_s3_sns: false,
             use_async: true,
         }
@@ -223,6 +230,13 @@ impl JsonSchema for Init {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Config::json_schema(generator)
+        let mut schema = Config::json_schema(generator);
+        let properties = schema
+            .get_mut("properties")
+            .and_then(|properties| properties.as_object_mut());
+        if let Some(properties) = properties {
+            properties.retain(|_, property| property.get("hidden").is_none());
+        }
+        schema
     }
 }

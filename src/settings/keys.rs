@@ -1,5 +1,6 @@
 //! The keys of the configuration as users write them. Their case does not matter, as in the official plugin; what was
-//! meant for a setting and is none is refused, since nobody would see that it has no effect.
+//! meant for a setting and is none is refused, since nobody would see that it has no effect. Settings that the dialog does
+//! not show are known as well.
 
 use std::fmt;
 
@@ -172,6 +173,14 @@ mod tests {
             })
         );
         assert_eq!(unknown, [""; 0]);
+    }
+
+    #[test]
+    fn settings_that_the_dialog_does_not_show_are_known() {
+        let (config, unknown) = read(r#"{"DeDupe":true}"#).unwrap();
+        assert_eq!((config, unknown.len()), (json!({"dedupe": true}), 0));
+        let error = read(r#"{"dedup":true}"#).unwrap_err().to_string();
+        assert_eq!(error, r#""dedup" is not a setting: dedupe is"#);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
 use jiff::Timestamp;
+use schemars::{Schema, SchemaGenerator};
 use url::Url;
 
 use crate::decode::redact::Redaction;
@@ -17,6 +18,11 @@ use crate::filter::Filter;
 use crate::trail::{Interval, Listed, RelativeInterval, Selection, is_account};
 use dialog::{Config, MOST_DOWNLOADS};
 use location::{Location, presentable};
+
+/// All settings, those too that are not in the dialog: its schema, in which they are marked as `hidden`.
+pub fn schema() -> Schema {
+    SchemaGenerator::default().into_root_schema_for::<Config>()
+}
 
 /// The settings of a plugin object.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +51,8 @@ pub struct Settings {
     pub(crate) sqs_owner_account: Option<String>,
     /// Which events are kept.
     pub(crate) filter: Filter,
+    /// Events that were handed over before are left out.
+    pub(crate) dedupe: bool,
     pub(crate) redaction: Arc<Redaction>,
     /// A setting of the official plugin that has no effect here was changed.
     pub(crate) has_obsolete: bool,
@@ -188,6 +196,7 @@ impl Default for Settings {
             sqs_delete: true,
             sqs_owner_account: None,
             filter: Filter::default(),
+            dedupe: false,
             redaction: Arc::default(),
             has_obsolete: false,
             unknown: Vec::new(),
@@ -266,6 +275,7 @@ impl TryFrom<Config> for Settings {
             sqs_delete: config.sqs_delete,
             sqs_owner_account: owner,
             filter: Filter::parse(&config.filter).context("filter")?,
+            dedupe: config.dedupe,
             redaction: Arc::new(Redaction::parse(&config.redact).context("redact")?),
             has_obsolete: config.use_async != unchanged.use_async
                 || config.use_s3_sns != unchanged.use_s3_sns,

@@ -1,7 +1,7 @@
 //! What was found, handed over and lost: the counters of one capture.
 //!
 //! They add up: log files listed = delivered + failed + withheld + repeated + archives, whose own log files are listed as well, and
-//! records found = handed over + passed over + filtered + left out + of others + unreadable.
+//! records found = handed over + passed over + filtered + left out + repeated + of others + unreadable.
 //! What is not a log file is counted apart, as passed over.
 
 use jiff::Timestamp;
@@ -117,6 +117,8 @@ pub(crate) struct Stats {
     pub records_filtered: Count,
     /// Records that `filter` does not keep.
     pub records_left_out: Count,
+    /// Records that `dedupe` leaves out, since they were handed over before.
+    pub records_repeated: Count,
     /// Events of others than CloudTrail, among its own.
     pub records_other: Count,
     /// Records that are not JSON object.
@@ -276,6 +278,7 @@ impl Stats {
             ),
             (self.records_filtered.get(), "outside s3Interval"),
             (self.records_left_out.get(), "left out by filter"),
+            (self.records_repeated.get(), "left out by dedupe"),
             (self.records_other.get(), "of others than CloudTrail"),
         ] {
             if n > 0 {
