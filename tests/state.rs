@@ -87,10 +87,12 @@ fn a_host_that_is_killed_again_and_again_loses_nothing_and_repeats_only_the_end(
         let (again, new): (Vec<String>, Vec<String>) =
             events.into_iter().partition(|id| seen.contains(id));
         repeats += again.len();
-        assert!(
-            before.ends_with(&again),
-            "{again:?} is not the end of {before:?}"
-        );
+        // One that is killed while it repeats comes to no end.
+        let is_end = match new.is_empty() {
+            false => before.ends_with(&again),
+            true => again.is_empty() || before.windows(again.len()).any(|part| part == again),
+        };
+        assert!(is_end, "{again:?} is not the end of {before:?}");
         seen.extend(new.iter().cloned());
         before = match new.is_empty() {
             true => before,
