@@ -1,7 +1,8 @@
 //! What differs by platform.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::{DirBuilder, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 /// Keep SIGPIPE from this thread, which must be ours.
 ///
@@ -116,6 +117,76 @@ pub(crate) fn user_path(text: &str) -> PathBuf {
     match (below_home, std::env::home_dir()) {
         (Some(rest), Some(home)) => home.join(rest.trim_start_matches(is_separator)),
         _ => PathBuf::from(path),
+    }
+}
+
+/// Make a folder, with those above it, unless it is there. Other users may not look into it. On Windows, what keeps that from
+/// being so is told.
+pub(crate) fn create_private_folder(path: &Path) -> io::Result<Option<String>> {
+    if path.is_dir() {
+        return Ok(None);
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    #[cfg(windows)]
+    {
+        use std::os::windows::process::CommandExt;
+        const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+        // Of all that is in it, the owner has every right (S-1-3-4 is whoever owns it), and nobody else any.
+        let icacls = std::process::Command::new("icacls")
+            .arg(path)
+            .args(["/inheritance:r", "/grant:r", "*S-1-3-4:(OI)(CI)F"])
+            .creation_flags(CREATE_NO_WINDOW)
+            .output();
+        if !icacls.is_ok_and(|output| output.status.success()) {
+            return Ok(Some(format!(
+                "{}: icacls could not take the rights of other users away, who may be able to read it",
+                path.display()
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// How files are opened that other users may not read, once the access is set. On Windows the folder sees to it.
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// What other users may do with a folder.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Others {
+    Nothing,
+    Read,
+    Write,
+    /// One of them owns it.
+    Own,
+}
+
+/// What other users may do with a folder, for the user who made the file `mine`. On Windows that is not looked at.
+pub(crate) fn others(folder: &Metadata, mine: &Metadata) -> Others {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if folder.uid() != mine.uid() {
+            return Others::Own;
+        }
+        match folder.mode() {
+            mode if mode & 0o022 > 0 => Others::Write,
+            mode if mode & 0o044 > 0 => Others::Read,
+            _ => Others::Nothing,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        _ = (folder, mine);
+        Others::Nothing
     }
 }
 

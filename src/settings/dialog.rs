@@ -93,6 +93,13 @@ pub struct Config {
     /// credentials: access keys, tokens, passwords and the like. Empty replaces nothing.
     #[schemars(title = "Redact")]
     pub redact: String,
+    /// A folder in which what is downloaded from a bucket is kept, and read from the next time. It is made if there is none. Only
+    /// log files of which the listing says that they are still the same are read from there. Empty keeps nothing.
+    #[schemars(title = "Folder of the cache", extend("hidden" = true))]
+    pub cache_path: String,
+    /// How much the cache may take, such as 10GB, 500MB or 1GiB. What was not used for longest goes first. Empty is 10GB.
+    #[schemars(title = "Size of the cache", extend("hidden" = true))]
+    pub cache_size: String,
     /// No effect: the plugin sees by itself which service the messages of a queue come from. Kept for settings of the
     /// official plugin. (Default: false)
     #[schemars(title = "SQS messages come from S3 (no effect)")]
@@ -170,9 +177,23 @@ impl Default for Config {
             sqs_delete: true,
             sqs_owner_account: String::new(),
             redact: String::new(),
+            cache_path: String::new(),
+            cache_size: String::new(),
             use_s3_sns: false,
             use_async: true,
         }
+    }
+}
+
+/// What marks a setting in the schema that dialogs do not show: `#[schemars(extend("hidden" = true))]`. It is a key of the
+/// configuration like any other, and has a row in the README.
+pub const HIDDEN: &str = "hidden";
+
+/// Leaves out what dialogs do not show.
+fn shown(schema: &mut Schema) {
+    let properties = schema.get_mut("properties");
+    if let Some(properties) = properties.and_then(|properties| properties.as_object_mut()) {
+        properties.retain(|_, property| property.get(HIDDEN).is_none());
     }
 }
 
@@ -217,6 +238,8 @@ impl JsonSchema for Init {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Config::json_schema(generator)
+        let mut schema = Config::json_schema(generator);
+        shown(&mut schema);
+        schema
     }
 }

@@ -21,6 +21,7 @@ use futures_util::future::BoxFuture;
 use crate::aws::s3::page::Object;
 use crate::aws::s3::{BucketClient, Fetched};
 use crate::aws::{self, Environment};
+use crate::cache::{Cache, Name};
 use crate::integrity::{DigestStore, Keys, Rules, Validation};
 use crate::log_file::{Fetch, FileError, LogFile};
 use crate::settings::location::Location;
@@ -45,17 +46,25 @@ pub(crate) trait Source: Send + 'static {
     }
 }
 
-/// Gets an object; `meaning` tells what an error means for the capture.
+/// Gets an object, and keeps it in the cache, if there is one, under this name; `meaning` tells what an error means for the
+/// capture.
 fn fetching(
     client: Arc<BucketClient>,
     object: Object,
+    cache: Option<(Arc<Cache>, Name)>,
     meaning: fn(aws::Error) -> FileError,
 ) -> Fetch {
     Box::new(move |room, pace| {
         Box::pin(async move {
-            match client.fetch(object, room, pace).await.map_err(meaning)? {
-                Fetched::Body(body) => Ok(body),
-                Fetched::LeftArchived => Err(FileError::Said),
+            let listed = object.etag.clone();
+            let fetched = client.fetch(object, room, pace).await;
+            match (fetched.map_err(meaning)?, cache) {
+                // It may have been replaced since it was listed.
+                (Fetched::Body { body, etag }, Some((cache, name))) if etag == listed => {
+                    Ok(cache.keep(name, body).await)
+                }
+                (Fetched::Body { body, .. }, _) => Ok(body),
+                (Fetched::LeftArchived, _) => Err(FileError::Said),
             }
         })
     })
@@ -75,6 +84,19 @@ pub(crate) async fn open(
                 "s3Follow has no effect on a queue, which is followed anyway".to_owned()
             }
             _ => "s3Follow has no effect on a folder or file: it is read once".to_owned(),
+        });
+    }
+    if settings.cache.is_some() {
+        let what = match location {
+            Location::Bucket(_) => None,
+            Location::Queue(_) => Some("a queue"),
+            Location::Path(_) => Some("a folder or file"),
+            Location::History(_) => Some("the event history"),
+        };
+        what.inspect(|what| {
+            stats.note(format!(
+                "cachePath has no effect on {what}: what a bucket holds is kept, and that only"
+            ));
         });
     }
     if settings.validation != settings::Validation::Off {
