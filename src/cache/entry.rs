@@ -92,26 +92,17 @@ impl Checksum {
 /// Why there is nothing to read.
 #[derive(Debug, PartialEq)]
 pub(super) enum Unread {
-    /// There is no such file.
+    /// There is no such file, or it can't be opened.
     Missing,
-    /// It is not as it was written, or can't be read.
+    /// It is not as it was written.
     Damaged,
-}
-
-impl From<io::Error> for Unread {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::Missing,
-            _ => Self::Damaged,
-        }
-    }
 }
 
 /// Open an object's file, whose length must be right.
 fn open(folder: &Path, name: &Name) -> Result<File, Unread> {
     let path = name.path(folder);
-    let file = File::open(&path)?;
-    let metadata = file.metadata()?;
+    let file = File::open(&path).map_err(|_| Unread::Missing)?;
+    let metadata = file.metadata().map_err(|_| Unread::Missing)?;
     if !metadata.is_file() || metadata.len() != name.length() {
         return Err(Unread::Damaged);
     }
@@ -125,12 +116,17 @@ fn open(folder: &Path, name: &Name) -> Result<File, Unread> {
     Ok(file)
 }
 
+/// The next bytes of a file, as many as there is place for.
+fn fill(file: &mut File, bytes: &mut [u8]) -> Result<(), Unread> {
+    file.read_exact(bytes).map_err(|_| Unread::Damaged)
+}
+
 /// All of an object, which must be small enough to be held.
 pub(super) fn read(folder: &Path, name: &Name) -> Result<Vec<u8>, Unread> {
     let mut file = open(folder, name)?;
     let length = usize::try_from(name.length()).map_err(|_| Unread::Damaged)?;
     let mut bytes = vec![0; length];
-    file.read_exact(&mut bytes)?;
+    fill(&mut file, &mut bytes)?;
     let size = length - END;
     let mut checksum = name.checksum();
     checksum.add(&bytes[..size]);
@@ -149,16 +145,16 @@ pub(super) fn checked(folder: &Path, name: &Name) -> Result<io::Take<File>, Unre
     let mut left = name.size;
     while left > 0 {
         let most = usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()));
-        file.read_exact(&mut piece[..most])?;
+        fill(&mut file, &mut piece[..most])?;
         checksum.add(&piece[..most]);
         left -= most as u64;
     }
     let mut end = [0; END];
-    file.read_exact(&mut end)?;
+    fill(&mut file, &mut end)?;
     if end != checksum.end() {
         return Err(Unread::Damaged);
     }
-    file.rewind()?;
+    file.rewind().map_err(|_| Unread::Damaged)?;
     Ok(file.take(name.size))
 }
 
@@ -188,7 +184,7 @@ impl Writing {
         };
         let file = match (create(), path.parent()) {
             (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-                platform::create_private_folder(parent)?;
+                platform::private_folder().create(parent)?;
                 create()?
             }
             (file, _) => file?,

@@ -28,9 +28,11 @@ pub(super) fn open(path: &Path) -> Result<Option<String>> {
             "cachePath: {shown} is not a folder: give the path of a folder, which is made if there is none"
         );
     }
-    let made = platform::create_private_folder(path).with_context(|| {
+    let is_new = !path.exists();
+    platform::private_folder().create(path).with_context(|| {
         format!("cachePath: the folder {shown} can't be made: give one that you may write to")
     })?;
+    let is_open = is_new && !platform::take_rights_of_others(path);
     let tag = path.join(TAG);
     let read = || match fs::read_to_string(&tag) {
         Ok(text) => Ok(Some(text)),
@@ -81,7 +83,9 @@ pub(super) fn open(path: &Path) -> Result<Option<String>> {
         Others::Read => Ok(Some(format!(
             "cachePath: other users can list the folder {shown}, though not read the files in it: chmod 700 ends that"
         ))),
-        Others::Nothing => Ok(made),
+        Others::Nothing => Ok(is_open.then(|| {
+            format!("cachePath: icacls can't take the rights of other users to the folder {shown} away, who may be able to read it")
+        })),
     }
 }
 

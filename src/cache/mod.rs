@@ -128,12 +128,11 @@ impl Cache {
             Body::Stream(pieces) => {
                 let (sender, body) = mpsc::channel(1);
                 let cache = Arc::clone(self);
-                let room = self.waiting.take(0).await;
                 spawn_blocking(move || {
                     let size = name.size;
                     let writing = Writing::begin(&cache.folder, name);
-                    cache.note(copy(pieces, sender, writing), size);
-                    drop(room);
+                    // Whoever receives the pieces sees their end after the file is there.
+                    cache.note(copy(pieces, &sender, writing), size);
                 });
                 Body::Stream(body)
             }
@@ -141,7 +140,7 @@ impl Cache {
         }
     }
 
-    /// Wait until everything is written that was downloaded so far.
+    /// Wait until everything is written that was downloaded so far. What comes in pieces is written as it is read.
     pub async fn finish(&self) {
         _ = self.waiting.take(u64::MAX).await;
     }
@@ -195,7 +194,7 @@ fn write(folder: &Path, name: &Name, bytes: &[u8]) -> io::Result<bool> {
 /// written, for which all of the object must have come.
 fn copy(
     mut pieces: mpsc::Receiver<io::Result<Vec<u8>>>,
-    sender: mpsc::Sender<io::Result<Vec<u8>>>,
+    sender: &mpsc::Sender<io::Result<Vec<u8>>>,
     mut writing: io::Result<Writing>,
 ) -> io::Result<bool> {
     while let Some(piece) = pieces.blocking_recv() {

@@ -1,7 +1,7 @@
 //! What differs by platform.
 
 use std::fs::{DirBuilder, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Keep SIGPIPE from this thread, which must be ours.
@@ -120,43 +120,47 @@ pub(crate) fn user_path(text: &str) -> PathBuf {
     }
 }
 
-/// Make a folder, with those above it, unless it is there. Other users may not look into it. On Windows, what keeps that from
-/// being so is told.
-pub(crate) fn create_private_folder(path: &Path) -> io::Result<Option<String>> {
-    if path.is_dir() {
-        return Ok(None);
-    }
+/// How folders are made that other users may not look into, with those above them. On Windows, see
+/// [`take_rights_of_others`].
+pub(crate) fn private_folder() -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
+    builder
+}
+
+/// How files are opened that other users may not read if they are made. On Windows their folder sees to it.
+pub(crate) fn private_file() -> OpenOptions {
+    #[cfg(unix)]
+    {
+        let mut options = OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options
+    }
+    #[cfg(not(unix))]
+    OpenOptions::new()
+}
+
+/// On Windows, take the rights of other users to a new folder away, and to all that will be in it. False if that failed.
+pub(crate) fn take_rights_of_others(folder: &Path) -> bool {
     #[cfg(windows)]
     {
         use std::os::windows::process::CommandExt;
         const CREATE_NO_WINDOW: u32 = 0x0800_0000;
-        // Of all that is in it, the owner has every right (S-1-3-4 is whoever owns it), and nobody else any.
+        // Nothing is inherited, and whoever owns it, which is what S-1-3-4 stands for, has every right.
         let icacls = std::process::Command::new("icacls")
-            .arg(path)
+            .arg(folder)
             .args(["/inheritance:r", "/grant:r", "*S-1-3-4:(OI)(CI)F"])
             .creation_flags(CREATE_NO_WINDOW)
             .output();
-        if !icacls.is_ok_and(|output| output.status.success()) {
-            return Ok(Some(format!(
-                "{}: icacls could not take the rights of other users away, who may be able to read it",
-                path.display()
-            )));
-        }
+        icacls.is_ok_and(|output| output.status.success())
     }
-    Ok(None)
-}
-
-/// How files are opened that other users may not read, once the access is set. On Windows the folder sees to it.
-pub(crate) fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
+    #[cfg(not(windows))]
+    {
+        _ = folder;
+        true
+    }
 }
 
 /// What other users may do with a folder.
