@@ -43,6 +43,11 @@ impl Name {
         Self { hash, size }
     }
 
+    /// A number that is as likely as any other.
+    pub(super) fn any(&self) -> usize {
+        self.hash[31].into()
+    }
+
     /// Where its file is, below the cache's folder.
     pub(super) fn path(&self, folder: &Path) -> PathBuf {
         let hex: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use self::entry::{Unread, Writing};
@@ -23,8 +23,10 @@ use crate::log_file::{Body, LARGEST_WHOLE};
 use crate::process::lock;
 use crate::stats::Stats;
 
-/// So many files are read at the same time, and so many are written.
-const AT_ONCE: usize = 4;
+/// So many files are read at the same time.
+const READERS: usize = 4;
+/// So many are written.
+const WRITERS: usize = 2;
 /// Bytes of downloads that wait to be written, about.
 const WAITING: usize = 16 << 20;
 /// A large file is read in pieces of so many bytes.
@@ -38,8 +40,8 @@ pub(crate) struct Cache {
     folder: PathBuf,
     /// In bytes.
     size: u64,
-    reading: Semaphore,
-    writing: Semaphore,
+    reading: Threads,
+    writing: Threads,
     waiting: Budget,
     /// Bytes written since the last sweep; before the first one, enough for it to be due.
     written: AtomicU64,
@@ -64,8 +66,8 @@ impl Cache {
         let cache = Arc::new(Self {
             folder,
             size,
-            reading: Semaphore::new(AT_ONCE),
-            writing: Semaphore::new(AT_ONCE),
+            reading: Threads::start(READERS),
+            writing: Threads::start(WRITERS),
             waiting: Budget::new(WAITING),
             written: AtomicU64::new(size),
             sweeping: Mutex::default(),
@@ -85,16 +87,12 @@ impl Cache {
     /// An object, if it is here. A large one, or one for which there is no room as a whole, comes in pieces.
     pub async fn get(self: &Arc<Self>, name: &Name, room: &Room) -> Option<Body> {
         let is_held = name.size <= LARGEST_WHOLE as u64 && room.grow(name.size);
-        // The semaphore is never closed.
-        let turn = self.reading.acquire().await;
         let (cache, named) = (Arc::clone(self), name.clone());
-        let read = move || match is_held {
-            true => entry::read(&cache.folder, &named).map(Body::Bytes),
-            false => entry::checked(&cache.folder, &named).map(in_pieces),
-        };
-        let read = spawn_blocking(read).await;
-        drop(turn);
-        match read.unwrap_or(Err(Unread::Damaged)) {
+        let (sender, read) = oneshot::channel();
+        self.reading.run(name, move || {
+            _ = sender.send(cache.read(&named, is_held));
+        });
+        match read.await.unwrap_or(Err(Unread::Missing)) {
             Ok(body) => {
                 self.stats.cache_hits.add(1);
                 Some(body)
@@ -102,11 +100,22 @@ impl Cache {
             Err(Unread::Missing) => None,
             Err(Unread::Damaged) => {
                 self.stats.cache_damaged.add(1);
-                let path = name.path(&self.folder);
-                _ = spawn_blocking(move || std::fs::remove_file(path)).await;
                 None
             }
         }
+    }
+
+    /// Read an object, as a whole or in pieces. A damaged one is removed.
+    fn read(&self, name: &Name, is_held: bool) -> Result<Body, Unread> {
+        let read = match is_held {
+            true => entry::read(&self.folder, name).map(Body::Bytes),
+            false => entry::checked(&self.folder, name).map(in_pieces),
+        };
+        if let Err(Unread::Damaged) = read {
+            // Otherwise it is written over.
+            _ = std::fs::remove_file(name.path(&self.folder));
+        }
+        read
     }
 
     /// Keep an object that was downloaded. Gives what is to be decoded; a file is written meanwhile.
@@ -116,12 +125,10 @@ impl Cache {
                 // If the disk is slower than the network, the reading waits. The budget is never closed.
                 let room = self.waiting.take(name.size).await;
                 let (cache, copy) = (Arc::clone(self), bytes.clone());
-                tokio::spawn(async move {
-                    let turn = cache.writing.acquire().await;
-                    let writer = Arc::clone(&cache);
-                    let write = move || writer.note(write(&writer.folder, &name, &copy), name.size);
-                    _ = spawn_blocking(write).await;
-                    drop((turn, room));
+                let named = name.clone();
+                self.writing.run(&name, move || {
+                    cache.note(write(&cache.folder, &named, &copy), named.size);
+                    drop(room);
                 });
                 Body::Bytes(bytes)
             }
@@ -180,6 +187,32 @@ impl Cache {
         if let Err(error) = folder::sweep(&self.folder, self.size - free) {
             self.note(Err(error), 0);
         }
+    }
+}
+
+/// Threads that each do one thing after the other. To wake one for each thing, as the runtime's own are, costs more than to
+/// read or write a small file.
+#[derive(Debug)]
+struct Threads(Vec<std::sync::mpsc::Sender<Job>>);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+impl Threads {
+    /// They end once nobody can ask for anything any more.
+    fn start(count: usize) -> Self {
+        let start = |_| {
+            let (sender, jobs) = std::sync::mpsc::channel::<Job>();
+            spawn_blocking(move || jobs.into_iter().for_each(|job| job()));
+            sender
+        };
+        Self((0..count).map(start).collect())
+    }
+
+    /// Do something with an object, soon.
+    fn run(&self, name: &Name, job: impl FnOnce() + Send + 'static) {
+        let thread = &self.0[name.any() % self.0.len()];
+        // Where its thread has ended, it is not done.
+        _ = thread.send(Box::new(job));
     }
 }
 
