@@ -10,6 +10,7 @@
 
 mod aws;
 mod budget;
+mod cache;
 mod clock;
 mod concurrency;
 mod decode;

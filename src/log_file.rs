@@ -21,6 +21,8 @@ pub(crate) struct LogFile {
     pub size: u64,
     /// When it was delivered: the time in its name, else the file's or object's own.
     pub delivered: Option<Timestamp>,
+    /// How to get its bytes without a request, if they may be in a cache.
+    pub cached: Option<Cached>,
     /// How to get its bytes.
     pub fetch: Fetch,
     /// Who waits for what becomes of it, if anybody does.
@@ -40,6 +42,9 @@ pub(crate) enum Fate {
 
 /// Called with what became of a log file, once the host has come back for what follows; dropped where it never does.
 pub(crate) type Ack = Box<dyn FnOnce(Fate) + Send>;
+
+/// Gets a log file's bytes from a cache. None if they are not there.
+pub(crate) type Cached = Box<dyn FnOnce(Room) -> BoxFuture<'static, Option<Body>> + Send>;
 
 /// Gets a log file's bytes.
 pub(crate) type Fetch =

@@ -73,6 +73,31 @@ fn nothing_and_the_settings_of_the_official_plugin_are_accepted_and_work() {
     }
 }
 
+/// They are keys of the configuration all the same.
+#[test]
+fn the_dialog_does_not_show_what_is_hidden() {
+    let shown = schema().0["properties"].as_object().unwrap().clone();
+    let all = serde_json::to_value(cloudtrail::settings::schema()).unwrap();
+    let all = all["properties"].as_object().unwrap();
+    let hidden = all.keys().filter(|name| !shown.contains_key(*name));
+    let hidden: Vec<&str> = hidden.map(String::as_str).collect();
+    assert_eq!(hidden, ["dedupe", "cachePath", "cacheSize"]);
+    for (name, property) in all {
+        assert_eq!(
+            property["hidden"].is_boolean(),
+            hidden.contains(&&**name),
+            "{name}"
+        );
+    }
+    let error = refused(r#"{"cachPath":"/tmp"}"#);
+    assert!(error.contains("cachePath is"), "{error}");
+    let error = refused(r#"{"CACHESIZE":"1GB"}"#);
+    assert!(
+        error.contains("cacheSize: is used with cachePath only"),
+        "{error}"
+    );
+}
+
 #[test]
 fn wrong_types_and_values_are_refused_by_the_name_of_their_key() {
     for (config, words) in [
@@ -113,6 +138,16 @@ fn wrong_types_and_values_are_refused_by_the_name_of_their_key() {
             r#"{"s3AccountList":"123456789012;210987654321"}"#,
             &["s3AccountList", ";"],
         ),
+        (
+            r#"{"cachePath":"/cache","cacheSize":"much"}"#,
+            &[
+                "cacheSize",
+                "much",
+                "is not a valid size: give a number of bytes",
+            ],
+        ),
+        (r#"{"cachePath":true}"#, &["cachePath"]),
+        (r#"{"cachePath":"/cache","cacheSize":10}"#, &["cacheSize"]),
         (r#"{"sqsDelete":"yes"}"#, &["sqsDelete"]),
         (r#"{"sqsOwnerAccount":123456789012}"#, &["sqsOwnerAccount"]),
         (r#"{"useAsync":1}"#, &["useAsync"]),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up: a room knows those before it, and no other.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 21] = [
     "process",
     "clock",
     "budget",
@@ -13,6 +13,7 @@ const ROOMS: [&str; 20] = [
     "log_file",
     "stats",
     "state",
+    "cache",
     "json",
     "trail",
     "record",

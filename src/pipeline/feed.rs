@@ -40,16 +40,30 @@ pub(super) async fn run(
         name,
         size,
         delivered,
+        cached,
         fetch,
         ack,
         proof,
     }) = source.next().await?
     {
         let room = held.take(size).await?;
-        let slot = concurrency.slot().await;
-        let pace = concurrency.pace();
+        // What is in a cache needs no place among the requests; what turns out not to be there takes one later.
+        let slot = match cached {
+            None => Some(concurrency.slot().await),
+            Some(_) => None,
+        };
+        let concurrency = concurrency.clone();
         let body = tokio::spawn(async move {
-            let body = fetch(room.clone(), pace).await;
+            if let Some(cached) = cached
+                && let Some(body) = cached(room.clone()).await
+            {
+                return (Ok(body), room);
+            }
+            let slot = match slot {
+                Some(slot) => slot,
+                None => concurrency.slot().await,
+            };
+            let body = fetch(room.clone(), concurrency.pace()).await;
             // The connection is given back by a task of its own; the next request would make another one.
             yield_now().await;
             drop(slot);

@@ -317,6 +317,7 @@ mod tests {
                 name: "a".to_owned(),
                 size: 0,
                 delivered: None,
+                cached: None,
                 fetch,
                 ack: None,
                 proof: None,
@@ -344,7 +345,10 @@ mod tests {
 
     /// What a pipeline gives: the outcome of its log files, and its end.
     fn run(at: At) -> (Vec<Result<Outcome>>, Result<()>) {
-        let source = Box::new(Poisoned { at, named: false });
+        take_all(Box::new(Poisoned { at, named: false }))
+    }
+
+    fn take_all(source: Box<dyn Source>) -> (Vec<Result<Outcome>>, Result<()>) {
         let runtime = start_runtime().expect("threads");
         let mut pipeline = Pipeline::start(runtime, source, limits());
         let mut outcomes = Vec::new();
@@ -408,6 +412,7 @@ mod tests {
                     name: left.to_string(),
                     size: 0,
                     delivered: None,
+                    cached: None,
                     fetch: Box::new(move |_, _| Box::pin(std::future::ready(Ok(body)))),
                     ack: None,
                     proof: Some(Box::new(Counted(Arc::clone(&self.decoded)))),
@@ -464,6 +469,7 @@ mod tests {
                 name: "a".to_owned(),
                 size: 0,
                 delivered: None,
+                cached: None,
                 fetch,
                 ack: None,
                 proof: None,
@@ -491,6 +497,55 @@ mod tests {
         // Two chunks wait for the host, one for them, and the next is being decoded.
         let taken = taken.load(Ordering::Relaxed);
         assert!((1..=40).contains(&taken), "{taken} MB");
+    }
+
+    /// Names log files that are not in a cache, as many as requests there may be, which come only once the last one is read
+    /// from the cache.
+    struct Behind {
+        named: usize,
+        is_read: Arc<tokio::sync::Semaphore>,
+    }
+
+    impl Source for Behind {
+        fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
+            let body = || Body::Bytes(r#"{"Records":[{}]}"#.into());
+            self.named += 1;
+            let is_cached = self.named > limits().concurrency;
+            let (is_read, fetched) = (Arc::clone(&self.is_read), Arc::clone(&self.is_read));
+            let file = LogFile {
+                name: self.named.to_string(),
+                size: 0,
+                delivered: None,
+                cached: Some(Box::new(move |_| {
+                    Box::pin(async move {
+                        is_cached.then(|| {
+                            is_read.add_permits(10);
+                            body()
+                        })
+                    })
+                })),
+                fetch: Box::new(move |_, _| {
+                    Box::pin(async move {
+                        _ = fetched.acquire().await;
+                        Ok(body())
+                    })
+                }),
+                ack: None,
+                proof: None,
+            };
+            let is_one = self.named <= limits().concurrency + 1;
+            Box::pin(std::future::ready(Ok(is_one.then_some(file))))
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_cache_needs_no_place_among_the_requests() {
+        let source = Box::new(Behind {
+            named: 0,
+            is_read: Arc::new(tokio::sync::Semaphore::new(0)),
+        });
+        let (outcomes, end) = take_all(source);
+        assert!(end.is_ok() && outcomes.len() == limits().concurrency + 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What differs by platform.
 
+use std::fs::{DirBuilder, Metadata, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -145,6 +146,80 @@ pub(crate) fn user_path(text: &str) -> PathBuf {
     match (below_home, std::env::home_dir()) {
         (Some(rest), Some(home)) => home.join(rest.trim_start_matches(is_separator)),
         _ => PathBuf::from(path),
+    }
+}
+
+/// How folders are made that other users may not look into, with those above them. On Windows, see
+/// [`take_rights_of_others`].
+pub(crate) fn private_folder() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+/// How files are opened that other users may not read if they are made. On Windows their folder sees to it.
+pub(crate) fn private_file() -> OpenOptions {
+    #[cfg(unix)]
+    {
+        let mut options = OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options
+    }
+    #[cfg(not(unix))]
+    OpenOptions::new()
+}
+
+/// On Windows, take the rights of other users to a new folder away, and to all that will be in it. False if that failed.
+pub(crate) fn take_rights_of_others(folder: &Path) -> bool {
+    #[cfg(windows)]
+    {
+        use std::os::windows::process::CommandExt;
+        const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+        // Nothing is inherited, and whoever owns it, which is what S-1-3-4 stands for, has every right.
+        let icacls = std::process::Command::new("icacls")
+            .arg(folder)
+            .args(["/inheritance:r", "/grant:r", "*S-1-3-4:(OI)(CI)F"])
+            .creation_flags(CREATE_NO_WINDOW)
+            .output();
+        icacls.is_ok_and(|output| output.status.success())
+    }
+    #[cfg(not(windows))]
+    {
+        _ = folder;
+        true
+    }
+}
+
+/// What other users may do with a folder.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Others {
+    Nothing,
+    Read,
+    Write,
+    /// One of them owns it.
+    Own,
+}
+
+/// What other users may do with a folder, for the user who made the file `mine`. On Windows that is not looked at.
+pub(crate) fn others(folder: &Metadata, mine: &Metadata) -> Others {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if folder.uid() != mine.uid() {
+            return Others::Own;
+        }
+        match folder.mode() {
+            mode if mode & 0o022 > 0 => Others::Write,
+            mode if mode & 0o044 > 0 => Others::Read,
+            _ => Others::Nothing,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        _ = (folder, mine);
+        Others::Nothing
     }
 }
 

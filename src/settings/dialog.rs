@@ -104,6 +104,13 @@ pub struct Config {
     /// and 1.8 million at most, which takes up to 45 MB. (Default: false)
     #[schemars(title = "Leave out doubles", extend("hidden" = true))]
     pub dedupe: bool,
+    /// A folder in which what is downloaded from a bucket is kept, and read from the next time. It is made if there is none. Only
+    /// log files of which the listing says that they are still the same are read from there. Empty keeps nothing.
+    #[schemars(title = "Folder of the cache", extend("hidden" = true))]
+    pub cache_path: String,
+    /// How much the cache may take, such as 10GB, 500MB or 1GiB. What was not used for longest goes first. Empty is 10GB.
+    #[schemars(title = "Size of the cache", extend("hidden" = true))]
+    pub cache_size: String,
     /// No effect: the plugin sees by itself which service the messages of a queue come from. Kept for settings of the
     /// official plugin. (Default: false)
     #[schemars(title = "SQS messages come from S3 (no effect)")]
@@ -183,9 +190,23 @@ impl Default for Config {
             sqs_owner_account: String::new(),
             redact: String::new(),
             dedupe: false,
+            cache_path: String::new(),
+            cache_size: String::new(),
             use_s3_sns: false,
             use_async: true,
         }
+    }
+}
+
+/// What marks a setting in the schema that dialogs do not show: `#[schemars(extend("hidden" = true))]`. It is a key of the
+/// configuration like any other, and has a row in the README.
+pub const HIDDEN: &str = "hidden";
+
+/// Leaves out what dialogs do not show.
+fn shown(schema: &mut Schema) {
+    let properties = schema.get_mut("properties");
+    if let Some(properties) = properties.and_then(|properties| properties.as_object_mut()) {
+        properties.retain(|_, property| property.get(HIDDEN).is_none());
     }
 }
 
@@ -231,12 +252,7 @@ impl JsonSchema for Init {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Config::json_schema(generator);
-        let properties = schema
-            .get_mut("properties")
-            .and_then(|properties| properties.as_object_mut());
-        if let Some(properties) = properties {
-            properties.retain(|_, property| property.get("hidden").is_none());
-        }
+        shown(&mut schema);
         schema
     }
 }

@@ -1,5 +1,6 @@
 //! The settings, parsed once into types. `dialog` is how users write them, `location` is what they open.
 
+mod cache;
 pub(crate) mod dialog;
 mod keys;
 pub(crate) mod location;
@@ -10,19 +11,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
 use jiff::Timestamp;
-use schemars::{Schema, SchemaGenerator};
 use url::Url;
+
+pub(crate) use cache::Cache;
 
 use crate::decode::redact::Redaction;
 use crate::filter::Filter;
 use crate::trail::{Interval, Listed, RelativeInterval, Selection, is_account};
 use dialog::{Config, MOST_DOWNLOADS};
-use location::{Location, presentable};
 
-/// All settings, those too that are not in the dialog: its schema, in which they are marked as `hidden`.
-pub fn schema() -> Schema {
-    SchemaGenerator::default().into_root_schema_for::<Config>()
-}
+pub use dialog::HIDDEN;
+use location::{Location, presentable};
 
 /// The settings of a plugin object.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +46,8 @@ pub struct Settings {
     pub(crate) validate_bucket: Option<String>,
     /// Log files fetched at the same time, at most.
     pub(crate) download_concurrency: usize,
+    /// What is downloaded from a bucket is kept there, if anywhere.
+    pub(crate) cache: Option<Cache>,
     pub(crate) sqs_delete: bool,
     pub(crate) sqs_owner_account: Option<String>,
     /// Which events are kept.
@@ -114,6 +115,11 @@ impl Validation {
             Self::Strict => "strict",
         }
     }
+}
+
+/// The schema of all settings, those too that capture dialogs do not show, which are marked by [`HIDDEN`].
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Config)
 }
 
 impl Settings {
@@ -193,6 +199,7 @@ impl Default for Settings {
             validate_keys: None,
             validate_bucket: None,
             download_concurrency: MOST_DOWNLOADS as usize,
+            cache: None,
             sqs_delete: true,
             sqs_owner_account: None,
             filter: Filter::default(),
@@ -277,6 +284,7 @@ impl TryFrom<Config> for Settings {
             filter: Filter::parse(&config.filter).context("filter")?,
             dedupe: config.dedupe,
             redaction: Arc::new(Redaction::parse(&config.redact).context("redact")?),
+            cache: Cache::parse(&config.cache_path, &config.cache_size)?,
             has_obsolete: config.use_async != unchanged.use_async
                 || config.use_s3_sns != unchanged.use_s3_sns,
             unknown: Vec::new(),

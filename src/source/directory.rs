@@ -350,6 +350,7 @@ impl Found {
             name: self.path.display().to_string(),
             size: 0,
             delivered: self.delivered,
+            cached: None,
             fetch: Box::new(move |_, _| {
                 Box::pin(std::future::ready(match self.unreadable {
                     None => Ok(Body::File(self.path)),

@@ -23,6 +23,7 @@ use futures_util::future::BoxFuture;
 use crate::aws::s3::page::Object;
 use crate::aws::s3::{BucketClient, Fetched};
 use crate::aws::{self, Environment};
+use crate::cache::{Cache, Name};
 use crate::integrity::{DigestStore, Keys, Rules, Validation};
 use crate::log_file::{Fetch, FileError, LogFile};
 use crate::settings::location::Location;
@@ -47,17 +48,25 @@ pub(crate) trait Source: Send + 'static {
     }
 }
 
-/// Gets an object; `meaning` tells what an error means for the capture.
+/// Gets an object, and keeps it in the cache, if there is one, under this name; `meaning` tells what an error means for the
+/// capture.
 fn fetching(
     client: Arc<BucketClient>,
     object: Object,
+    cache: Option<(Arc<Cache>, Name)>,
     meaning: fn(aws::Error) -> FileError,
 ) -> Fetch {
     Box::new(move |room, pace| {
         Box::pin(async move {
-            match client.fetch(object, room, pace).await.map_err(meaning)? {
-                Fetched::Body(body) => Ok(body),
-                Fetched::LeftArchived => Err(FileError::Said),
+            let listed = object.etag.clone();
+            let fetched = client.fetch(object, room, pace).await;
+            match (fetched.map_err(meaning)?, cache) {
+                // It may have been replaced since it was listed.
+                (Fetched::Body { body, etag }, Some((cache, name))) if etag == listed => {
+                    Ok(cache.keep(name, body).await)
+                }
+                (Fetched::Body { body, .. }, _) => Ok(body),
+                (Fetched::LeftArchived, _) => Err(FileError::Said),
             }
         })
     })
@@ -72,26 +81,7 @@ pub(crate) async fn open(
     environment: &Environment,
     stats: Arc<Stats>,
 ) -> Result<(Box<dyn Source>, Selection)> {
-    if settings.follow && !matches!(location, Location::Bucket(_) | Location::History(_)) {
-        stats.note(match location {
-            Location::Queue(_) => {
-                "s3Follow has no effect on a queue, which is followed anyway".to_owned()
-            }
-            _ => "s3Follow has no effect on a folder or file: it is read once".to_owned(),
-        });
-    }
-    if settings.state_path.is_some() {
-        match location {
-            Location::Bucket(_) | Location::History(_) if settings.follow => {}
-            Location::Queue(_) => stats.note(
-                "statePath has no effect on a queue, which itself keeps what is not consumed"
-                    .to_owned(),
-            ),
-            _ => {
-                stats.note("statePath has no effect without s3Follow: all is read once".to_owned())
-            }
-        }
-    }
+    say_what_has_no_effect(&location, settings, &stats);
     if settings.validation != settings::Validation::Off {
         let selection = wanted.clone();
         let source = open_validated(location, wanted, settings, environment, stats).await?;
@@ -119,6 +109,40 @@ pub(crate) async fn open(
             (Box::new(source), settings.selection_of(asked))
         }
     })
+}
+
+/// Log which settings have no effect on what is opened.
+fn say_what_has_no_effect(location: &Location, settings: &Settings, stats: &Stats) {
+    let what = match location {
+        Location::Bucket(_) => "a bucket",
+        Location::Queue(_) => "a queue",
+        Location::Path(_) => "a folder or file",
+        Location::History(_) => "the event history",
+    };
+    let can_be_followed = matches!(location, Location::Bucket(_) | Location::History(_));
+    if settings.follow && !can_be_followed {
+        stats.note(match location {
+            Location::Queue(_) => {
+                "s3Follow has no effect on a queue, which is followed anyway".to_owned()
+            }
+            _ => format!("s3Follow has no effect on {what}: it is read once"),
+        });
+    }
+    if settings.state_path.is_some() && !(settings.follow && can_be_followed) {
+        stats.note(match location {
+            Location::Queue(_) => {
+                "statePath has no effect on a queue, which itself keeps what is not consumed"
+                    .to_owned()
+            }
+            Location::Path(_) => format!("statePath has no effect on {what}: it is read once"),
+            _ => "statePath has no effect without s3Follow: all is read once".to_owned(),
+        });
+    }
+    if settings.cache.is_some() && !matches!(location, Location::Bucket(_)) {
+        stats.note(format!(
+            "cachePath has no effect on {what}: what a bucket holds is kept, and that only"
+        ));
+    }
 }
 
 /// Open what the user named, and check log files against their digests.

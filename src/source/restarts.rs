@@ -26,7 +26,7 @@ fn minutes(count: i64) -> SignedDuration {
 struct World {
     aws: Arc<Aws>,
     clock: Clock,
-    home: TempDir,
+    _home: TempDir,
     settings: Settings,
     url: String,
     rng: Rng,
@@ -60,7 +60,7 @@ impl World {
         Self {
             aws: Aws::new(clock, |_, _| None),
             clock,
-            home,
+            _home: home,
             settings,
             url: url.to_owned(),
             rng: Rng::with_seed(seed),

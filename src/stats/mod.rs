@@ -105,6 +105,12 @@ pub(crate) struct Stats {
     pub messages_unknown: Count,
     /// Notifications of log files that are under way or consumed already.
     pub duplicates: Count,
+    /// Log files that were read from the cache.
+    pub cache_hits: Count,
+    /// Log files that were put into the cache.
+    pub cache_stored: Count,
+    /// Files of the cache that were not as they were written, and are fetched again.
+    pub cache_damaged: Count,
     /// Bytes of log files fetched.
     pub bytes: Count,
     /// Records found in log files.
@@ -261,6 +267,9 @@ impl Stats {
                 ", with those of {}",
                 count(self.archives.get(), "archive")
             );
+        }
+        if self.cache_hits.get() > 0 {
+            _ = write!(line, ", {} of them from the cache", self.cache_hits.get());
         }
         for (n, what) in [
             (self.files_failed.get(), "could not be read"),

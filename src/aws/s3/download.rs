@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::direct::{Unanswered, given};
-use super::page::Object;
+use super::page::{Object, without_quotes};
 use super::{BucketClient, Clients};
 use crate::aws::error::{Error, Kind};
 use crate::aws::http::READ_TIMEOUT;
@@ -39,7 +39,11 @@ const FOLDERS: usize = 10_000;
 
 /// What an object turned out to be.
 pub(crate) enum Fetched {
-    Body(Body),
+    Body {
+        body: Body,
+        /// Stands for its content, without quotes. Empty where the store tells none.
+        etag: String,
+    },
     /// It was not asked for, since it is said to be archived, and many others in its folder were. The log says so already.
     LeftArchived,
 }
@@ -73,14 +77,16 @@ impl BucketClient {
             }
             first => first?,
         };
+        let etag = download.etag.as_deref().map(without_quotes);
+        let etag = etag.unwrap_or_default().to_owned();
         let Some(first) = first else {
-            return Ok(Fetched::Body(Body::Bytes(Vec::new())));
+            let body = Body::Bytes(Vec::new());
+            return Ok(Fetched::Body { body, etag });
         };
         let fits = |size: u64| size <= LARGEST_WHOLE as u64 && room.grow(size);
         if download.range.is_none() && download.size.is_some_and(fits) {
-            return Ok(Fetched::Body(Body::Bytes(
-                download.rest(first.into()).await?,
-            )));
+            let body = Body::Bytes(download.rest(first.into()).await?);
+            return Ok(Fetched::Body { body, etag });
         }
         let (pieces, body) = mpsc::channel(PIECES);
         tokio::spawn(async move {
@@ -90,7 +96,10 @@ impl BucketClient {
                     .await;
             }
         });
-        Ok(Fetched::Body(Body::Stream(body)))
+        Ok(Fetched::Body {
+            body: Body::Stream(body),
+            etag,
+        })
     }
 
     /// Get an object that is not large, such as a digest file, with its metadata.
@@ -539,7 +548,11 @@ mod tests {
                 ..Object::default()
             };
             let fetched = Arc::clone(&client).fetch(object, room, concurrency.pace());
-            let Fetched::Body(Body::Bytes(bytes)) = fetched.await.unwrap() else {
+            let Fetched::Body {
+                body: Body::Bytes(bytes),
+                ..
+            } = fetched.await.unwrap()
+            else {
                 panic!("it is small");
             };
             assert_eq!((&*bytes, concurrency.answers()), (&b"abc"[..], count));

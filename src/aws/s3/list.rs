@@ -95,7 +95,7 @@ impl BucketClient {
     ) -> Result<Page, Error> {
         // The semaphore is never closed.
         let _slot = self.lists.acquire().await;
-        let take = TakePage::of(&query.prefix, raw);
+        let take = TakePage::of(&query.prefix, raw, self.etags);
         let most = query.most.and_then(|most| most.try_into().ok());
         let delimiter = query.delimiter.then(|| "/".to_owned());
         let answered = if let From::Page(Next::Marker(marker)) = &query.from {
@@ -197,7 +197,8 @@ impl BucketClient {
                 _ => return Err(Unanswered::Unreached),
             }
         }
-        Page::parse(&xml, &query.prefix.as_str().into(), raw).ok_or(Unanswered::Failed)
+        let prefix = query.prefix.as_str().into();
+        Page::parse(&xml, &prefix, raw, self.etags).ok_or(Unanswered::Failed)
     }
 
     fn listing_failed<E>(

@@ -60,6 +60,8 @@ pub(crate) struct BucketClient {
     pub name: String,
     /// Who pays, if not the owner.
     payer: Option<RequestPayer>,
+    /// Listings tell ETags.
+    etags: bool,
     sessions: Sessions<Clients>,
     /// For listings.
     listing: Policy,
@@ -104,6 +106,7 @@ impl BucketClient {
         Self {
             name: name.to_owned(),
             payer: settings.request_payer.then_some(RequestPayer::Requester),
+            etags: false,
             sessions: Sessions::new(Arc::clone(login), region.unwrap_or(ANYWHERE), connect),
             listing,
             reading,
@@ -114,6 +117,21 @@ impl BucketClient {
             archived: Mutex::default(),
             stats: Arc::clone(stats),
         }
+    }
+
+    /// Have listings tell ETags, which take memory.
+    pub fn with_etags(self) -> Self {
+        Self {
+            etags: true,
+            ..self
+        }
+    }
+
+    /// Who is asked in the place of AWS: a URL.
+    pub fn store(&self) -> Option<String> {
+        let access = &self.sessions.current().access;
+        let endpoint = access.endpoint(Service::S3)?;
+        Some(endpoint.url.clone())
     }
 
     /// The `s3://` URL of a key or prefix.

@@ -77,7 +77,7 @@ pub(super) const LARGEST_PAGE: usize = 16 << 20;
 pub(crate) struct Objects {
     /// What all keys begin with.
     prefix: Arc<str>,
-    /// The rests of all keys, one behind the other.
+    /// The rests of all keys, each with its ETag where that is told, one behind the other.
     keys: String,
     entries: Vec<Entry>,
     taken: usize,
@@ -85,8 +85,10 @@ pub(crate) struct Objects {
 
 #[derive(Debug, PartialEq)]
 struct Entry {
-    /// Where its key ends and the next one's begins.
+    /// Where its ETag ends and the next one's key begins.
     end: u32,
+    /// The length of its ETag.
+    etag: u8,
     archived: bool,
     restored: bool,
     size: u64,
@@ -100,6 +102,8 @@ pub(crate) struct Object {
     pub key: String,
     /// In bytes, as stored; 0 where unknown.
     pub size: u64,
+    /// Stands for its content, without quotes. Empty where it is not known, or not needed.
+    pub etag: String,
     /// When it was made, as far as known.
     pub time: Option<Timestamp>,
     /// In a storage class whose objects have to be restored before they can be read.
@@ -128,7 +132,11 @@ impl Objects {
             return;
         };
         self.keys.push_str(rest);
+        // Without one, it is only not kept in a cache. S3's have 34 bytes or a few more.
+        let etag = u8::try_from(object.etag.len()).unwrap_or_default();
+        self.keys.push_str(&object.etag[..etag.into()]);
         self.entries.push(Entry {
+            etag,
             // A page has a thousand keys of a kilobyte at most.
             end: u32::try_from(self.keys.len()).unwrap_or(u32::MAX),
             archived: object.archived,
@@ -140,15 +148,24 @@ impl Objects {
 
     /// Is the last one's key this one, or behind it?
     fn is_behind(&self, key: &str) -> bool {
-        let start = match self.entries.len().checked_sub(2) {
-            Some(before) => self.entries[before].end as usize,
+        let last = self.entries.len().checked_sub(1);
+        let last = last.and_then(|last| self.parts(last));
+        last.is_some_and(|(_, last, _)| {
+            key.strip_prefix(&*self.prefix)
+                .is_some_and(|rest| !comes_before(last, rest))
+        })
+    }
+
+    /// An entry, the rest of its key, and its ETag.
+    fn parts(&self, index: usize) -> Option<(&Entry, &str, &str)> {
+        let entry = self.entries.get(index)?;
+        let start = match index.checked_sub(1) {
+            Some(before) => self.entries[before].end,
             None => 0,
         };
-        let last = &self.keys[start..];
-        !self.entries.is_empty()
-            && key
-                .strip_prefix(&*self.prefix)
-                .is_some_and(|rest| !comes_before(last, rest))
+        let both = self.keys.get(start as usize..entry.end as usize)?;
+        let (rest, etag) = both.split_at_checked(both.len().checked_sub(entry.etag.into())?)?;
+        Some((entry, rest, etag))
     }
 
     /// Add all of another page with the same prefix.
@@ -174,15 +191,11 @@ impl Objects {
     }
 
     fn get(&self, index: usize) -> Option<Object> {
-        let entry = self.entries.get(index)?;
-        let start = match index.checked_sub(1) {
-            Some(before) => self.entries[before].end,
-            None => 0,
-        };
-        let rest = self.keys.get(start as usize..entry.end as usize)?;
+        let (entry, rest, etag) = self.parts(index)?;
         Some(Object {
             key: [&*self.prefix, rest].concat(),
             size: entry.size,
+            etag: etag.to_owned(),
             time: entry
                 .time
                 .and_then(|time| Timestamp::from_second(time).ok()),
@@ -260,12 +273,13 @@ impl Page {
         }
     }
 
-    /// Read the answer to ListObjectsV2, of a store whose keys may be known to be `raw`; none if it is something else. See
+    /// Read the answer to ListObjectsV2, of a store whose keys may be known to be `raw`; none if it is something else. Without
+    /// `etags`, which take memory, there are none. See
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
-    pub fn parse(xml: &[u8], prefix: &Arc<str>, raw: bool) -> Option<Self> {
-        let page = Self::parse_as(xml, prefix, raw)?;
+    pub fn parse(xml: &[u8], prefix: &Arc<str>, raw: bool, etags: bool) -> Option<Self> {
+        let page = Self::parse_as(xml, prefix, raw, etags)?;
         if page.is_raw {
-            let page = Self::parse_as(xml, prefix, true)?;
+            let page = Self::parse_as(xml, prefix, true, etags)?;
             return Some(Self {
                 is_raw: true,
                 ..page
@@ -274,8 +288,8 @@ impl Page {
         Some(page)
     }
 
-    fn parse_as(xml: &[u8], prefix: &Arc<str>, raw: bool) -> Option<Self> {
-        let mut parser = Parser::new(xml, prefix, raw);
+    fn parse_as(xml: &[u8], prefix: &Arc<str>, raw: bool, etags: bool) -> Option<Self> {
+        let mut parser = Parser::new(xml, prefix, raw, etags);
         let mut text = String::new();
         let mut reader = Reader::from_reader(xml);
         loop {
@@ -330,6 +344,8 @@ struct Parser<'a> {
     said: bool,
     /// They are percent-encoded, as far as is known.
     encoded: bool,
+    /// ETags are wanted.
+    etags: bool,
     page: Page,
     token: Option<String>,
     marker: Option<String>,
@@ -344,7 +360,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(xml: &[u8], prefix: &'a Arc<str>, raw: bool) -> Self {
+    fn new(xml: &[u8], prefix: &'a Arc<str>, raw: bool, etags: bool) -> Self {
         // Not every store encodes keys when it is asked to.
         let encoding = memmem::find(xml, ENCODING).map(|at| &xml[at + ENCODING.len()..]);
         let said = encoding.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"url"));
@@ -352,6 +368,7 @@ impl<'a> Parser<'a> {
             prefix,
             said,
             encoded: said && !raw,
+            etags,
             page: Page {
                 objects: Objects::new(prefix),
                 is_ordered: true,
@@ -391,6 +408,7 @@ impl<'a> Parser<'a> {
                 self.parent = Parent::Contents;
                 self.object.key.clear();
                 self.object.size = 0;
+                self.object.etag.clear();
                 self.object.time = None;
                 self.object.archived = false;
                 self.object.restored = false;
@@ -416,6 +434,10 @@ impl<'a> Parser<'a> {
                 self.object.key = key;
             }
             (Parent::Contents, 3, b"Size") => self.object.size = text.parse().ok()?,
+            (Parent::Contents, 3, b"ETag") if self.etags => {
+                self.object.etag.clear();
+                self.object.etag.push_str(without_quotes(text));
+            }
             (Parent::Contents, 3, b"LastModified") => self.object.time = text.parse().ok(),
             (Parent::Contents, 3, b"StorageClass") => {
                 self.object.archived = matches!(text, "GLACIER" | "DEEP_ARCHIVE");
@@ -485,6 +507,11 @@ pub(crate) fn decode_key(key: &str) -> String {
         .into_owned()
 }
 
+/// An ETag without the quotes that not all stores send.
+pub(super) fn without_quotes(etag: &str) -> &str {
+    etag.trim().trim_matches('"')
+}
+
 /// Takes the page from an answer before the SDK reads it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TakePage {
@@ -492,15 +519,18 @@ pub(crate) struct TakePage {
     pub prefix: Arc<str>,
     /// The store does not encode keys, whatever it says.
     pub raw: bool,
+    /// ETags are wanted.
+    pub etags: bool,
     pub taken: Arc<Mutex<Option<Page>>>,
 }
 
 impl TakePage {
     /// For an answer that lists this prefix.
-    pub fn of(prefix: &str, raw: bool) -> Self {
+    pub fn of(prefix: &str, raw: bool, etags: bool) -> Self {
         Self {
             prefix: prefix.into(),
             raw,
+            etags,
             ..Self::default()
         }
     }
@@ -567,7 +597,7 @@ impl Body for PageBody {
                 None => {
                     let xml = std::mem::take(&mut self.xml);
                     let Some(take) = self.take.take() else { break };
-                    let rest = match Page::parse(&xml, &take.prefix, take.raw) {
+                    let rest = match Page::parse(&xml, &take.prefix, take.raw, take.etags) {
                         Some(page) => {
                             *lock(&take.taken) = Some(page);
                             Bytes::from_static(b"<ListBucketResult/>")
@@ -644,10 +674,7 @@ pub(crate) mod fuzz {
 
     /// The page that an answer holds, and what the SDK gets to see.
     fn take(xml: &[u8], size: usize, prefix: &str) -> (Option<Page>, Vec<u8>) {
-        let take = TakePage {
-            prefix: prefix.into(),
-            ..TakePage::default()
-        };
+        let take = TakePage::of(prefix, false, true);
         let pieces = xml.chunks(size).map(Bytes::copy_from_slice).collect();
         let mut body = PageBody {
             body: SdkBody::from_body_1_x(Pieces(pieces)),
@@ -685,6 +712,12 @@ pub(crate) mod fuzz {
         let theirs = sdk.contents().iter().map(|object| Object {
             key: decode(object.key()),
             size: object.size().unwrap_or(0).try_into().expect("a size"),
+            etag: object
+                .e_tag()
+                .map(without_quotes)
+                .filter(|etag| etag.len() <= 255)
+                .unwrap_or_default()
+                .to_owned(),
             time: object
                 .last_modified()
                 .and_then(|time| Timestamp::from_second(time.secs()).ok()),
@@ -735,7 +768,7 @@ pub(crate) mod fuzz {
             "<ListBucketResult><Contents><Key>{}</Key></Contents><EncodingType>url</EncodingType></ListBucketResult>",
             utf8_percent_encode(&key, NON_ALPHANUMERIC)
         );
-        let mut page = Page::parse(xml.as_bytes(), &"".into(), false).expect("a page");
+        let mut page = Page::parse(xml.as_bytes(), &"".into(), false, true).expect("a page");
         assert_eq!(page.objects.next().expect("an object").key, key);
     }
 }
@@ -754,29 +787,65 @@ mod tests {
             <Contents><Key>other</Key><Size>1</Size></Contents>
             <Contents><Key>p/x&amp;y&#233;</Key><LastModified>then</LastModified><Size>8</Size></Contents>
             <CommonPrefixes><Prefix>p/f%20/</Prefix></CommonPrefixes><EncodingType>url</EncodingType></ListBucketResult>"#;
-        let object = |key: &str, size, time: Option<&str>, archived| Object {
+        let object = |key: &str, size, etag: &str, time: Option<&str>, archived| Object {
             key: key.to_owned(),
             size,
+            etag: etag.to_owned(),
             time: time.map(|time| time.parse().unwrap()),
             archived,
             restored: false,
         };
-        let page = Page::parse(xml.as_bytes(), &"p/".into(), false).unwrap();
+        let page = Page::parse(xml.as_bytes(), &"p/".into(), false, true).unwrap();
         assert_eq!(token(page.next.as_ref()), Some("a+b/="));
         assert_eq!(page.folders, ["p/f /"]);
         assert_eq!(page.objects.last_key().as_deref(), Some("p/x&yé"));
         assert_eq!(
             page.objects.collect::<Vec<_>>(),
             [
-                object("p/a b c/d", 7, Some("2024-03-06T00:00:01Z"), true),
-                object("p/x&yé", 8, None, false)
+                object("p/a b c/d", 7, "1", Some("2024-03-06T00:00:01Z"), true),
+                object("p/x&yé", 8, "", None, false)
             ]
         );
         let plain = xml.replace("<EncodingType>url</EncodingType>", "");
-        let mut page = Page::parse(plain.as_bytes(), &"".into(), false).unwrap();
+        let mut page = Page::parse(plain.as_bytes(), &"".into(), false, true).unwrap();
         assert_eq!(page.objects.len(), 3);
         assert_eq!(page.objects.next().unwrap().key, "p/a%20b+c%2Fd");
         assert_eq!(page.folders, ["p/f%20/"]);
+    }
+
+    #[test]
+    fn etags_are_held_where_they_are_wanted() {
+        let long = "e".repeat(256);
+        let etags = ["&quot;7f-3&quot;", "bare", "", "W/&quot;weak&quot;", &long];
+        let contents = etags.iter().enumerate().map(|(number, etag)| {
+            format!("<Contents><Key>k{number}</Key><ETag>{etag}</ETag></Contents>")
+        });
+        let xml = format!(
+            "<ListBucketResult>{}</ListBucketResult>",
+            contents.collect::<String>()
+        );
+        let parse = |etags| Page::parse(xml.as_bytes(), &"k".into(), false, etags).unwrap();
+        let told = |objects: Objects| -> Vec<(String, String)> {
+            objects.map(|object| (object.key, object.etag)).collect()
+        };
+        let expected = ["7f-3", "bare", "", "W/\"weak", ""].into_iter().enumerate();
+        let expected: Vec<_> = expected
+            .map(|(number, etag)| (format!("k{number}"), etag.to_owned()))
+            .collect();
+        let page = parse(true);
+        assert!(page.is_ordered);
+        assert_eq!(page.objects.last_key().as_deref(), Some("k4"));
+        assert_eq!(told(page.objects), expected);
+        let mut sorted = parse(true).objects;
+        sorted.append(parse(true).objects);
+        sorted.sort();
+        let doubled = expected.iter().flat_map(|object| [object, object]);
+        assert_eq!(told(sorted), doubled.cloned().collect::<Vec<_>>());
+        // Otherwise they take no memory.
+        let without = parse(false).objects;
+        assert_eq!(without.keys, "01234");
+        assert!(told(without).iter().all(|(_, etag)| etag.is_empty()));
+        assert_eq!(size_of::<Entry>(), 32);
     }
 
     #[test]
@@ -789,19 +858,19 @@ mod tests {
             "<ListBucketResult><Contents><Size>x</Size></Contents></ListBucketResult>",
         ] {
             assert_eq!(
-                Page::parse(xml.as_bytes(), &"".into(), false),
+                Page::parse(xml.as_bytes(), &"".into(), false, true),
                 None,
                 "{xml}"
             );
         }
-        let empty = Page::parse(b"<ListBucketResult/>", &"".into(), false);
+        let empty = Page::parse(b"<ListBucketResult/>", &"".into(), false, true);
         assert_eq!(empty.map(|page| page.next), Some(None));
     }
 
     /// A page of a listing with these elements.
     fn listing(elements: &str) -> Page {
         let xml = format!("<ListBucketResult>{elements}</ListBucketResult>");
-        Page::parse(xml.as_bytes(), &"".into(), false).unwrap()
+        Page::parse(xml.as_bytes(), &"".into(), false, true).unwrap()
     }
 
     #[test]
@@ -862,7 +931,7 @@ mod tests {
         let page = |prefix: &str, told: &str, encoding: &str| {
             let xml =
                 format!("<ListBucketResult>{encoding}<Prefix>{told}</Prefix></ListBucketResult>");
-            Page::parse(xml.as_bytes(), &prefix.into(), false).unwrap()
+            Page::parse(xml.as_bytes(), &prefix.into(), false, true).unwrap()
         };
         assert!(page("a b/", "a%20b/", "").is_encoded_unsaid);
         // As the page before has named the folder.
@@ -888,12 +957,12 @@ mod tests {
                 "<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>{key}</Key></Contents>\
                  </ListBucketResult>"
             );
-            let mut page = Page::parse(xml.as_bytes(), &"".into(), false).unwrap();
+            let mut page = Page::parse(xml.as_bytes(), &"".into(), false, true).unwrap();
             assert_eq!(page.objects.next().unwrap().key, expected, "{key}");
             assert_eq!(page.is_raw, is_raw, "{key}");
             let doubtful = (!is_raw && key.contains(['+', '%'])).then_some(key);
             assert_eq!(page.doubtful.as_deref(), doubtful, "{key}");
-            let mut page = Page::parse(xml.as_bytes(), &"".into(), true).unwrap();
+            let mut page = Page::parse(xml.as_bytes(), &"".into(), true, true).unwrap();
             assert_eq!(page.objects.next().unwrap().key, key);
             assert_eq!(page.doubtful, None, "{key}");
         }

@@ -23,11 +23,12 @@ use super::{Source, fetching};
 use crate::aws::s3::page::{Object, Objects, Page};
 use crate::aws::s3::{self, BucketClient, Query, Use};
 use crate::aws::{self, Environment, Kind, Login};
+use crate::cache::{Cache, Name};
 use crate::clock::Clock;
-use crate::log_file::{Ack, FileError, LogFile};
+use crate::log_file::{Ack, Cached, FileError, LogFile};
 use crate::process::lock;
-use crate::settings::Settings;
 use crate::settings::location::BucketLocation;
+use crate::settings::{self, Settings};
 use crate::state::State;
 use crate::stats::{Stats, count};
 use crate::trail::{self, Interval, Selection};
@@ -46,6 +47,8 @@ struct Bucket {
     wanted: Selection,
     stats: Arc<Stats>,
     clock: Clock,
+    /// Where its objects are kept, if they are.
+    cache: Option<Arc<Cache>>,
     /// None where what is there is read once.
     follow: Option<Follow>,
     /// None without a state file.
@@ -78,6 +81,12 @@ pub(super) async fn open(
     stats: Arc<Stats>,
 ) -> Result<BucketSource> {
     let clock = environment.clock;
+    let cache = match &settings.cache {
+        Some(settings::Cache { folder, size }) => {
+            Some(Cache::open(folder.clone(), *size, &stats).await?)
+        }
+        None => None,
+    };
     let login = Arc::new(Login::load(&settings.aws, environment).await?);
     let region = match &location.region {
         Some(region) => Some(region.clone()),
@@ -124,6 +133,10 @@ pub(super) async fn open(
         used,
         &stats,
     );
+    let client = match cache {
+        Some(_) => client.with_etags(),
+        None => client,
+    };
     let first = Query {
         prefix: location.prefix.clone(),
         delimiter: true,
@@ -136,6 +149,7 @@ pub(super) async fn open(
         wanted,
         stats: Arc::clone(&stats),
         clock,
+        cache,
         follow: follow.then(|| Follow::new(settings.poll_interval, clock, consumed)),
         acks,
         digest_folders: Mutex::default(),
@@ -188,10 +202,16 @@ impl Source for BucketSource {
     }
 
     fn closing(&self) -> BoxFuture<'static, ()> {
-        match &self.bucket.acks {
-            Some(acks) => acks.state().closing(),
-            None => Box::pin(std::future::ready(())),
-        }
+        let acks = self.bucket.acks.clone();
+        let cache = self.bucket.cache.clone();
+        Box::pin(async move {
+            if let Some(acks) = acks {
+                acks.state().closing().await;
+            }
+            if let Some(cache) = cache {
+                cache.finish().await;
+            }
+        })
     }
 }
 
@@ -210,11 +230,16 @@ impl BucketSource {
         self.bucket.stats.files_listed.add(1);
         let ack = self.bucket.ack(&object.key);
         let client = Arc::clone(&self.bucket.client);
+        let cache = self.bucket.cache_of(&object);
+        let cached = cache.clone().map(|(cache, name)| -> Cached {
+            Box::new(move |room| Box::pin(async move { cache.get(&name, &room).await }))
+        });
         LogFile {
             name: client.url(&object.key),
             size: object.size,
             delivered: object.time,
-            fetch: fetching(client, object, meaning),
+            cached,
+            fetch: fetching(client, object, cache, meaning),
             ack,
             proof: None,
         }
@@ -321,6 +346,18 @@ fn meaning(error: aws::Error) -> FileError {
 }
 
 impl Bucket {
+    /// The cache, and what an object is called there. None where it can't be known to be the same the next time.
+    fn cache_of(&self, object: &Object) -> Option<(Arc<Cache>, Name)> {
+        let cache = self.cache.as_ref()?;
+        if object.etag.is_empty() || !cache.takes(object.size) {
+            return None;
+        }
+        let store = self.client.store();
+        let store = store.as_deref().unwrap_or("aws");
+        let texts = [store, &self.client.name, &object.key, &object.etag];
+        Some((Arc::clone(cache), Name::new(texts, object.size)))
+    }
+
     /// A page of a listing.
     async fn list(&self, query: &Query) -> Result<Page> {
         if let Some(follow) = &self.follow {

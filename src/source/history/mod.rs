@@ -477,6 +477,7 @@ impl History {
             size: text.len() as u64,
             // It tells the progress, too.
             delivered: time(last).filter(|_| !self.newest_first),
+            cached: None,
             fetch: Box::new(move |_, _| Box::pin(std::future::ready(Ok(Body::Bytes(text))))),
             ack,
             proof: None,

@@ -300,7 +300,8 @@ impl QueueSource {
             name: format!("s3://{}/{}", created.bucket, object.key),
             size: object.size,
             delivered,
-            fetch: fetching(client, object, meaning),
+            cached: None,
+            fetch: fetching(client, object, None, meaning),
             ack: Some(Box::new(move |fate| part.end(fate))),
             proof: None,
         }
@@ -315,6 +316,7 @@ impl QueueSource {
             name: format!("the message {id} of the queue {}", self.queue),
             size: event.record.len() as u64,
             delivered: event.time,
+            cached: None,
             fetch: Box::new(move |_, _| {
                 Box::pin(std::future::ready(Ok(Body::Bytes(event.record))))
             }),

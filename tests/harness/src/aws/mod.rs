@@ -303,6 +303,11 @@ impl Aws {
         self.state.world.raw.store(true, Ordering::Relaxed);
     }
 
+    /// Tells ETags in listings, as S3 does, for which each object is read.
+    pub fn etags(&self) {
+        self.state.world.etags.store(true, Ordering::Relaxed);
+    }
+
     /// Makes every request on which the condition holds go wrong. Of several, the first counts.
     pub fn fault(&self, when: impl Fn(&Request) -> bool + Send + Sync + 'static, fault: Fault) {
         self.state.faults.add(Box::new(when), None, fault);

@@ -7,13 +7,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use http::{HeaderValue, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Response, Uri};
 use http_body_util::BodyExt;
+use percent_encoding::percent_decode_str;
 use s3s::{
     S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
     auth::{S3Auth, SecretKey},
     dto::{
-        GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput, GetObjectOutput,
+        ETag, GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput, GetObjectOutput,
         HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListObjectsV2Input,
         ListObjectsV2Output,
     },
@@ -145,7 +146,35 @@ impl S3 for Store {
             return Err(worded(s3_error!(NoSuchBucket)));
         }
         let output = crate::list::page(&folder, input, page as usize, raw);
-        Ok(S3Response::new(output.map_err(S3Error::internal_error)?))
+        let mut output = output.map_err(S3Error::internal_error)?;
+        if self.world.etags.load(Ordering::Relaxed) {
+            let bucket = input.bucket.clone();
+            for object in output.contents.iter_mut().flatten() {
+                let key = object.key.clone().unwrap_or_default();
+                object.e_tag = self.etag(&bucket, &key).await?;
+            }
+        }
+        Ok(S3Response::new(output))
+    }
+}
+
+impl Store {
+    /// The ETag of an object whose key is percent-encoded.
+    async fn etag(&self, bucket: &str, key: &str) -> S3Result<Option<ETag>> {
+        let key = percent_decode_str(key).decode_utf8_lossy().into_owned();
+        let input = GetObjectInput::builder().bucket(bucket.to_owned()).key(key);
+        let request = S3Request {
+            input: input.build().map_err(S3Error::internal_error)?,
+            method: Method::GET,
+            uri: Uri::default(),
+            headers: HeaderMap::new(),
+            extensions: Extensions::new(),
+            credentials: None,
+            region: None,
+            service: None,
+            trailing_headers: None,
+        };
+        Ok(self.files.get_object(request).await?.output.e_tag)
     }
 }
 

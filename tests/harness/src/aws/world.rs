@@ -70,6 +70,8 @@ pub struct World {
     pub page: AtomicI32,
     /// Keys in listings are as they are, and are said to be encoded.
     pub raw: AtomicBool,
+    /// Listings tell ETags.
+    pub etags: AtomicBool,
 }
 
 impl World {
