@@ -113,12 +113,12 @@ impl World {
             let Some(file) = next.unwrap() else { break };
             let names = names(file.name, file.fetch).await;
             for name in &names {
+                assert!(given.insert(name.clone()), "{name} comes twice");
                 if let Some(may_repeat) = self.given.insert(name.clone(), true) {
                     assert!(may_repeat, "{name} comes again");
                     self.repeats += 1;
                 }
             }
-            given.extend(names.clone());
             waiting.push_back((names, file.ack.expect("somebody waits for it")));
             // The host has come back for what follows.
             let left = self.rng.usize(..4);
@@ -214,7 +214,8 @@ fn deliver(
     let mut put = move |there: &mut BTreeSet<String>, aws: &Aws, round: i64, time: Timestamp| {
         let mut late = Vec::new();
         for (account, region, from) in REGIONS {
-            if round < hours * 12 * from / 10 {
+            // Which begin at some time, and are silent for six hours each day.
+            if round < hours * 12 * from / 10 || round.rem_euclid(24 * 12) > 18 * 12 {
                 continue;
             }
             let key = key(account, region, time, rng.u64(..));
@@ -498,6 +499,31 @@ async fn log_files_that_come_late_or_sort_earlier_are_found_after_a_restart() {
         wanted.insert(world.deliver(ACCOUNT, REGION, now - minutes(60 * hours)));
     }
     assert_eq!(world.more().await, wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_was_silent_for_days_is_read_once() {
+    for days in [0, 1, 30] {
+        let mut world = World::new("s3://logs", 1);
+        let last = world.clock.now() - minutes(24 * 60 * days);
+        for hours in 0..30 {
+            let time = last - minutes(60 * hours);
+            world.deliver_at(ACCOUNT, REGION, time, time);
+            // Copied at one moment.
+            world.deliver_at(ACCOUNT, "eu-west-1", time, last);
+            world
+                .aws
+                .put_at(&format!("exports/{hours}.json"), Vec::new(), last);
+        }
+        assert_eq!(world.more().await.len(), 90, "{days} days");
+        assert_eq!(world.more().await, BTreeSet::new(), "{days} days");
+        let next = world.deliver(ACCOUNT, REGION, world.clock.now());
+        assert_eq!(world.more().await, BTreeSet::from([next]), "{days} days");
+        // A copy that keeps the time of its original.
+        let now = world.clock.now();
+        let copy = world.deliver_at(ACCOUNT, REGION, now - minutes(300), now - minutes(30));
+        assert_eq!(world.more().await, BTreeSet::from([copy]), "{days} days");
+    }
 }
 
 #[tokio::test(start_paused = true)]

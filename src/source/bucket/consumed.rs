@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::follow::window;
+use super::follow::{SEEN, window};
 use super::layout::region_folder;
 use crate::log_file::{Ack, Fate};
 use crate::process::lock;
@@ -37,7 +37,7 @@ pub(super) struct Consumed {
     pub start: Option<Timestamp>,
     /// When the last look at everything began that is consumed; until one is, when the first began.
     pub looked: i64,
-    /// When the newest object was put, as of the last look that is consumed.
+    /// When the newest object was put, as of the last look that is consumed; until one is, of those consumed.
     pub newest: Option<i64>,
     /// What was there at the first look is not all consumed yet.
     pub is_first: bool,
@@ -51,6 +51,9 @@ pub(super) struct Consumed {
     pub loose: HashMap<u64, i64>,
     /// Keys of log files that could not be read, the oldest first.
     pub unread: VecDeque<String>,
+    /// How many entries `seen` may have before old ones are removed.
+    #[serde(skip)]
+    room: usize,
 }
 
 /// A region of an account, for one kind of log files.
@@ -122,7 +125,16 @@ impl Consumed {
         }
     }
 
-    /// A log file has met its fate. When it was put is told if that was within the window.
+    /// The time before which objects are consumed, but for those that [`Self::lacks`] tells.
+    pub fn window(&self) -> i64 {
+        match self.is_first {
+            // All that is there later was put later, or listed by now.
+            true => window(self.looked, None),
+            false => window(self.looked, self.newest),
+        }
+    }
+
+    /// A log file has met its fate. When it was put is told if a later look may list it again.
     fn log_file(&mut self, key: String, put: Option<i64>, fate: Fate) {
         let hash = state::hash(&key);
         if let Some(put) = put {
@@ -132,7 +144,7 @@ impl Consumed {
             Some(folder) => {
                 let region = self.regions.entry(folder.to_owned());
                 let region = region.or_insert_with(|| Region {
-                    is_behind: put.is_none(),
+                    is_behind: true,
                     ..Region::default()
                 });
                 let rest = &key[folder.len()..];
@@ -140,14 +152,28 @@ impl Consumed {
                     rest.clone_into(&mut region.last);
                 }
             }
-            None if put.is_none() && self.is_first && self.loose.len() < LOOSE => {
+            None if self.is_first && self.loose.len() < LOOSE => {
                 self.loose.insert(hash, 0);
             }
             None => {}
         }
+        if self.is_first {
+            self.forget_old(put);
+        }
         self.unread.retain(|unread| *unread != key);
         if fate == Fate::Unread {
             self.unread.push_back(key);
+        }
+    }
+
+    /// While the first look is consumed, which may have years of log files, forget what no later one lists.
+    fn forget_old(&mut self, put: Option<i64>) {
+        let put = put.filter(|put| *put != i64::MAX);
+        self.newest = self.newest.max(put);
+        if self.seen.len() >= self.room {
+            let window = window(self.looked, self.newest);
+            self.seen.retain(|_, put| *put >= window);
+            self.room = (self.seen.len() * 2).max(SEEN);
         }
     }
 
@@ -167,7 +193,7 @@ impl Consumed {
             region.is_behind = false;
             region.is_irregular = is_irregular;
         }
-        let window = window(self.looked, self.newest);
+        let window = self.window();
         self.seen.retain(|_, put| *put >= window);
     }
 }
@@ -211,7 +237,7 @@ impl Acks {
         &self.state
     }
 
-    /// A log file is handed on next. When it was put is told if that was within the window.
+    /// A log file is handed on next. When it was put is told if a later look may list it again.
     pub fn expect(self: &Arc<Self>, key: &str, put: Option<i64>) -> Ack {
         let mut waiting = lock(&self.waiting);
         let number = waiting.first + waiting.entries.len() as u64;
@@ -344,16 +370,61 @@ mod tests {
         assert!(sizes[0] == sizes[1] && sizes[1] == sizes[2], "{sizes:?}");
     }
 
-    #[test]
-    fn what_is_unread_is_bounded_and_said_once() {
+    #[tokio::test]
+    async fn what_is_unread_is_bounded_and_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state").display().to_string();
         let stats = Arc::<Stats>::default();
-        let mut consumed = Consumed::nothing(None, Timestamp::UNIX_EPOCH);
+        let first = Consumed::nothing(None, Timestamp::UNIX_EPOCH);
+        let (state, ..) = State::open(&path, "s3://logs/", first, &stats)
+            .await
+            .unwrap();
+        let acks = Acks::new(state, &stats);
+        let key = |n: usize| format!("x/{n}.json");
         for n in 0..UNREAD + 10 {
-            consumed.log_file(format!("x/{n}.json"), None, Fate::Unread);
+            acks.expect(&key(n), None)(Fate::Unread);
         }
-        assert!(consumed.unread.len() >= UNREAD);
-        consumed.log_file(format!("x/{UNREAD}.json"), None, Fate::Consumed);
-        assert!(!consumed.unread.contains(&format!("x/{UNREAD}.json")));
-        drop(stats);
+        acks.expect(&key(UNREAD), None)(Fate::Consumed);
+        acks.state().change(|consumed| {
+            assert_eq!(consumed.unread.len(), UNREAD - 1);
+            assert!(!consumed.unread.contains(&key(UNREAD)), "it is read");
+            assert!(!consumed.unread.contains(&key(9)) && consumed.unread.contains(&key(10)));
+            false
+        });
+        let log = format!("{:?}", stats.take_notes());
+        assert_eq!(log.matches("could not be read").count(), 1, "{log}");
+    }
+
+    #[tokio::test]
+    async fn log_files_are_consumed_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state").display().to_string();
+        let stats = Arc::<Stats>::default();
+        let first = Consumed::nothing(None, Timestamp::UNIX_EPOCH);
+        let (state, ..) = State::open(&path, "s3://logs/", first, &stats)
+            .await
+            .unwrap();
+        let acks = Acks::new(state, &stats);
+        let [a, b, c] = ["a", "b", "c"].map(|key| acks.expect(key, None));
+        let look = LookEnd {
+            looked: 1,
+            newest: None,
+            is_full: true,
+            regions: Vec::new(),
+        };
+        acks.end_look(look);
+        let consumed = |count: usize, is_first: bool| {
+            acks.state().change(|consumed| {
+                assert_eq!((consumed.loose.len(), consumed.is_first), (count, is_first));
+                false
+            });
+        };
+        // What is behind one that the host still has is not consumed, whatever becomes of it.
+        b(Fate::Unread);
+        consumed(0, true);
+        a(Fate::Consumed);
+        consumed(2, true);
+        c(Fate::Consumed);
+        consumed(0, false);
     }
 }

@@ -48,7 +48,7 @@ const DISCOVERY: Duration = Duration::from_secs(300);
 /// How long after the end of an interval the log files of its last minutes may still come.
 const AFTER_END: SignedDuration = SignedDuration::from_mins(10);
 /// How many keys are remembered before those that are no longer needed are removed.
-const SEEN: usize = 4096;
+pub(super) const SEEN: usize = 4096;
 
 /// A bucket that is followed.
 pub(super) struct Follow {
@@ -296,16 +296,18 @@ impl Memory {
         (!self.look.full).then(|| found().map(|region| region.prefix.clone()).collect())
     }
 
-    /// The time before which all objects are known.
+    /// The time before which all objects are known at the end of this look, as far as it has come; never later than that.
     fn window(&self) -> i64 {
-        match &self.resumed {
-            // Objects found now must not move it, before all before them are known.
-            Some(consumed) => window(consumed.looked, consumed.newest),
-            None => window(self.looked, self.newest),
-        }
+        window(self.looked, self.newest)
     }
 
-    /// When an object was put, if that was within the window.
+    /// The time before which all objects are known by other means than their hashes.
+    fn known_before(&self) -> i64 {
+        let resumed = self.resumed.as_ref();
+        resumed.map_or_else(|| self.window(), Consumed::window)
+    }
+
+    /// When an object was put, if a later look may list it again.
     pub fn put(&self, key: &str) -> Option<i64> {
         self.seen.get(&state::hash(key)).copied()
     }
@@ -318,18 +320,19 @@ impl Memory {
         if object.time.is_some() {
             self.newest = self.newest.max(Some(put));
         }
-        let window = self.window();
-        if put < window {
-            return match &self.resumed {
-                Some(consumed) => consumed.lacks(&object.key),
-                None => !self.again,
-            };
-        }
+        let known_before = self.known_before();
+        // What the next look has to know; an earlier capture may have begun later.
+        let window = self.window().min(known_before);
         if self.seen.len() >= self.room {
             self.seen.retain(|_, put| *put >= window);
             self.room = (self.seen.len() * 2).max(SEEN);
         }
-        self.seen.insert(state::hash(&object.key), put).is_none()
+        let is_new = put < window || self.seen.insert(state::hash(&object.key), put).is_none();
+        match &self.resumed {
+            _ if put >= known_before => is_new,
+            Some(consumed) => consumed.lacks(&object.key),
+            None => !self.again,
+        }
     }
 
     /// Remember the time in a key of a region.
