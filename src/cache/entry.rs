@@ -223,11 +223,24 @@ impl Writing {
         }
         let end = self.checksum.end();
         self.write(&end)?;
+        self.rename()
+    }
+
+    fn rename(mut self) -> io::Result<bool> {
         self.file = None;
         fs::rename(&self.unfinished, &self.path)?;
         self.is_finished = true;
         Ok(true)
     }
+}
+
+/// Write the file of an object of which all bytes are here, at once.
+pub(super) fn write(folder: &Path, name: Name, mut bytes: Vec<u8>) -> io::Result<bool> {
+    let mut writing = Writing::begin(folder, name)?;
+    writing.checksum.add(&bytes);
+    bytes.extend_from_slice(&writing.checksum.end());
+    writing.write(&bytes)?;
+    writing.rename()
 }
 
 impl Drop for Writing {

@@ -9,7 +9,7 @@ mod tests;
 pub(crate) use entry::Name;
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -124,10 +124,13 @@ impl Cache {
             Body::Bytes(bytes) if bytes.len() as u64 == name.size => {
                 // If the disk is slower than the network, the reading waits. The budget is never closed.
                 let room = self.waiting.take(name.size).await;
-                let (cache, copy) = (Arc::clone(self), bytes.clone());
-                let named = name.clone();
+                let (cache, named) = (Arc::clone(self), name.clone());
+                // With place for what is written behind it.
+                let mut copy = Vec::with_capacity(bytes.len() + entry::END);
+                copy.extend_from_slice(&bytes);
                 self.writing.run(&name, move || {
-                    cache.note(write(&cache.folder, &named, &copy), named.size);
+                    let size = named.size;
+                    cache.note(entry::write(&cache.folder, named, copy), size);
                     drop(room);
                 });
                 Body::Bytes(bytes)
@@ -214,13 +217,6 @@ impl Threads {
         // Where its thread has ended, it is not done.
         _ = thread.send(Box::new(job));
     }
-}
-
-/// Write an object's file. True if that is done.
-fn write(folder: &Path, name: &Name, bytes: &[u8]) -> io::Result<bool> {
-    let mut writing = Writing::begin(folder, name.clone())?;
-    writing.add(bytes)?;
-    writing.finish()
 }
 
 /// Hand the pieces of an object over, and write them on the way. A failure to write does not end that. True if the file is
