@@ -99,7 +99,7 @@ impl World {
         let mut given = BTreeSet::new();
         let mut waiting: VecDeque<(Vec<String>, Ack)> = VecDeque::new();
         let mut acked: Vec<(Instant, Vec<String>)> = Vec::new();
-        loop {
+        while Instant::now() < until {
             let mut next = source.next();
             // The host comes back again and again, also where nothing comes.
             let next = match timeout_at(until.min(Instant::now() + BACK), &mut next).await {
@@ -255,8 +255,10 @@ async fn captures_of_a_bucket_that_end_at_any_moment_lose_nothing_and_repeat_wha
         let mut world = World::new("s3://logs", seed);
         let delivery = deliver(&mut world, 24, 30);
         while !delivery.is_finished() {
-            let span = 10_f64.powf(world.rng.f64() * 3.8);
-            let pause = Duration::from_millis(world.rng.u64(..1_000));
+            // What was there before takes the first ten minutes or so.
+            let longest = if world.consumed.len() < 400 { 2.0 } else { 3.8 };
+            let span = 10_f64.powf(world.rng.f64() * longest);
+            let pause = Duration::from_millis(world.rng.u64(..1_000).max(300));
             let end = match world.rng.u32(..4) {
                 0 => End::Closed,
                 _ => End::Killed,
