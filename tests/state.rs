@@ -126,7 +126,7 @@ fn two_hosts_do_not_share_a_state() {
     let late = Maker::new(6).file(ACCOUNT, REGION, "20240305T1200Z", 2);
     late.put(&aws, "logs");
     let got = instance.read_while(LIMIT, |all| {
-        !ids(all).ends_with(&trail::ids(&[late.clone()]))
+        !ids(all).ends_with(&trail::ids(std::slice::from_ref(&late)))
     });
     let got: BTreeSet<String> = ids(&got.events).into_iter().collect();
     let all: BTreeSet<String> = trail::ids(&files)
@@ -173,7 +173,7 @@ fn a_log_file_that_is_denied_is_read_once_it_may_be() {
     );
     let mut instance = plugin.open("s3://logs").unwrap();
     let [first, second, third] =
-        [&files[0], &files[1], &files[2]].map(|file| trail::ids(&[file.clone()]));
+        [&files[0], &files[1], &files[2]].map(|file| trail::ids(std::slice::from_ref(file)));
     assert_eq!(read(&mut instance, 4), [first, third].concat());
     drop(instance);
     let mut instance = plugin.open("s3://logs").unwrap();

@@ -392,7 +392,7 @@ pub(super) fn files(bucket: &Bucket, prefix: String) -> Listing {
 impl Listings {
     /// Objects that are known already come first.
     pub fn add(&mut self, known: Objects) {
-        if known.len() > 0 {
+        if !known.is_empty() {
             self.ahead.push(Listing {
                 known: Some(known),
                 ..Listing::default()
