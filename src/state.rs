@@ -78,6 +78,8 @@ struct StateFile {
     holder: String,
     /// It could not be written the last time, which was said.
     fails: bool,
+    /// It was not there before, and is removed again unless the capture begins.
+    is_new: bool,
     _lock: File,
 }
 
@@ -138,6 +140,12 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + 'static> State<T> {
         Ok((state, consumed, is_told))
     }
 
+    /// The source is open. Without this, a file that was not there before is removed again, so that the settings of a start that
+    /// fails count for nothing.
+    pub fn begin(&self) {
+        lock(&self.0.file).is_new = false;
+    }
+
     /// Change what is consumed. True asks for the file to be written, within a second.
     pub fn change(&self, change: impl FnOnce(&mut T) -> bool) {
         let mut kept = lock(&self.0.kept);
@@ -191,6 +199,14 @@ impl<T: Serialize + Clone + Send + 'static> Shared<T> {
     }
 }
 
+impl Drop for StateFile {
+    fn drop(&mut self) {
+        if self.is_new {
+            _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 fn cant_be_written(path: &Path) -> String {
     format!("statePath: {} can't be written", path.display())
 }
@@ -201,10 +217,17 @@ impl StateFile {
         // A link stays one: what it leads to is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let shown = path.display();
-        if path.is_dir() {
-            bail!(
+        match fs::metadata(&path) {
+            Ok(there) if there.is_dir() => bail!(
                 "statePath: {shown} is a folder: give the path of a file in it, such as cloudtrail.state"
-            );
+            ),
+            Ok(there) if !there.is_file() => bail!(
+                "statePath: {shown} is not a file, but a device or pipe: give the path of a file"
+            ),
+            Err(_) if path.is_symlink() => bail!(
+                "statePath: {shown} is a link to a file that does not exist: give the path of the file itself"
+            ),
+            _ => {}
         }
         let folder = path
             .parent()
@@ -227,6 +250,7 @@ impl StateFile {
             source,
             holder,
             fails: false,
+            is_new: told.is_none(),
             _lock: lock,
         };
         Ok((file, told))
@@ -259,9 +283,12 @@ fn lock_beside(path: &Path) -> Result<File> {
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options
-        .open(&beside)
-        .with_context(|| cant_be_written(&beside))?;
+    let file = options.open(&beside).with_context(|| {
+        format!(
+            "{}: give a file in a folder that you may write to, which no other user has used",
+            cant_be_written(&beside)
+        )
+    })?;
     let began = Instant::now();
     loop {
         match file.try_lock() {
@@ -303,7 +330,8 @@ fn checksum(content: &str) -> String {
 /// What the file tells of this source; nothing if there is no file.
 fn read<T: DeserializeOwned>(path: &Path, source: &str) -> Result<Option<T>> {
     let shown = path.display();
-    let cant_be_read = || format!("statePath: {shown} can't be read");
+    let cant_be_read =
+        || format!("statePath: {shown} can't be read, which only the user may that has made it");
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -429,6 +457,7 @@ mod tests {
         let path = path.to_str().unwrap();
         let first = Consumed::default();
         let (state, consumed, is_told) = State::open(path, SOURCE, first, &Arc::default()).await?;
+        state.begin();
         Ok((state, is_told.then_some(consumed)))
     }
 
@@ -561,6 +590,42 @@ mod tests {
         fs::create_dir(beside(&path, ".new")).unwrap();
         let error = refused(&path).await;
         assert!(error.contains("s can't be written"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let text = path.to_str().unwrap();
+        let stats = Arc::default();
+        let start = || State::open(text, SOURCE, consumed(), &stats);
+        drop(start().await.unwrap());
+        assert!(!path.exists());
+        let (state, _, is_told) = start().await.unwrap();
+        state.begin();
+        drop(state);
+        assert!(path.exists() && !is_told);
+        // One that was there stays.
+        drop(start().await.unwrap());
+        assert!(path.exists());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_is_no_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), &path).unwrap();
+        let error = refused(&path).await;
+        assert!(
+            error.contains("is a link to a file that does not exist"),
+            "{error}"
+        );
+        let error = refused(Path::new("/dev/null")).await;
+        assert!(
+            error.contains("is not a file, but a device or pipe"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

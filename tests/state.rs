@@ -210,6 +210,37 @@ fn a_state_that_can_t_be_used_is_an_error_of_the_dialog() {
 }
 
 #[test]
+fn a_start_that_fails_counts_for_nothing() {
+    let aws = Aws::start();
+    let folder = TempDir::new().unwrap();
+    let home = Home::make();
+    let plugin = Plugin::load(&home.config(&aws.endpoint(), config(folder.path())));
+    assert!(plugin.open("s3://logs").is_err(), "there is no such bucket");
+    assert!(!folder.path().join("cloudtrail.state").exists());
+}
+
+#[test]
+fn log_files_outside_of_any_layout_are_consumed_too() {
+    let (aws, _) = bucket(0);
+    let files: Vec<LogFile> = (0..5)
+        .map(|n| {
+            let file = Maker::new(n).file(ACCOUNT, REGION, "20240305T1200Z", 2);
+            aws.put("logs", &format!("x/{n}.json.gz"), &file.gz());
+            file
+        })
+        .collect();
+    let folder = TempDir::new().unwrap();
+    let home = Home::make();
+    let plugin = Plugin::load(&home.config(&aws.endpoint(), config(folder.path())));
+    let seen = read(&mut plugin.open("s3://logs").unwrap(), 10);
+    assert_eq!(trail::sorted(seen), trail::sorted(trail::ids(&files)));
+    let mut instance = plugin.open("s3://logs").unwrap();
+    let more = Maker::new(9).file(ACCOUNT, REGION, "20240305T1200Z", 1);
+    aws.put("logs", "x/more.json.gz", &more.gz());
+    assert_eq!(read(&mut instance, 1), trail::ids(&[more]));
+}
+
+#[test]
 fn a_state_without_effect_is_said() {
     let (aws, _) = bucket(1);
     let folder = TempDir::new().unwrap();

@@ -106,11 +106,12 @@ pub(super) enum Unread {
 /// Open an object's file, whose length must be right.
 fn open(folder: &Path, name: &Name) -> Result<File, Unread> {
     let path = name.path(folder);
-    let file = File::open(&path).map_err(|_| Unread::Missing)?;
-    let metadata = file.metadata().map_err(|_| Unread::Missing)?;
+    // Before it is opened, since to open a named pipe takes until somebody writes to it.
+    let metadata = fs::symlink_metadata(&path).map_err(|_| Unread::Missing)?;
     if !metadata.is_file() || metadata.len() != name.length() {
         return Err(Unread::Damaged);
     }
+    let file = File::open(&path).map_err(|_| Unread::Missing)?;
     let now = SystemTime::now();
     let since = |time| now.duration_since(time).unwrap_or_default();
     if metadata.modified().is_ok_and(|time| since(time) > USED) {

@@ -89,11 +89,13 @@ pub(super) fn open(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Is there nothing in a folder, but for what another process writes that makes the same one a cache?
+/// Is there nothing in a folder, but for folders of a cache whose mark is gone, as where it was emptied while a capture filled
+/// it, and what another process writes that makes the same one a cache?
 fn is_empty(path: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        if !name.to_string_lossy().starts_with(TAG) {
+        let name = name.to_string_lossy();
+        if !name.starts_with(TAG) && !entry::is_folder(&name) {
             return Ok(false);
         }
     }

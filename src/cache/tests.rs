@@ -467,3 +467,30 @@ async fn a_failure_to_write_is_said_once_and_what_was_downloaded_is_handed_over(
     );
     assert_eq!(cache.stats.cache_stored.get(), 0);
 }
+
+#[tokio::test]
+async fn a_cache_may_be_emptied_while_it_fills() {
+    let (folder, filled) = cache(MB).await;
+    put(&filled, &name("a", 1), b"a").await;
+    fs::remove_dir_all(&filled.folder).unwrap();
+    put(&filled, &name("b", 1), b"b").await;
+    let again = open(folder.path(), MB).await;
+    assert_eq!(get(&again, &name("a", 1)).await, None);
+    assert_eq!(get(&again, &name("b", 1)).await.unwrap(), b"b");
+    assert!(again.folder.join("CACHEDIR.TAG").exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_in_the_place_of_an_object_holds_nothing_up() {
+    let (_folder, cache) = cache(MB).await;
+    let name = name("a", 1);
+    put(&cache, &name, b"a").await;
+    let path = file(&cache, &name);
+    fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    assert_eq!(get(&cache, &name).await, None);
+    put(&cache, &name, b"a").await;
+    assert_eq!(get(&cache, &name).await.unwrap(), b"a");
+}

@@ -59,7 +59,7 @@ pub struct Config {
     #[schemars(title = "Seconds between listings", range(min = 1, max = 3600))]
     pub s3_poll_interval: u32,
     /// A file that tells how far a bucket or event history that is followed was read, so that the next capture goes on there:
-    /// nothing is lost over a restart, and nothing comes twice. It is made at the first capture, and its folder has to be there.
+    /// nothing is lost over a restart, and hardly anything comes twice. It is made at the first capture, and its folder has to be there.
     /// Empty: each capture begins anew.
     #[schemars(title = "State file")]
     pub state_path: String,

@@ -425,7 +425,7 @@ async fn a_state_wins_over_the_start_of_an_interval_and_not_over_its_end() {
         world.log
     );
     assert!(
-        world.log.contains("1 account or region was not there, or not selected, before: AWSLogs/111122223333/CloudTrail/eu-west-1/"),
+        world.log.contains("1 account or region was not there, or not selected, before, and read from 2024-12-30T11:00:00Z, where the first capture began, on: AWSLogs/111122223333/CloudTrail/eu-west-1/"),
         "{}",
         world.log
     );

@@ -81,7 +81,8 @@ impl Consumed {
     /// Nothing is, at the first start.
     pub fn nothing(start: Option<Timestamp>, now: Timestamp) -> Self {
         Self {
-            start,
+            // To the second, as it is told.
+            start: start.and_then(|start| Timestamp::from_second(start.as_second()).ok()),
             looked: now.as_second(),
             is_first: true,
             ..Self::default()
@@ -94,10 +95,18 @@ impl Consumed {
             .regions
             .values()
             .filter_map(|region| trail::delivery_time(&region.last));
-        let from = match (self.start, last.max()) {
-            (_, Some(last)) => format!("log files up to {last} are consumed"),
-            (Some(start), None) => {
-                format!("nothing is consumed yet of the log files delivered from {start} on")
+        let looked = Timestamp::from_second(self.looked).unwrap_or_default();
+        let from = match (last.max(), self.start) {
+            (Some(last), _) => format!("log files up to {last} are consumed"),
+            (None, _) if !self.is_first => format!("what was there at {looked} is consumed"),
+            (None, _) if !self.loose.is_empty() => {
+                format!(
+                    "{} of them consumed",
+                    count(self.loose.len() as u64, "log file")
+                )
+            }
+            (None, Some(start)) => {
+                format!("nothing is consumed yet of what was delivered from {start} on")
             }
             (None, None) => "nothing is consumed yet".to_owned(),
         };

@@ -250,11 +250,11 @@ impl Memory {
         let shown = new[..new.len().min(SHOWN)].join(", ");
         let more = if new.len() > SHOWN { ", …" } else { "" };
         let from = match consumed.start {
-            Some(start) => format!("{start}, the start of the first capture's s3Interval"),
-            None => "their first log file".to_owned(),
+            Some(start) => format!("{start}, where the first capture began"),
+            None => "the first log file".to_owned(),
         };
         Some(format!(
-            "statePath: {what} not there, or not selected, before: {shown}{more}; read from {from}, on"
+            "statePath: {what} not there, or not selected, before, and read from {from}, on: {shown}{more}"
         ))
     }
 

@@ -178,6 +178,9 @@ pub(super) async fn open(
     }
     let mut listings = discover::start(Arc::clone(&bucket), Some(page));
     listings.add(unread);
+    if let Some(acks) = &bucket.acks {
+        acks.state().begin();
+    }
     Ok(BucketSource {
         bucket,
         listings: Some(listings),

@@ -171,6 +171,7 @@ pub(super) async fn open(
         stats.newest_first.store(plan.newest_first, Relaxed);
     }
     let acks = state.map(|(state, consumed, _)| {
+        state.begin();
         let streams = of_streams.iter();
         let streams = streams.map(|(region, lookup)| (region.name.as_str(), &**lookup));
         Acks::new(state, &consumed, streams)
