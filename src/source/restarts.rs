@@ -110,7 +110,11 @@ impl World {
                 soon => soon,
             };
             let Ok(next) = next else { break };
-            let Some(file) = next.unwrap() else { break };
+            let Some(file) = next.unwrap() else {
+                // The host comes back for the end, too.
+                self.ack(&mut waiting, 0, unread, &mut acked);
+                break;
+            };
             let names = names(file.name, file.fetch).await;
             for name in &names {
                 assert!(given.insert(name.clone()), "{name} comes twice");
@@ -440,6 +444,27 @@ async fn a_state_wins_over_the_start_of_an_interval_and_not_over_its_end() {
     let file = source.next().await.unwrap().unwrap();
     assert_eq!(file.name, before);
     assert!(source.next().await.unwrap().is_none(), "nothing more comes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_behind_an_end_is_read_once_there_is_no_end() {
+    for (interval, count) in [("5d-2d", 6), ("5d-20h", 9)] {
+        let mut world = World::new("s3://logs", 1);
+        let now = world.clock.now();
+        let mut all = BTreeSet::new();
+        for half_days in 1..=10 {
+            let time = now - minutes(12 * 60 * half_days - 1);
+            all.insert(world.deliver_at(ACCOUNT, REGION, time, time));
+        }
+        world.settings.interval = interval.parse().unwrap();
+        let first = world.more().await;
+        assert_eq!(first.len(), count, "{interval}");
+        assert_eq!(world.more().await.len(), 0, "{interval}");
+        world.settings.interval = "".parse().unwrap();
+        let rest: BTreeSet<String> = all.difference(&first).cloned().collect();
+        assert_eq!(world.more().await, rest, "{interval}");
+        assert_eq!(world.more().await.len(), 0, "{interval}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

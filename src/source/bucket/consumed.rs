@@ -78,7 +78,7 @@ pub(super) struct LookEnd {
 }
 
 impl Consumed {
-    /// Nothing is, at the first start.
+    /// Nothing is, at the first start, or at the end of its interval if that is earlier.
     pub fn nothing(start: Option<Timestamp>, now: Timestamp) -> Self {
         Self {
             // To the second, as it is told.

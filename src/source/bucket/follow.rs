@@ -67,8 +67,11 @@ pub(super) struct Memory {
     resumed: Option<Consumed>,
     /// When a look last began that goes back by [`LONG_LOOK_BACK`].
     looked_long: Timestamp,
-    /// When the last finished look at everything began, or else the first look; in seconds since the epoch.
+    /// When the last finished look at everything began, or else the first look; in seconds since the epoch. Not behind `end`.
     looked: i64,
+    /// Where the interval ends. What comes later is not read, and so not known: should a later capture have no such end, it is
+    /// new.
+    end: i64,
     /// When the newest object was put.
     newest: Option<i64>,
     /// Hashes of keys, and when the objects were put: since [`Memory::window`], and some before it.
@@ -107,8 +110,14 @@ struct RegionMemory {
 
 impl Follow {
     /// Follow, beginning now, or where an earlier capture has ended.
-    pub fn new(interval: Duration, clock: Clock, resumed: Option<Consumed>) -> Self {
+    pub fn new(
+        interval: Duration,
+        end: Option<Timestamp>,
+        clock: Clock,
+        resumed: Option<Consumed>,
+    ) -> Self {
         let now = clock.now();
+        let end = end.map_or(i64::MAX, Timestamp::as_second);
         let mut seen = HashMap::new();
         let mut regions = BTreeMap::new();
         if let Some(consumed) = &resumed {
@@ -135,7 +144,11 @@ impl Follow {
                 },
                 again: false,
                 looked_long: now,
-                looked: resumed.as_ref().map_or(now.as_second(), |it| it.looked),
+                looked: match &resumed {
+                    Some(consumed) => consumed.looked,
+                    None => now.as_second().min(end),
+                },
+                end,
                 newest: resumed.as_ref().and_then(|it| it.newest),
                 resumed,
                 room: SEEN.max(2 * seen.len()),
@@ -224,7 +237,7 @@ impl Memory {
         self.again = true;
         self.resumed = None;
         if self.look.full {
-            self.looked = self.look.began.1.as_second();
+            self.looked = self.look.began.1.as_second().min(self.end);
         }
         self.look
     }
@@ -399,7 +412,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_keeps_every_object_that_may_be_listed_again() {
-        let follow = Follow::new(Duration::from_secs(30), Clock::default(), None);
+        let follow = Follow::new(Duration::from_secs(30), None, Clock::default(), None);
         let mut memory = follow.memory();
         assert_eq!(memory.region(FOLDER, FOLDER), None);
         let mut now = time("2024-12-31T20:00:00Z");
@@ -432,7 +445,7 @@ mod tests {
 
     #[test]
     fn a_listing_starts_an_hour_before_the_newest() {
-        let follow = Follow::new(Duration::from_secs(30), Clock::default(), None);
+        let follow = Follow::new(Duration::from_secs(30), None, Clock::default(), None);
         let mut memory = follow.memory();
         memory.region(FOLDER, FOLDER);
         memory.end_look();
@@ -473,7 +486,7 @@ mod tests {
 
     #[test]
     fn once_an_hour_a_listing_starts_a_day_before_the_newest() {
-        let follow = Follow::new(Duration::from_secs(30), Clock::default(), None);
+        let follow = Follow::new(Duration::from_secs(30), None, Clock::default(), None);
         let mut memory = follow.memory();
         memory.region(FOLDER, FOLDER);
         memory.is_new(&object(time("2024-03-01T12:00:00Z"), "x"));

@@ -98,7 +98,9 @@ pub(super) async fn open(
                 None => format!("s3://{}/{}", location.bucket, location.prefix),
                 Some(store) => format!("s3://{}/{} of {store}", location.bucket, location.prefix),
             };
-            let first = Consumed::nothing(wanted.asked.start, clock.now());
+            let now = clock.now();
+            let looked = wanted.interval.end.map_or(now, |end| end.min(now));
+            let first = Consumed::nothing(wanted.asked.start, looked);
             Some(State::open(path, &source, first, &stats).await?)
         }
         None => None,
@@ -142,6 +144,8 @@ pub(super) async fn open(
         delimiter: true,
         ..Query::default()
     };
+    let end = wanted.interval.end;
+    let following = || Follow::new(settings.poll_interval, end, clock, consumed);
     let bucket = Arc::new(Bucket {
         client: Arc::new(client),
         login,
@@ -150,7 +154,7 @@ pub(super) async fn open(
         stats: Arc::clone(&stats),
         clock,
         cache,
-        follow: follow.then(|| Follow::new(settings.poll_interval, clock, consumed)),
+        follow: follow.then(following),
         acks,
         digest_folders: Mutex::default(),
         elsewhere: Mutex::default(),
