@@ -593,6 +593,19 @@ async fn a_state_of_something_else_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_history_with_another_filter_goes_on_where_it_was_left() {
+    let mut world = World::new("cloudtrail://us-east-1", 1);
+    for (n, filter) in ["", "ct.name=x", "", "ct.name=y"].iter().enumerate() {
+        sleep(Duration::from_secs(24 * 60 * 60)).await;
+        let id = format!("e{n}");
+        happen(&world, &id, world.clock.now() - minutes(60), 0);
+        world.settings.filter = crate::filter::Filter::parse(filter).unwrap();
+        // The AWS of these tests gives all events, whatever it is asked to choose by.
+        assert_eq!(world.more().await, BTreeSet::from([id]), "{filter:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_state_of_another_accounts_history_is_refused() {
     let mut world = World::new("cloudtrail://us-east-1", 1);
     let now = world.clock.now();

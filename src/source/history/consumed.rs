@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::reader::LONG_LAG;
-use crate::aws::cloudtrail::{Category, Event, Lookup};
+use crate::aws::cloudtrail::{Category, Event, EventHistory, Lookup};
 use crate::log_file::Ack;
 use crate::state::{self, State};
 use crate::trail::Interval;
@@ -22,25 +22,18 @@ pub(super) struct Consumed {
     /// Where `s3Interval` began at the first start.
     start: Option<Timestamp>,
     /// Whose events they are, once one was seen.
-    account: Option<String>,
+    pub account: Option<String>,
+    /// By name.
     streams: BTreeMap<String, Stream>,
 }
 
+/// A lookup in one region.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Stream {
-    /// When the last consumed event happened.
-    reached: i64,
-    /// Hashes of the IDs of consumed events, and when they happened: since `LONG_LAG` before.
+pub(super) struct Stream {
+    /// Where it goes on: at the start, or `LONG_LAG` before its last consumed event.
+    pub from: i64,
+    /// Hashes of the IDs of the events consumed since then, and when they happened.
     #[serde(with = "state::packed")]
-    seen: HashMap<u64, i64>,
-}
-
-/// Where a stream goes on.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Resumed {
-    /// None where nothing of it was consumed.
-    pub from: Option<i64>,
-    /// Which events are consumed already, and when they happened.
     pub seen: HashMap<u64, i64>,
 }
 
@@ -53,18 +46,28 @@ pub(super) fn identity(event: &Event) -> u64 {
     })
 }
 
-/// What a stream is called in the state file: its region and kind, and what AWS chooses by.
-fn names(region: &str, lookup: &Lookup) -> (String, String) {
-    let kind = match &lookup.category {
+/// A region and a kind of events in it.
+fn kind(region: &str, lookup: &Lookup) -> String {
+    match &lookup.category {
         Category::Management => format!("{region} management"),
         Category::Insights => format!("{region} insights"),
         Category::InsightsOfTrail(trail) => format!("{region} insights of {trail}"),
-    };
-    let name = match &lookup.attribute {
+    }
+}
+
+/// What a stream is called in the state file: its region and kind, and what AWS chooses by.
+fn name(region: &str, lookup: &Lookup) -> String {
+    let kind = kind(region, lookup);
+    match &lookup.attribute {
         Some((attribute, value)) => format!("{kind}, {} {value}", attribute.name()),
-        None => kind.clone(),
-    };
-    (kind, name)
+        None => kind,
+    }
+}
+
+/// Is the stream of this name one of this region and kind?
+fn is_of(name: &str, kind: &str) -> bool {
+    let rest = name.strip_prefix(kind);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
 }
 
 impl Consumed {
@@ -86,30 +89,28 @@ impl Consumed {
 
     /// The time of the last consumed event, of all.
     pub fn reached(&self) -> Option<Timestamp> {
-        let reached = self.streams.values().map(|stream| stream.reached).max()?;
-        Timestamp::from_second(reached).ok()
+        let streams = self.streams.values();
+        let begun = streams.filter(|stream| !stream.seen.is_empty());
+        let from = begun.map(|stream| stream.from).max()?;
+        Timestamp::from_second(from + LONG_LAG).ok()
     }
 
-    /// Where a stream goes on. With another filter AWS chooses by something else: what was consumed of the same kind of
-    /// events stays consumed.
-    pub fn resume(&self, region: &str, lookup: &Lookup) -> Resumed {
-        let (kind, name) = names(region, lookup);
-        let alike = format!("{kind}, ");
-        let of_kind = || {
-            let streams = self.streams.iter();
-            streams.filter(|(name, _)| **name == kind || name.starts_with(&alike))
-        };
-        let streams: Vec<&Stream> = match self.streams.get(&name) {
+    /// Where a stream goes on, not before `start`. With another filter AWS chooses by something else: what was consumed of
+    /// the same kind of events stays consumed.
+    pub fn stream(&self, region: &str, lookup: &Lookup, start: i64) -> Stream {
+        let streams: Vec<&Stream> = match self.streams.get(&name(region, lookup)) {
             Some(stream) => vec![stream],
-            None => of_kind().map(|(_, stream)| stream).collect(),
+            None => {
+                let kind = kind(region, lookup);
+                let streams = self.streams.iter().filter(|(name, _)| is_of(name, &kind));
+                streams.map(|(_, stream)| stream).collect()
+            }
         };
-        let reached = streams.iter().map(|stream| stream.reached).min();
-        Resumed {
-            from: reached.map(|reached| reached - LONG_LAG),
-            seen: streams
-                .iter()
-                .flat_map(|stream| stream.seen.clone())
-                .collect(),
+        let from = streams.iter().map(|stream| stream.from).min();
+        let seen = streams.iter().flat_map(|stream| stream.seen.clone());
+        Stream {
+            from: from.unwrap_or(start).max(start),
+            seen: seen.collect(),
         }
     }
 }
@@ -125,17 +126,28 @@ pub(super) struct Acks {
 }
 
 impl Acks {
-    pub fn new<'a>(
+    /// Of a capture of these streams. What the state tells of others of their kinds is theirs now, and forgotten.
+    pub fn new(
         state: State<Consumed>,
-        consumed: &Consumed,
-        streams: impl Iterator<Item = (&'a str, &'a Lookup)>,
+        account: Option<String>,
+        streams: Vec<(Arc<EventHistory>, Arc<Lookup>, Stream)>,
     ) -> Self {
+        let names = streams.iter();
+        let names = names.map(|(region, lookup, _)| name(&region.name, lookup));
+        let names: Arc<[String]> = names.collect();
+        state.change(|consumed| {
+            for (region, lookup, _) in &streams {
+                let kind = kind(&region.name, lookup);
+                consumed.streams.retain(|name, _| !is_of(name, &kind));
+            }
+            let streams = streams.into_iter().map(|(_, _, stream)| stream);
+            consumed.streams.extend(names.iter().cloned().zip(streams));
+            true
+        });
         Self {
             state,
-            names: streams
-                .map(|(region, lookup)| names(region, lookup).1)
-                .collect(),
-            account: consumed.account.clone(),
+            names,
+            account,
             is_checked: false,
         }
     }
@@ -169,11 +181,10 @@ impl Acks {
                     };
                     let stream = consumed.streams.entry(name.clone()).or_default();
                     stream.seen.insert(id, time);
-                    stream.reached = stream.reached.max(time);
+                    stream.from = stream.from.max(time - LONG_LAG);
                 }
                 for stream in consumed.streams.values_mut() {
-                    let since = stream.reached - LONG_LAG;
-                    stream.seen.retain(|_, time| *time >= since);
+                    stream.seen.retain(|_, time| *time >= stream.from);
                 }
                 true
             });

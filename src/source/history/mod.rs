@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use self::consumed::{Acks, Consumed, Resumed};
+use self::consumed::{Acks, Consumed};
 use self::reader::{Batch, Follow, LAG, Plan, Reader, place};
 use super::Source;
 use crate::aws::cloudtrail::{Category, Event, EventHistory, Lookup, Page, Query};
@@ -120,13 +120,14 @@ pub(super) async fn open(
     let is_empty = plan.from > plan.to;
     // If the interval has not begun or is too old, looking up one second still tells whether access is allowed.
     let lookups = lookups(&location, settings, &stats);
+    let from_start = Consumed::default();
     let resume = |region: &str, lookup: &Lookup| {
-        consumed.map_or_else(Resumed::default, |consumed| consumed.resume(region, lookup))
+        let consumed = consumed.unwrap_or(&from_start);
+        consumed.stream(region, lookup, plan.from)
     };
-    let begin = |resumed: &Resumed| resumed.from.map_or(plan.from, |from| from.max(plan.from));
     let first_pages = names.iter().map(async |name| {
         let region = Arc::new(EventHistory::new(name, &login, follow, &stats));
-        let from = begin(&resume(name, &lookups[0])).min(now);
+        let from = resume(name, &lookups[0]).from.min(now);
         let query = Query {
             lookup: Arc::clone(&lookups[0]),
             from,
@@ -146,22 +147,16 @@ pub(super) async fn open(
         }
         let mut first = first.filter(|_| !is_empty);
         for lookup in &lookups {
-            let resumed = resume(&region.name, lookup);
+            let stream = resume(&region.name, lookup);
             let plan = Plan {
-                from: begin(&resumed),
+                from: stream.from,
                 ..plan
             };
-            let reader = |sender| {
-                Reader::new(
-                    Arc::clone(&region),
-                    Arc::clone(lookup),
-                    plan,
-                    resumed.seen,
-                    sender,
-                )
-            };
+            let seen = stream.seen.clone();
+            let reader =
+                |sender| Reader::new(Arc::clone(&region), Arc::clone(lookup), plan, seen, sender);
             streams.push(Stream::start(reader, first.take()));
-            of_streams.push((Arc::clone(&region), Arc::clone(lookup)));
+            of_streams.push((Arc::clone(&region), Arc::clone(lookup), stream));
         }
     }
     if !follow {
@@ -172,9 +167,7 @@ pub(super) async fn open(
     }
     let acks = state.map(|(state, consumed, _)| {
         state.begin();
-        let streams = of_streams.iter();
-        let streams = streams.map(|(region, lookup)| (region.name.as_str(), &**lookup));
-        Acks::new(state, &consumed, streams)
+        Acks::new(state, consumed.account, of_streams)
     });
     let history = History {
         name,
