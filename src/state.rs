@@ -9,7 +9,7 @@
 //! there is an old or a new one, never a half. A file beside it, with `.lock` behind its name, is locked for as long as a
 //! capture uses it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -24,8 +24,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::integrity::hex;
 use crate::process::lock;
-use crate::process::platform::{replace_file, user_path};
+use crate::process::platform::{private_file, replace_file, user_path};
 use crate::stats::Stats;
 
 /// How often the file is written at most, beside at a close.
@@ -279,10 +280,8 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 /// Lock the file beside the state file, which itself is replaced again and again.
 fn lock_beside(path: &Path) -> Result<File> {
     let beside = beside(path, ".lock");
-    let mut options = OpenOptions::new();
+    let mut options = private_file();
     options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(&beside).with_context(|| {
         format!(
             "{}: give a file in a folder that you may write to, which no other user has used",
@@ -320,11 +319,7 @@ fn holder(path: &Path) -> Option<String> {
 }
 
 fn checksum(content: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, content.as_bytes());
-    hash.as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(digest::digest(&digest::SHA256, content.as_bytes()).as_ref())
 }
 
 /// What the file tells of this source; nothing if there is no file.

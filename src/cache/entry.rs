@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use ring::digest;
 use twox_hash::XxHash64;
 
+use crate::integrity::hex;
 use crate::log_file::Sha256;
 use crate::process::platform;
 
@@ -50,7 +51,7 @@ impl Name {
 
     /// Where its file is, below the cache's folder.
     pub(super) fn path(&self, folder: &Path) -> PathBuf {
-        let hex: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex(&self.hash);
         let (first, rest) = hex.split_at(2);
         folder.join(first).join(rest)
     }

@@ -288,6 +288,18 @@ mod tests {
     use super::*;
     use crate::log_file::{Body, Content, Fetch, LogFile, Proof};
 
+    fn log_file(fetch: Fetch) -> LogFile {
+        LogFile {
+            name: "a".to_owned(),
+            size: 0,
+            delivered: None,
+            cached: None,
+            fetch,
+            ack: None,
+            proof: None,
+        }
+    }
+
     /// Where a source panics.
     #[derive(Clone, Copy, PartialEq)]
     enum At {
@@ -313,15 +325,7 @@ mod tests {
                     Ok(Body::Bytes(b"{\"Records\":[{}]}".to_vec()))
                 })
             });
-            let file = LogFile {
-                name: "a".to_owned(),
-                size: 0,
-                delivered: None,
-                cached: None,
-                fetch,
-                ack: None,
-                proof: None,
-            };
+            let file = log_file(fetch);
             let first = !std::mem::replace(&mut self.named, true);
             Box::pin(std::future::ready(Ok(first.then_some(file))))
         }
@@ -465,15 +469,7 @@ mod tests {
                 });
                 Box::pin(std::future::ready(Ok(Body::Stream(body))))
             });
-            let file = LogFile {
-                name: "a".to_owned(),
-                size: 0,
-                delivered: None,
-                cached: None,
-                fetch,
-                ack: None,
-                proof: None,
-            };
+            let file = log_file(fetch);
             let first = !std::mem::replace(&mut self.is_named, true);
             Box::pin(std::future::ready(Ok(first.then_some(file))))
         }

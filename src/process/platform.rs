@@ -41,24 +41,18 @@ pub(crate) fn write_stderr(text: String) {
 pub(crate) fn replace_file(path: &Path, part: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // One that was left behind; through a link of somebody else's nothing is written.
     _ = std::fs::remove_file(part);
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(part)?;
+    let mut file = private_file().write(true).create_new(true).open(part)?;
     let replaced = file
         .write_all(bytes)
         .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(part, path));
     replaced.inspect_err(|_| _ = std::fs::remove_file(part))?;
-    // The name is in the folder, which only Unix lets be written by itself; the file is whole in any case.
+    // The folder has its name, and only Unix flushes folders by themselves. The file is whole in any case.
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
-        let here = Path::new(".");
-        let folder = if folder.as_os_str().is_empty() {
-            here
-        } else {
-            folder
+        let folder = match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
         };
         _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
     }

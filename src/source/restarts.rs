@@ -145,6 +145,30 @@ impl World {
         given
     }
 
+    /// Capture for up to 10 to the power of `longest` seconds, three times of four to be killed, and then nothing for as long.
+    async fn round(&mut self, longest: f64, pause: Duration, unread: f64) {
+        let span = Duration::from_secs_f64(10_f64.powf(self.rng.f64() * longest));
+        let end = match self.rng.u32(..4) {
+            0 => End::Closed,
+            _ => End::Killed,
+        };
+        self.capture(span, pause, unread, end).await;
+        sleep(Duration::from_secs_f64(10_f64.powf(self.rng.f64() * 3.8))).await;
+    }
+
+    /// Capture all that is left.
+    async fn last(&mut self) {
+        let span = Duration::from_secs(3 * 60 * 60);
+        self.capture(span, Duration::ZERO, 0.0, End::Closed).await;
+    }
+
+    /// All of it was consumed. Gives how much came again.
+    fn assert_all(&self, there: &BTreeSet<String>, seed: u64) -> usize {
+        let lost = there.difference(&self.consumed).next();
+        assert_eq!(lost, None, "seed {seed}");
+        self.repeats
+    }
+
     /// All but so many of those that wait have met their fate.
     fn ack(
         &mut self,
@@ -261,37 +285,15 @@ async fn captures_of_a_bucket_that_end_at_any_moment_lose_nothing_and_repeat_wha
         while !delivery.is_finished() {
             // What was there before takes the first ten minutes or so.
             let longest = if world.consumed.len() < 400 { 2.0 } else { 3.8 };
-            let span = 10_f64.powf(world.rng.f64() * longest);
-            let pause = Duration::from_millis(world.rng.u64(..1_000).max(300));
-            let end = match world.rng.u32(..4) {
-                0 => End::Closed,
-                _ => End::Killed,
-            };
-            world
-                .capture(Duration::from_secs_f64(span), pause, 0.01, end)
-                .await;
+            let pause = Duration::from_millis(world.rng.u64(300..1_000));
+            world.round(longest, pause, 0.01).await;
             captures += 1;
-            let down = 10_f64.powf(world.rng.f64() * 3.8);
-            sleep(Duration::from_secs_f64(down)).await;
         }
         // Two last ones, in which all that could not be read before can.
         for _ in 0..2 {
-            world
-                .capture(
-                    Duration::from_secs(3 * 60 * 60),
-                    Duration::ZERO,
-                    0.0,
-                    End::Closed,
-                )
-                .await;
+            world.last().await;
         }
-        let there = delivery.await.unwrap();
-        assert_eq!(
-            there.difference(&world.consumed).next(),
-            None,
-            "seed {seed}"
-        );
-        repeats += world.repeats;
+        repeats += world.assert_all(&delivery.await.unwrap(), seed);
     }
     assert!(
         captures > 150 && repeats > 50,
@@ -311,7 +313,7 @@ fn happen(world: &World, id: &str, time: Timestamp, lag: i64) {
 async fn captures_of_an_event_history_that_end_at_any_moment_lose_nothing_and_repeat_what_was_under_way()
  {
     let (mut captures, mut repeats) = (0, 0);
-    for seed in 0..3 {
+    for seed in 0..4 {
         let mut world = World::new("cloudtrail://us-east-1", seed);
         let start = world.clock.now();
         let mut there = BTreeSet::new();
@@ -327,33 +329,12 @@ async fn captures_of_an_event_history_that_end_at_any_moment_lose_nothing_and_re
             there.insert(format!("e{n}"));
         }
         while world.clock.now() < start + minutes(25 * 60) {
-            let span = 10_f64.powf(world.rng.f64() * 3.8);
-            let end = match world.rng.u32(..4) {
-                0 => End::Closed,
-                _ => End::Killed,
-            };
             let pause = Duration::from_millis(world.rng.u64(..5_000));
-            world
-                .capture(Duration::from_secs_f64(span), pause, 0.0, end)
-                .await;
+            world.round(3.8, pause, 0.0).await;
             captures += 1;
-            let down = 10_f64.powf(world.rng.f64() * 3.8);
-            sleep(Duration::from_secs_f64(down)).await;
         }
-        world
-            .capture(
-                Duration::from_secs(3 * 60 * 60),
-                Duration::ZERO,
-                0.0,
-                End::Closed,
-            )
-            .await;
-        assert_eq!(
-            there.difference(&world.consumed).next(),
-            None,
-            "seed {seed}"
-        );
-        repeats += world.repeats;
+        world.last().await;
+        repeats += world.assert_all(&there, seed);
     }
     assert!(
         captures > 100 && repeats > 50,

@@ -1,8 +1,8 @@
 //! What the host has consumed of a bucket that is followed, as a state file keeps it.
 //!
 //! ```text
-//!                  window            looked
-//!   ─────────────────┼─────────────────┼──▶ LastModified of objects
+//!                    window              looked
+//!   ───────────────────┼───────────────────┼──▶ LastModified of objects
 //!    consumed, but for │ consumed if in `seen`
 //!    regions behind    │
 //! ```
@@ -101,7 +101,7 @@ impl Consumed {
             (None, _) if !self.is_first => format!("what was there at {looked} is consumed"),
             (None, _) if !self.loose.is_empty() => {
                 format!(
-                    "{} of them consumed",
+                    "consumed are {}",
                     count(self.loose.len() as u64, "log file")
                 )
             }
@@ -137,7 +137,7 @@ impl Consumed {
     /// The time before which objects are consumed, but for those that [`Self::lacks`] tells.
     pub fn window(&self) -> i64 {
         match self.is_first {
-            // All that is there later was put later, or listed by now.
+            // Of what was put before, the last consumed keys tell.
             true => window(self.looked, None),
             false => window(self.looked, self.newest),
         }
@@ -219,8 +219,9 @@ struct Waiting {
     entries: VecDeque<Entry>,
     /// The number of the first entry.
     first: u64,
-    /// That there are too many unread ones was said.
-    said: bool,
+    /// That there are too many unread ones, or loose ones, was said.
+    said_unread: bool,
+    said_loose: bool,
 }
 
 enum Entry {
@@ -313,13 +314,13 @@ impl Acks {
             }
             changed
         });
-        if is_full && !std::mem::replace(&mut waiting.said, true) {
+        if is_full && !std::mem::replace(&mut waiting.said_unread, true) {
             self.stats.warn(format!(
                 "statePath: more than {} could not be read: the oldest of them will not be tried again at the next start",
                 count(UNREAD as u64, "log file")
             ));
         }
-        if is_loose && !std::mem::replace(&mut waiting.said, true) {
+        if is_loose && !std::mem::replace(&mut waiting.said_loose, true) {
             self.stats.warn(format!(
                 "statePath: more than {LOOSE} log files lie outside of CloudTrail's folders: after a restart before all of \
                  them are read, those behind them come again"
@@ -379,16 +380,19 @@ mod tests {
         assert!(sizes[0] == sizes[1] && sizes[1] == sizes[2], "{sizes:?}");
     }
 
-    #[tokio::test]
-    async fn what_is_unread_is_bounded_and_said_once() {
+    /// With a state file of which nothing is consumed.
+    async fn acks() -> (Arc<Acks>, Arc<Stats>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state").display().to_string();
         let stats = Arc::<Stats>::default();
         let first = Consumed::nothing(None, Timestamp::UNIX_EPOCH);
-        let (state, ..) = State::open(&path, "s3://logs/", first, &stats)
-            .await
-            .unwrap();
-        let acks = Acks::new(state, &stats);
+        let opened = State::open(&path, "s3://logs/", first, &stats);
+        (Acks::new(opened.await.unwrap().0, &stats), stats)
+    }
+
+    #[tokio::test]
+    async fn what_is_unread_is_bounded_and_said_once() {
+        let (acks, stats) = acks().await;
         let key = |n: usize| format!("x/{n}.json");
         for n in 0..UNREAD + 10 {
             acks.expect(&key(n), None)(Fate::Unread);
@@ -406,14 +410,7 @@ mod tests {
 
     #[tokio::test]
     async fn log_files_are_consumed_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state").display().to_string();
-        let stats = Arc::<Stats>::default();
-        let first = Consumed::nothing(None, Timestamp::UNIX_EPOCH);
-        let (state, ..) = State::open(&path, "s3://logs/", first, &stats)
-            .await
-            .unwrap();
-        let acks = Acks::new(state, &stats);
+        let (acks, _) = acks().await;
         let [a, b, c] = ["a", "b", "c"].map(|key| acks.expect(key, None));
         let look = LookEnd {
             looked: 1,

@@ -10,7 +10,10 @@
 //! The window begins [`LOOK_BACK`] before the last look at everything began, or before the newest object was put if that
 //! is earlier. What was put before the window is known from an earlier look, so only the hashes
 //! of the keys put since then, about an hour's, have to be remembered. Where keys follow CloudTrail's layout, a region
-//! is listed from [`LOOK_BACK`] before its newest log file: a look is one request for each region, and finds late files.
+//! is listed from [`LOOK_BACK`] before its newest log file, and now and then from [`LONG_LOOK_BACK`]: a look is one request for
+//! each region, and finds late files.
+//!
+//! With a state file, the first look goes on where an earlier capture has ended ([`super::consumed`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -34,13 +37,13 @@ use crate::trail;
 /// is in the bucket within minutes; replication to another bucket takes a quarter of an hour. Clocks differ by as much
 /// at most, or S3 refuses the request.
 const LOOK_BACK: SignedDuration = SignedDuration::from_hours(1);
-/// New accounts, kinds and regions are looked for at each look if that takes at most this many requests.
-const FEW: u32 = 10;
 /// How far a look goes back once an hour, and the first one after a restart: for log files that come later than
 /// [`LOOK_BACK`] after the time in their name. It costs requests and no memory, for what was put before the window is known.
 const LONG_LOOK_BACK: SignedDuration = SignedDuration::from_hours(24);
 /// How often a look goes back so far.
 const LONG_LOOKS: SignedDuration = SignedDuration::from_hours(1);
+/// New accounts, kinds and regions are looked for at each look if that takes at most this many requests.
+const FEW: u32 = 10;
 /// Otherwise they are looked for at every tenth look, or after [`DISCOVERY`] if that is sooner.
 const LOOKS: u64 = 10;
 /// The longest time between two searches for new accounts, kinds and regions.

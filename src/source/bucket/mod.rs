@@ -92,37 +92,10 @@ pub(super) async fn open(
         Some(region) => Some(region.clone()),
         None => s3::find_region(&login, &location.bucket).await?,
     };
-    let state = match settings.state_path.as_deref().filter(|_| settings.follow) {
-        Some(path) => {
-            let source = match aws::store_url(&settings.aws) {
-                None => format!("s3://{}/{}", location.bucket, location.prefix),
-                Some(store) => format!("s3://{}/{} of {store}", location.bucket, location.prefix),
-            };
-            let now = clock.now();
-            let looked = wanted.interval.end.map_or(now, |end| end.min(now));
-            let first = Consumed::nothing(wanted.asked.start, looked);
-            Some(State::open(path, &source, first, &stats).await?)
-        }
-        None => None,
-    };
-    let (acks, consumed) = match state {
-        Some((state, consumed, is_told)) => {
-            if is_told {
-                stats.note(consumed.describe());
-            }
-            let start = consumed.start;
-            wanted = settings.selection_of(Interval {
-                start,
-                ..wanted.asked
-            });
-            (Some(Acks::new(state, &stats)), Some(consumed))
-        }
-        None => (None, None),
-    };
-    let unread = consumed.as_ref().map(|consumed| consumed.unread.clone());
-    // With a state, what has come before the end of the interval and was not consumed is still to be read.
+    let state_path = settings.state_path.as_deref().filter(|_| settings.follow);
+    // With a state, what came before the end of the interval and was not consumed is still to be read.
     let is_over = follow::is_over(wanted.interval.end, clock.now());
-    let follow = settings.follow && (acks.is_some() || !is_over);
+    let follow = settings.follow && (state_path.is_some() || !is_over);
     let used = match follow {
         true => Use::Followed,
         false => Use::Once,
@@ -144,6 +117,18 @@ pub(super) async fn open(
         delimiter: true,
         ..Query::default()
     };
+    let (acks, consumed) = match state_path {
+        Some(path) => {
+            let (acks, consumed) = resume(path, &client, &location, &wanted, clock, &stats).await?;
+            wanted = settings.selection_of(Interval {
+                start: consumed.start,
+                ..wanted.asked
+            });
+            (Some(acks), Some(consumed))
+        }
+        None => (None, None),
+    };
+    let unread = consumed.as_ref().map(|consumed| consumed.unread.clone());
     let end = wanted.interval.end;
     let following = || Follow::new(settings.poll_interval, end, clock, consumed);
     let bucket = Arc::new(Bucket {
@@ -191,6 +176,30 @@ pub(super) async fn open(
         merge: None,
         next: None,
     })
+}
+
+/// What the state file tells of this bucket, and who adds to it.
+async fn resume(
+    path: &str,
+    client: &BucketClient,
+    location: &BucketLocation,
+    wanted: &Selection,
+    clock: Clock,
+    stats: &Arc<Stats>,
+) -> Result<(Arc<Acks>, Consumed)> {
+    let url = client.url(&location.prefix);
+    let source = match client.store() {
+        None => url,
+        Some(store) => format!("{url} of {store}"),
+    };
+    let now = clock.now();
+    let looked = wanted.interval.end.map_or(now, |end| end.min(now));
+    let first = Consumed::nothing(wanted.asked.start, looked);
+    let (state, consumed, is_told) = State::open(path, &source, first, stats).await?;
+    if is_told {
+        stats.note(consumed.describe());
+    }
+    Ok((Acks::new(state, stats), consumed))
 }
 
 impl Source for BucketSource {
@@ -393,8 +402,9 @@ impl Bucket {
 
     /// Who waits for what becomes of a log file that is handed on now.
     fn ack(&self, key: &str) -> Option<Ack> {
+        let acks = self.acks.as_ref()?;
         let put = self.follow.as_ref()?.memory().put(key);
-        Some(self.acks.as_ref()?.expect(key, put))
+        Some(acks.expect(key, put))
     }
 
     /// Is this a look after the first?
