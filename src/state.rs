@@ -31,8 +31,8 @@ use crate::stats::Stats;
 
 /// How often the file is written at most, beside at a close.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long a start waits for the capture before it to let go of the file.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a start waits for the capture before it to let go of the file, which a busy disk may take seconds to write.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The first words of a state file, and the version of its form.
 const NAME: &str = "cloudtrail state";
 const VERSION: u32 = 1;
@@ -517,6 +517,20 @@ mod tests {
             std::process::id()
         );
         assert!(error.contains(&process), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_capture_that_is_still_writing_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let lock = lock_beside(&path).unwrap();
+        let writing = tokio::task::spawn_blocking(move || {
+            std::thread::sleep(Duration::from_secs(3));
+            drop(lock);
+        });
+        let (_state, told) = open(&path).await.unwrap();
+        assert_eq!(told, None);
+        writing.await.unwrap();
     }
 
     #[tokio::test]

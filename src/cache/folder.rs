@@ -1,6 +1,7 @@
 //! The folder of a cache: made, recognised, and kept below its size.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -102,21 +103,62 @@ fn is_empty(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// A file of the cache, to be removed in the order of these members.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Used {
-    /// When it was last used.
-    time: SystemTime,
-    path: PathBuf,
-    /// In bytes.
-    size: u64,
+/// If the files of objects take more than so many bytes, remove those that were not used for longest, to the second. Files
+/// that were left behind unfinished are removed as well. What is not ours, or goes meanwhile, is left alone.
+///
+/// Memory goes by the seconds in which files were used, not by the files, of which there may be millions.
+pub(super) fn sweep(folder: &Path, most: u64) -> io::Result<()> {
+    let now = SystemTime::now();
+    let mut used: BTreeMap<u64, u64> = BTreeMap::new();
+    each_file(folder, |path, kind, metadata| match kind {
+        Kind::Object => {
+            let size = used.entry(second(metadata)).or_default();
+            *size = size.saturating_add(metadata.len());
+        }
+        Kind::Unfinished => {
+            let begun = metadata.modified().unwrap_or(now);
+            if now.duration_since(begun).is_ok_and(|age| age > LEFT_BEHIND) {
+                _ = fs::remove_file(path);
+            }
+        }
+        Kind::Other => {}
+    })?;
+    let held = used
+        .values()
+        .fold(0, |sum: u64, size| sum.saturating_add(*size));
+    if held <= most {
+        return Ok(());
+    }
+    // How much is to go, of the files last used in which second at most.
+    let (mut excess, mut last, mut of_last) = (held - most, 0, 0);
+    for (second, size) in used {
+        (last, of_last) = (second, excess);
+        excess = excess.saturating_sub(size);
+        if excess == 0 {
+            break;
+        }
+    }
+    each_file(folder, |path, kind, metadata| {
+        let time = second(metadata);
+        if kind == Kind::Object && (time < last || time == last && of_last > 0) {
+            // Another process may have removed it.
+            _ = fs::remove_file(path);
+            if time == last {
+                of_last = of_last.saturating_sub(metadata.len());
+            }
+        }
+    })
 }
 
-/// If the files of objects take more than so many bytes, remove those that were not used for longest. Files that were left
-/// behind unfinished are removed as well. What is not ours, or goes meanwhile, is left alone.
-pub(super) fn sweep(folder: &Path, most: u64) -> io::Result<()> {
-    let mut files = Vec::new();
-    let now = SystemTime::now();
+/// When a file was last used, in seconds since the epoch.
+fn second(metadata: &Metadata) -> u64 {
+    let time = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+/// Look at each file in the folders of a cache.
+fn each_file(folder: &Path, mut look: impl FnMut(PathBuf, Kind, &Metadata)) -> io::Result<()> {
     for inner in fs::read_dir(folder)? {
         let inner = inner?;
         if !inner.file_name().to_str().is_some_and(entry::is_folder) {
@@ -125,32 +167,10 @@ pub(super) fn sweep(folder: &Path, most: u64) -> io::Result<()> {
         for file in fs::read_dir(inner.path()).into_iter().flatten().flatten() {
             let kind = file.file_name().to_str().map_or(Kind::Other, Kind::of);
             // That of a link itself, not of what it leads to.
-            let Some(metadata) = file.metadata().ok().filter(fs::Metadata::is_file) else {
-                continue;
-            };
-            let time = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            match kind {
-                Kind::Object => files.push(Used {
-                    time,
-                    path: file.path(),
-                    size: metadata.len(),
-                }),
-                Kind::Unfinished if now.duration_since(time).is_ok_and(|age| age > LEFT_BEHIND) => {
-                    _ = fs::remove_file(file.path());
-                }
-                Kind::Unfinished | Kind::Other => {}
+            if let Some(metadata) = file.metadata().ok().filter(Metadata::is_file) {
+                look(file.path(), kind, &metadata);
             }
         }
-    }
-    let mut held: u64 = files.iter().map(|file| file.size).sum();
-    files.sort_unstable();
-    for file in files {
-        if held <= most {
-            break;
-        }
-        // Another process may have removed it.
-        _ = fs::remove_file(&file.path);
-        held -= file.size;
     }
     Ok(())
 }

@@ -222,8 +222,12 @@ async fn what_did_not_come_whole_is_not_kept() {
         until_empty(&cache).await;
     }
     // Nobody wants the rest.
-    let body = cache.keep(one.clone(), stream(&[b"abc", b"def"], false));
-    drop(body.await);
+    let (sender, pieces) = mpsc::channel(2);
+    for piece in [b"abc", b"def"] {
+        sender.try_send(Ok(piece.to_vec())).unwrap();
+    }
+    drop(cache.keep(one.clone(), Body::Stream(pieces)).await);
+    sender.closed().await;
     until_empty(&cache).await;
     // Of a whole body, the length is compared.
     for bytes in [&b"abcde"[..], b"abcdefg"] {
@@ -493,4 +497,18 @@ async fn a_pipe_in_the_place_of_an_object_holds_nothing_up() {
     assert_eq!(get(&cache, &name).await, None);
     put(&cache, &name, b"a").await;
     assert_eq!(get(&cache, &name).await.unwrap(), b"a");
+}
+
+#[tokio::test]
+async fn of_what_was_used_in_one_second_no_more_goes_than_has_to() {
+    let (_folder, cache) = cache(MB).await;
+    let time = SystemTime::now() - Duration::from_secs(600);
+    for key in 0..12 {
+        let name = name(&key.to_string(), 1000);
+        put(&cache, &name, &random(1000)).await;
+        let file = fs::File::options().append(true).open(file(&cache, &name));
+        file.unwrap().set_modified(time).unwrap();
+    }
+    folder::sweep(&cache.folder, 5 * (1000 + END as u64)).unwrap();
+    assert_eq!(files(&cache).len(), 5);
 }
