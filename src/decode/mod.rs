@@ -23,6 +23,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
 
+use crate::fields::origin::{Sessions, may_tell};
 use crate::filter::Filter;
 use crate::formats::LAYERS;
 use crate::formats::archive;
@@ -84,6 +85,8 @@ pub(crate) struct Decode {
     pub fingerprints: Fingerprints,
     /// Values to replace before the host sees them.
     pub redaction: Arc<Redaction>,
+    /// Where it is noted what records tell of sessions, before they are given.
+    pub sessions: Arc<Sessions>,
     /// Whether the file is hashed.
     pub hashing: Hashing,
     /// Of events, and of the log files of an archive.
@@ -109,6 +112,7 @@ impl Default for Decode {
             filter: Filter::default(),
             fingerprints: Fingerprints::default(),
             redaction: Arc::default(),
+            sessions: Arc::default(),
             hashing: Hashing::Off,
             selection: Arc::default(),
             piece: PIECE,
@@ -305,6 +309,9 @@ impl Decode {
     fn add(&self, data: &[u8], found: Found, records: &mut Vec<RecordSpan>, outcome: &mut Outcome) {
         outcome.found += 1;
         let range = found.range.clone();
+        if may_tell(&data[range.clone()]) {
+            self.note_session(&data[range.clone()]);
+        }
         if !self.filter.may_keep(&data[range.clone()]) {
             outcome.left_out += 1;
             return;
@@ -330,6 +337,18 @@ impl Decode {
             time,
             fingerprint: None,
         });
+    }
+
+    /// Note what a record tells of a session, be it given to the host or not, and no more than it would be told.
+    #[cold]
+    fn note_session(&self, record: &[u8]) {
+        if self.redaction.is_empty() {
+            return self.sessions.note_bytes(record);
+        }
+        let mut record = record.to_vec();
+        if self.redaction.apply(&mut record).is_some() {
+            self.sessions.note_bytes(&record);
+        }
     }
 
     fn give(

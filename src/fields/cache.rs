@@ -39,7 +39,14 @@ impl Cache {
     /// Comparing all bytes takes longer than extracting a field. A host asks for each field of an
     /// event once, so as long as it asks for other fields, comparing the ID is enough. If it asks for
     /// a field again, it may be for another event in the same place, and all bytes are compared.
-    pub fn record<'a>(&'a mut self, number: u64, payload: &'a [u8], asked: Asked) -> Record<'a> {
+    ///
+    /// With it comes whether it is a new one.
+    pub fn record<'a>(
+        &'a mut self,
+        number: u64,
+        payload: &'a [u8],
+        asked: Asked,
+    ) -> (Record<'a>, bool) {
         let event = (number, payload.as_ptr().addr(), payload.len());
         let again = self.event == event;
         if again {
@@ -52,7 +59,7 @@ impl Cache {
                 if !first {
                     self.given.start(asked);
                 }
-                return Record::again(payload, &mut self.index);
+                return (Record::again(payload, &mut self.index), false);
             }
         }
         self.event = event;
@@ -66,7 +73,7 @@ impl Cache {
             let at = id.range().start;
             Some((*payload.get(id.range())?.first_chunk()?, at))
         });
-        record
+        (record, true)
     }
 
     /// The number of the last event.

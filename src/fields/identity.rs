@@ -85,7 +85,7 @@ pub(super) fn actor<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
 }
 
 /// A member's text, if it isn't empty.
-fn some_text<'a>(record: &mut Record<'a>, member: Member) -> Option<Text<'a>> {
+pub(super) fn some_text<'a>(record: &mut Record<'a>, member: Member) -> Option<Text<'a>> {
     text_of(record, member).filter(|(text, _)| !text.is_empty())
 }
 
@@ -104,17 +104,21 @@ fn role_session<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
 /// `arn:aws:iam::account:user/path/NAME`, `arn:aws:sts::account:assumed-role/ROLE/SESSION`, `…:federated-user/NAME`
 fn name_in_arn<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     let (arn, range) = text_of(record, Member::IdentityArn)?;
+    Some((name_in_arn_of(arn)?, range))
+}
+
+/// The same of an ARN from elsewhere.
+pub(super) fn name_in_arn_of(arn: Cow<'_, [u8]>) -> Option<Cow<'_, [u8]>> {
     let resource = arn.splitn(6, |&byte| byte == b':').nth(5)?;
     let name = resource
         .strip_prefix(b"assumed-role/")
         .or_else(|| resource.rsplit(|&byte| byte == b'/').next())
         .filter(|name| !name.is_empty())?;
     let start = arn.len() - name.len();
-    let name = match arn {
+    Some(match arn {
         Cow::Borrowed(arn) => arn[start..].into(),
         Cow::Owned(mut arn) => arn.split_off(start).into(),
-    };
-    Some((name, range))
+    })
 }
 
 /// `account` and its number, or `anonymous`, for requests without credentials have no principal.

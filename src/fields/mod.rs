@@ -4,6 +4,7 @@ mod cache;
 mod given;
 mod identity;
 mod joined;
+pub(crate) mod origin;
 mod outcome;
 mod schema;
 mod services;
@@ -18,6 +19,7 @@ pub(crate) use cache::Cache;
 pub(crate) use given::{Asked, asked};
 use joined::Path;
 use joined::joined;
+use origin::{Behind, Origin, Part};
 pub use schema::{markdown, schema};
 pub(crate) use summary::event as describe;
 pub use table::{FIELDS, OFFICIAL};
@@ -57,6 +59,8 @@ pub(crate) enum Source {
     Flag(fn(&mut Record<'_>) -> bool),
     /// A computed number.
     ComputedNumber(fn(&mut Record<'_>) -> Option<u64>),
+    /// What is known of who stands behind a session, which other records tell.
+    Origin(Part),
     /// Several texts, or the one with this index.
     List(for<'a> fn(&mut Record<'a>, Option<u64>) -> Vec<Text<'a>>),
 }
@@ -101,7 +105,9 @@ impl Field {
     /// The type, as hosts name it.
     pub fn kind(&self) -> &'static str {
         match self.source {
-            Source::Number(_) | Source::ComputedNumber(_) => "uint64",
+            Source::Number(_) | Source::ComputedNumber(_) | Source::Origin(Part::Length) => {
+                "uint64"
+            }
             _ => "string",
         }
     }
@@ -126,6 +132,11 @@ impl Field {
         matches!(self.source, Source::Text(Member::SourceIpAddress))
     }
 
+    /// Whether other records tell it.
+    pub(crate) fn is_of_others(&self) -> bool {
+        matches!(self.source, Source::Origin(_))
+    }
+
     /// How its text stands in the record.
     pub(crate) fn standing(&self) -> Standing {
         match self.source {
@@ -139,14 +150,20 @@ impl Field {
             Source::ComputedText(_)
             | Source::Flag(_)
             | Source::Number(_)
-            | Source::ComputedNumber(_) => Standing::Nowhere,
+            | Source::ComputedNumber(_)
+            | Source::Origin(_) => Standing::Nowhere,
         }
     }
 
-    /// What it has for a record.
+    /// What it has for a record. Without `behind`, nothing is known of what other records tell.
     // Inlined into what hosts call for each field of each event.
     #[inline(always)]
-    pub(crate) fn values<'a>(&self, record: &mut Record<'a>, argument: Argument<'_>) -> Values<'a> {
+    pub(crate) fn values<'a>(
+        &self,
+        record: &mut Record<'a>,
+        argument: Argument<'_>,
+        behind: Option<&mut Behind<'_>>,
+    ) -> Values<'a> {
         match self.source {
             Source::Text(member) => Values::Value(record.get(member)),
             Source::First(members) => {
@@ -175,6 +192,7 @@ impl Field {
             Source::ComputedNumber(number) => {
                 Values::Number(number(record).map(|number| (number, COMPUTED)))
             }
+            Source::Origin(part) => of_origin(part, record, behind),
             Source::List(texts) => Values::List(texts(
                 record,
                 match argument {
@@ -195,6 +213,25 @@ impl Field {
             Source::First(members) => members.iter().map(path).collect(),
             Source::Joined(paths) => paths.iter().map(Path::name).collect(),
             _ => Vec::new(),
+        }
+    }
+}
+
+#[inline(never)]
+fn of_origin<'a>(
+    part: Part,
+    record: &mut Record<'a>,
+    behind: Option<&mut Behind<'_>>,
+) -> Values<'a> {
+    let origin = behind.map(|behind| behind.origin(record));
+    match part {
+        Part::Length => {
+            let length = origin.and_then(Origin::length);
+            Values::Number(length.map(|length| (length, COMPUTED)))
+        }
+        _ => {
+            let text = origin.and_then(|origin| origin.text(part));
+            Values::Text(text.map(|text| (text.to_vec().into(), COMPUTED)))
         }
     }
 }

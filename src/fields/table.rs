@@ -1,11 +1,12 @@
 //! The table of fields: what hosts know them by, and where each comes from.
 
 use super::Source::{
-    self, ComputedNumber, ComputedText, First, Flag, Joined, Json, List, Number, Part, Pointer,
-    Text as Of,
+    self, ComputedNumber, ComputedText, First, Flag, Joined, Json, List, Number, Origin, Part,
+    Pointer, Text as Of,
 };
 use super::given::Given;
 use super::joined::{all, below};
+use super::origin::Part::{AccessKeyId, AccountId, Arn, By, Chain, EventId, Length, Name};
 use super::{Field, identity, joined, outcome, services, summary};
 use crate::record::Member;
 
@@ -211,6 +212,14 @@ pub static FIELDS: &[Field] = &[
     field("logs.group", "Log Group", Of(Member::RequestLogGroupName), "The name of the CloudWatch log group in the request."),
     field("guardduty.detectorid", "GuardDuty Detector ID", Of(Member::RequestDetectorId), "The ID of the GuardDuty detector in the request."),
     field("guardduty.enable", "GuardDuty Enable", Of(Member::RequestEnable), "false if a GuardDuty detector is to be switched off."),
+    field("ct.origin", "Origin", Origin(Name), "Who was it really: who stands at the beginning of the chain of sessions, in the words of ct.actor. A source identity or an Identity Center user that AWS vouches for goes first. Absent where it is not known: sessions that began before what is read, or whose access key no event gives out; events of a session that are read before the one that began it get it when they are asked again."),
+    field("ct.origin.by", "Origin Known By", Origin(By), "How ct.origin is known: sourceidentity, onbehalfof (an Identity Center user), signin (aws login), key (the access keys of the sessions), or identity (the event's own)."),
+    field("ct.origin.arn", "Origin ARN", Origin(Arn), "The Amazon Resource Name of the identity at the beginning of the chain of sessions. Where ct.origin is a source identity, which a caller may choose, this tells who the caller was."),
+    field("ct.origin.accountid", "Origin Account ID", Origin(AccountId), "The AWS account of the identity at the beginning of the chain of sessions."),
+    field("ct.origin.accesskeyid", "Origin Access Key ID", Origin(AccessKeyId), "The long-term access key at the beginning of the chain: with ct.origin.accesskeyid=AKIA… a filter shows what was done with a key, and in all sessions that were obtained with it."),
+    field("ct.origin.eventid", "Origin Event ID", Origin(EventId), "The ID of the event at which the chain begins, in which the first session was given out."),
+    field("ct.chain", "Session Chain", Origin(Chain), "The identities of the chain of sessions, the beginning first, such as alice > dev/alice-dev > admin/x1; it begins with \u{2026} where the beginning is not known. In names, > and \\ have a \\ before them."),
+    field("ct.chain.length", "Session Chain Length", Origin(Length), "How many identities ct.chain names."),
 ];
 
 const _: () = assert!(FIELDS.len() < Given::BITS);

@@ -11,6 +11,7 @@ use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::parser::{Order, Transformer};
+use crate::fields::origin::Behind;
 use crate::fields::{Argument, Field, Values};
 use crate::record::Record;
 
@@ -99,20 +100,48 @@ enum Found<'a> {
 }
 
 impl Condition {
-    /// Whether it holds for a record.
-    pub fn holds(&self, record: &mut Record<'_>) -> bool {
+    /// Whether it holds for a record. Without `behind`, what other records tell is not known, and neither may this be.
+    pub fn holds(&self, record: &mut Record<'_>, behind: &mut Option<Behind<'_>>) -> Option<bool> {
         match self {
-            Self::All(parts) => parts.iter().all(|part| part.holds(record)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds(record)),
-            Self::Not(part) => !part.holds(record),
-            Self::Check(check) => check.holds(record),
+            Self::All(parts) => first_of(parts, false, record, behind),
+            Self::Any(parts) => first_of(parts, true, record, behind),
+            Self::Not(part) => part.holds(record, behind).map(|holds| !holds),
+            Self::Check(check) if behind.is_none() && check.is_of_others() => None,
+            Self::Check(check) => Some(check.holds(record, behind)),
+        }
+    }
+
+    /// Whether it is about what other records tell.
+    pub fn is_of_others(&self) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::is_of_others),
+            Self::Not(part) => part.is_of_others(),
+            Self::Check(check) => check.is_of_others(),
         }
     }
 }
 
+/// `decisive`, if one of the parts is; the opposite, if all of them are that.
+fn first_of(
+    parts: &[Condition],
+    decisive: bool,
+    record: &mut Record<'_>,
+    behind: &mut Option<Behind<'_>>,
+) -> Option<bool> {
+    let mut holds = Some(!decisive);
+    for part in parts {
+        match part.holds(record, behind) {
+            Some(part) if part == decisive => return Some(decisive),
+            Some(_) => {}
+            None => holds = None,
+        }
+    }
+    holds
+}
+
 impl Check {
-    fn holds(&self, record: &mut Record<'_>) -> bool {
-        let Some(found) = self.left.find(record) else {
+    fn holds(&self, record: &mut Record<'_>, behind: &mut Option<Behind<'_>>) -> bool {
+        let Some(found) = self.left.find(record, behind) else {
             return false;
         };
         match (&self.test, &found) {
@@ -121,22 +150,34 @@ impl Check {
             (Test::Text(test), Found::List(texts)) => test.holds_for_list(texts),
             (Test::Number(test), Found::Number(number)) => test.holds(*number),
             (Test::Operand(relation, right), _) => right
-                .find(record)
+                .find(record, behind)
                 .is_some_and(|right| relation.holds(&found, &right)),
             // Compiling a condition rules that out.
             (Test::Text(_), Found::Number(_)) | (Test::Number(_), _) => false,
         }
     }
+
+    fn is_of_others(&self) -> bool {
+        let is_right = match &self.test {
+            Test::Operand(_, right) => right.field.is_of_others(),
+            Test::Exists | Test::Text(_) | Test::Number(_) => false,
+        };
+        is_right || self.left.field.is_of_others()
+    }
 }
 
 impl Operand {
-    fn find<'a>(&self, record: &mut Record<'a>) -> Option<Found<'a>> {
+    fn find<'a>(
+        &self,
+        record: &mut Record<'a>,
+        behind: &mut Option<Behind<'_>>,
+    ) -> Option<Found<'a>> {
         let argument = match &self.argument {
             OwnedArgument::None => Argument::None,
             OwnedArgument::Index(index) => Argument::Index(*index),
             OwnedArgument::Pointer(pointer) => Argument::Pointer(pointer.as_bytes()),
         };
-        let mut found = match self.field.values(record, argument) {
+        let mut found = match self.field.values(record, argument, behind.as_mut()) {
             Values::Value(value) => Found::Text(value?.text()?),
             Values::Text(text) => Found::Text(text?.0),
             Values::Flag(true) => Found::Text(b"true".into()),

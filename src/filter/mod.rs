@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, ensure};
 
+use crate::fields::origin::{Behind, Memo, Sessions};
 use crate::record::{Index, Record};
 use condition::Condition;
 use literals::Needs;
@@ -71,10 +72,35 @@ impl Filter {
         kept.is_none_or(|kept| kept.needs.may_be_met(record))
     }
 
-    /// Whether a record is kept. `index` is scratch space.
+    /// Whether a record is kept, or may be, as far as it tells itself. `index` is scratch space.
     pub fn keeps(&self, record: &[u8], index: &mut Index) -> bool {
+        self.holds(record, index, None) != Some(false)
+    }
+
+    /// Whether a record is kept, with what other records tell.
+    pub fn keeps_behind(&self, record: &[u8], index: &mut Index, sessions: &Sessions) -> bool {
+        let behind = Behind {
+            sessions,
+            memo: &mut Memo::default(),
+        };
+        self.holds(record, index, Some(behind)) != Some(false)
+    }
+
+    fn holds(
+        &self,
+        record: &[u8],
+        index: &mut Index,
+        mut behind: Option<Behind<'_>>,
+    ) -> Option<bool> {
+        let kept = self.0.as_ref()?;
+        let mut record = Record::new(record, index);
+        kept.condition.holds(&mut record, &mut behind)
+    }
+
+    /// Whether what other records tell decides, so that [`Filter::keeps`] is not enough.
+    pub fn is_of_others(&self) -> bool {
         let kept = self.0.as_ref();
-        kept.is_none_or(|kept| kept.condition.holds(&mut Record::new(record, index)))
+        kept.is_some_and(|kept| kept.condition.is_of_others())
     }
 
     /// What some fields have to be, whatever else the condition says.
@@ -165,8 +191,8 @@ pub(crate) mod fuzz {
                 },
                 test: Test::Text(TextTest::In(values)),
             });
-            let holds = check.holds(&mut Record::new(record, &mut index));
-            assert!(holds, "{filter:?} requires too much of {field}");
+            let holds = check.holds(&mut Record::new(record, &mut index), &mut None);
+            assert_eq!(holds, Some(true), "{filter:?} requires too much of {field}");
         }
     }
 }

@@ -12,12 +12,13 @@ use std::ptr;
 
 use falco_plugin::api::{
     PLUGIN_API_VERSION_MAJOR, PLUGIN_API_VERSION_MINOR, ss_instance_t, ss_plugin_event,
-    ss_plugin_event_input, ss_plugin_field_extract_input, ss_plugin_init_input, ss_plugin_metric,
-    ss_plugin_rc, ss_plugin_rc_SS_PLUGIN_FAILURE as FAILURE, ss_plugin_set_config_input,
-    ss_plugin_t,
+    ss_plugin_event_input, ss_plugin_event_parse_input, ss_plugin_field_extract_input,
+    ss_plugin_init_input, ss_plugin_metric, ss_plugin_rc,
+    ss_plugin_rc_SS_PLUGIN_FAILURE as FAILURE, ss_plugin_set_config_input, ss_plugin_t,
 };
 use falco_plugin::internals::{
-    base::wrappers as base, extract::wrappers as extract, source::wrappers as source,
+    base::wrappers as base, extract::wrappers as extract, parse::wrappers as parse,
+    source::wrappers as source,
 };
 
 use super::CloudTrail;
@@ -31,6 +32,8 @@ unsafe impl base::BasePluginExported for CloudTrail {}
 unsafe impl source::SourcePluginExported for CloudTrail {}
 // SAFETY: see above.
 unsafe impl extract::ExtractPluginExported for CloudTrail {}
+// SAFETY: see above.
+unsafe impl parse::ParsePluginExported for CloudTrail {}
 
 /// Exports functions. Each returns the value behind `else` if it panics.
 macro_rules! export {
@@ -95,6 +98,11 @@ export! {
     fn plugin_get_extract_event_types(number: *mut u32, plugin: *mut ss_plugin_t) -> *mut u16
         = extract::plugin_get_extract_event_types::<CloudTrail>, else { set(number, 0); ptr::null_mut() };
     fn plugin_get_fields() -> *const c_char = extract::plugin_get_fields::<CloudTrail>, else ptr::null();
+
+    fn plugin_get_parse_event_sources() -> *const c_char
+        = parse::plugin_get_parse_event_sources::<CloudTrail>, else ptr::null();
+    fn plugin_get_parse_event_types(number: *mut u32, plugin: *mut ss_plugin_t) -> *mut u16
+        = parse::plugin_get_parse_event_types::<CloudTrail>, else { set(number, 0); ptr::null_mut() };
 }
 
 /// Has a guard of its own, and is called too often for another one.
@@ -106,6 +114,17 @@ unsafe extern "C-unwind" fn plugin_extract_fields(
 ) -> ss_plugin_rc {
     // SAFETY: the arguments are those that the host is to give.
     unsafe { extract::plugin_extract_fields::<CloudTrail>(plugin, event, input) }
+}
+
+/// As the one above.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn plugin_parse_event(
+    plugin: *mut ss_plugin_t,
+    event: *const ss_plugin_event_input,
+    input: *const ss_plugin_event_parse_input,
+) -> ss_plugin_rc {
+    // SAFETY: the arguments are those that the host is to give.
+    unsafe { parse::plugin_parse_event::<CloudTrail>(plugin, event, input) }
 }
 
 unsafe fn init(input: *const ss_plugin_init_input, rc: *mut ss_plugin_rc) -> *mut ss_plugin_t {
@@ -407,6 +426,13 @@ mod tests {
                     (unsafe { plugin_get_extract_event_sources() }).is_null()
                 }
                 "plugin_get_fields" => (unsafe { plugin_get_fields() }).is_null(),
+                "plugin_get_parse_event_sources" => {
+                    (unsafe { plugin_get_parse_event_sources() }).is_null()
+                }
+                "plugin_get_parse_event_types" => {
+                    (unsafe { plugin_get_parse_event_types(&mut number, host.0) }).is_null()
+                        && number == 0
+                }
                 other => panic!("{other} is not tested"),
             };
             assert!(null, "{function}");

@@ -3,11 +3,13 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::ops::Range;
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use bumpalo::Bump;
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 
+use crate::fields::origin::{Behind, Memo, Sessions};
 use crate::fields::{
     self, Argument, Asked, COMPUTED, Cache, FIELDS, Field, Source, Text, Values, text_at,
 };
@@ -30,16 +32,25 @@ fn asked(requests: &[ss_plugin_extract_field]) -> Asked {
     )
 }
 
-/// Extracts fields, and remembers the last record in a `Cache`.
+/// Extracts fields, and remembers the last record in a `Cache`. What records tell of sessions is noted on the way.
 #[derive(Default)]
 pub struct Extractor {
     cache: Cache,
+    sessions: Arc<Sessions>,
+    /// Of the last record.
+    memo: Memo,
 }
 
 impl Extractor {
     /// Forgets the last record.
     pub fn reset(&mut self) {
-        *self = Self::default();
+        self.cache = Cache::default();
+        self.memo.forget();
+    }
+
+    /// What is known of sessions.
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
     }
 
     /// Answers a request of the host for some fields of an event.
@@ -54,7 +65,15 @@ impl Extractor {
         offsets: Option<&mut ss_plugin_extract_value_offsets>,
         storage: &Bump,
     ) -> anyhow::Result<()> {
-        let mut record = self.cache.record(event_number, payload, asked(fields));
+        let (mut record, is_new) = self.cache.record(event_number, payload, asked(fields));
+        if is_new {
+            self.sessions.note(&mut record);
+            self.memo.forget();
+        }
+        let mut behind = Behind {
+            sessions: &self.sessions,
+            memo: &mut self.memo,
+        };
         let mut places = offsets.map(|offsets| {
             let starts = storage.alloc_slice_fill_copy(fields.len(), 0u32);
             let lengths = storage.alloc_slice_fill_copy(fields.len(), 0u32);
@@ -66,7 +85,7 @@ impl Extractor {
             let field = FIELDS
                 .get(request.field_id as usize)
                 .context("the host asks for a field that does not exist")?;
-            let range = extract(field, &mut record, request, storage)?;
+            let range = extract(field, &mut record, &mut behind, request, storage)?;
             if let Some((starts, lengths)) = &mut places
                 && !range.is_empty()
             {
@@ -80,7 +99,10 @@ impl Extractor {
     /// The event in one line.
     pub fn event_string(&mut self, payload: &[u8]) -> CString {
         let number = self.cache.number();
-        let mut record = self.cache.record(number, payload, None);
+        let (mut record, is_new) = self.cache.record(number, payload, None);
+        if is_new {
+            self.memo.forget();
+        }
         CString::new(fields::describe(&mut record)).unwrap_or_default()
     }
 }
@@ -91,6 +113,7 @@ impl Extractor {
 fn extract(
     field: &Field,
     record: &mut Record<'_>,
+    behind: &mut Behind<'_>,
     request: &mut ss_plugin_extract_field,
     storage: &Bump,
 ) -> anyhow::Result<Range<usize>> {
@@ -98,7 +121,7 @@ fn extract(
         Source::Text(member) if request.arg_present == 0 => {
             Ok(put_value(request, record.get(member), storage))
         }
-        _ => extract_other(field, record, request, storage),
+        _ => extract_other(field, record, behind, request, storage),
     }
 }
 
@@ -106,6 +129,7 @@ fn extract(
 fn extract_other(
     field: &Field,
     record: &mut Record<'_>,
+    behind: &mut Behind<'_>,
     request: &mut ss_plugin_extract_field,
     storage: &Bump,
 ) -> anyhow::Result<Range<usize>> {
@@ -123,7 +147,7 @@ fn extract_other(
         }
         _ => Argument::None,
     };
-    Ok(match field.values(record, argument) {
+    Ok(match field.values(record, argument, Some(behind)) {
         Values::Value(value) => put_value(request, value, storage),
         Values::Text(text) => put_text(request, text, storage),
         Values::Number(number) => put_number(request, number, storage),

@@ -10,6 +10,7 @@ use falco_plugin::event::events::{Event, EventMetadata};
 use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo};
 
 use super::doubles::Doubles;
+use super::late::Late;
 use super::log::HostLog;
 use super::{PLUGIN_ID, for_host};
 use crate::decode::{ArchiveEntry, Chunk, Outcome};
@@ -51,6 +52,7 @@ pub struct Instance {
     asked: Interval,
     /// What the first archive holds that has nothing of it, for a capture that finds nothing else.
     outside: Option<String>,
+    late: Late,
     doubles: Doubles,
 }
 
@@ -62,6 +64,7 @@ impl Instance {
         log: HostLog,
         remarks: Vec<String>,
         asked: Interval,
+        late: Late,
         doubles: Doubles,
     ) -> Self {
         Self {
@@ -79,6 +82,7 @@ impl Instance {
             is_told_of_empty_queue: false,
             asked,
             outside: None,
+            late,
             doubles,
         }
     }
@@ -98,6 +102,10 @@ impl Instance {
                 if let Some((record, time)) = chunk.record(*next) {
                     let fingerprint = chunk.fingerprint(*next);
                     *next += 1;
+                    if !self.late.keeps(record) {
+                        self.stats.records_left_out.add(1);
+                        continue;
+                    }
                     if self.doubles.leave_out(fingerprint) {
                         self.stats.records_repeated.add(1);
                         continue;

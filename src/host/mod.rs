@@ -7,6 +7,7 @@ mod event;
 mod exports;
 pub(crate) mod extract;
 mod instance;
+mod late;
 mod log;
 mod plugin;
 

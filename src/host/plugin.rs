@@ -7,6 +7,7 @@ use anyhow::Result;
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 use falco_plugin::base::{Json, Metric, MetricLabel, MetricType, MetricValue, Plugin};
 use falco_plugin::extract::{EventInput, ExtractFieldInfo, ExtractPlugin};
+use falco_plugin::parse::{ParseInput, ParsePlugin};
 use falco_plugin::source::{EventBatch, ProgressInfo, SourcePlugin, SourcePluginInstance};
 use falco_plugin::tables::{LazyTableReader, TablesInput};
 
@@ -14,10 +15,12 @@ use super::doubles::Doubles;
 use super::event::Payload;
 use super::extract::Extractor;
 use super::instance::Instance;
+use super::late::Late;
 use super::log::HostLog;
 use super::{PLUGIN_ID, for_host, host_error};
 use crate::aws::{self, Environment};
 use crate::fields;
+use crate::fields::origin::may_tell;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::process;
 use crate::process::platform;
@@ -180,6 +183,7 @@ impl SourcePlugin for CloudTrail {
                 filter: self.settings.filter.clone(),
                 dedupe: self.settings.dedupe,
                 redaction: Arc::clone(&self.settings.redaction),
+                sessions: Arc::clone(self.extractor.sessions()),
                 selection: Arc::new(selection),
             };
             Ok((Pipeline::start(runtime, source, limits), stats, asked))
@@ -189,9 +193,10 @@ impl SourcePlugin for CloudTrail {
         self.extractor.reset();
         self.stats = Arc::clone(&stats);
         let remarks = self.settings.unknown_words().into_iter().collect();
+        let late = Late::new(&self.settings.filter, self.extractor.sessions());
         let doubles = Doubles::new(self.settings.dedupe);
         Ok(Instance::new(
-            pipeline, stats, self.log, remarks, asked, doubles,
+            pipeline, stats, self.log, remarks, asked, late, doubles,
         ))
     }
 
@@ -243,6 +248,26 @@ impl ExtractPlugin for CloudTrail {
             let number = event_input.event_number() as u64;
             self.extractor
                 .extract_fields(number, record, fields, offsets, storage)
+        })
+        .map_err(|error| host_error(&error))
+    }
+}
+
+impl ParsePlugin for CloudTrail {
+    type Event<'a> = Payload<'a>;
+
+    /// Hosts that read a capture file may ask for no field of an event that tells of a session, but parse each event.
+    fn parse_event(
+        &mut self,
+        event: &EventInput<Self::Event<'_>>,
+        _input: &ParseInput<'_>,
+    ) -> Result<()> {
+        process::guard("parsing an event", || {
+            let Payload(record) = event.event()?;
+            if may_tell(record) {
+                self.extractor.sessions().note_bytes(record);
+            }
+            Ok(())
         })
         .map_err(|error| host_error(&error))
     }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use futures_util::FutureExt;
 use tokio::runtime::{Handle, Runtime};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinError, JoinHandle};
 
+use super::ahead::{Ahead, Unseen};
 use super::feed::Fetching;
 use super::{Batch, Begun, Item, Step, cores, internal};
 use crate::budget::{Budget, Room};
@@ -58,6 +60,7 @@ pub(super) struct Turn {
     job: Option<Job>,
     concurrency: Concurrency,
     budget: Budget,
+    ahead: Ahead,
     items: mpsc::Sender<Item>,
 }
 
@@ -65,6 +68,7 @@ pub(super) struct Turn {
 struct Jobs {
     jobs: Vec<Job>,
     steps: mpsc::Sender<Vec<Step>>,
+    ahead: Ahead,
 }
 
 /// A log file to decode.
@@ -75,6 +79,8 @@ struct Job {
     /// Its room in the budget for stored bytes.
     room: Option<Room>,
     proof: Option<Box<dyn Proof>>,
+    /// Until its first records were looked at.
+    unseen: Unseen,
     /// Its bytes when decoded, about.
     inflated: u64,
 }
@@ -85,6 +91,7 @@ impl Turn {
         fetched: mpsc::Receiver<Fetching>,
         concurrency: Concurrency,
         budget: Budget,
+        ahead: Ahead,
         items: mpsc::Sender<Item>,
     ) -> Self {
         Self {
@@ -94,6 +101,7 @@ impl Turn {
             job: None,
             concurrency,
             budget,
+            ahead,
             items,
         }
     }
@@ -114,7 +122,15 @@ impl Turn {
             }
         }
         let inflated = jobs.iter().map(|job| job.inflated).sum();
-        let room = self.budget.take(inflated).await.ok()?;
+        let mut taking = Box::pin(self.budget.take(inflated));
+        let room = match (&mut taking).now_or_never() {
+            Some(room) => room,
+            None => {
+                let _waiting = self.ahead.wait();
+                taking.await
+            }
+        };
+        let room = room.ok()?;
         let (steps, decoded) = mpsc::channel(AHEAD);
         let batch = Batch {
             steps: decoded,
@@ -122,7 +138,8 @@ impl Turn {
             _room: room,
         };
         self.items.send(Item::Batch(batch)).await.ok()?;
-        Some(Jobs { jobs, steps })
+        let ahead = self.ahead.clone();
+        Some(Jobs { jobs, steps, ahead })
     }
 
     /// The next log file, waited for. Where the source has no more, or nothing more can be had, the host is told.
@@ -189,6 +206,7 @@ impl Job {
             body,
             room,
             proof: fetching.proof,
+            unseen: fetching.unseen,
         }
     }
 
@@ -202,10 +220,11 @@ impl Job {
 
 impl Jobs {
     fn run(self, handle: &Handle) {
-        let Self { jobs, steps } = self;
+        let Self { jobs, steps, ahead } = self;
         let mut hand = Hand {
             is_waited_for: jobs.len() == 1,
             steps,
+            ahead,
             held: Vec::new(),
             bytes: 0,
         };
@@ -222,6 +241,7 @@ impl Jobs {
 /// Hands steps over, several at once.
 struct Hand {
     steps: mpsc::Sender<Vec<Step>>,
+    ahead: Ahead,
     held: Vec<Step>,
     /// That they take.
     bytes: usize,
@@ -247,7 +267,17 @@ impl Hand {
     fn over(&mut self) -> bool {
         self.bytes = 0;
         let held = std::mem::take(&mut self.held);
-        held.is_empty() || self.steps.blocking_send(held).is_ok()
+        if held.is_empty() {
+            return true;
+        }
+        match self.steps.try_send(held) {
+            Ok(()) => true,
+            Err(TrySendError::Closed(_)) => false,
+            Err(TrySendError::Full(held)) => {
+                let _waiting = self.ahead.wait();
+                self.steps.blocking_send(held).is_ok()
+            }
+        }
     }
 }
 
@@ -260,13 +290,16 @@ impl Job {
             body,
             room,
             proof,
+            unseen,
             inflated: _,
         } = self;
+        let mut unseen = Some(unseen);
         if !hand.give(Step::Begun(begun)) {
             return false;
         }
         let done = body.and_then(|body| {
             let mut give = |decoded| {
+                drop(unseen.take());
                 hand.give(match decoded {
                     Decoded::Chunk(chunk) => Step::Chunk(chunk),
                     Decoded::Entry(entry) => Step::Entry(entry),
@@ -288,7 +321,7 @@ impl Job {
                 })
             })?
         });
-        drop(room);
+        drop((room, unseen));
         hand.give(Step::Done(done))
     }
 }
@@ -340,6 +373,7 @@ mod tests {
         let (steps, mut given) = mpsc::channel(1000);
         let mut hand = Hand {
             steps,
+            ahead: Ahead::default(),
             held: Vec::new(),
             bytes: 0,
             is_waited_for: false,

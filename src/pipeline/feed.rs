@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, yield_now};
 
 use super::Limits;
+use super::ahead::{Ahead, Unseen};
 use crate::budget::{Budget, Room};
 use crate::concurrency::Concurrency;
 use crate::decode::{Buffers, Decode, Fingerprints};
@@ -22,6 +23,7 @@ pub(super) struct Fetching {
     pub ack: Option<Ack>,
     pub proof: Option<Box<dyn Proof>>,
     pub decode: Decode,
+    pub unseen: Unseen,
     pub body: JoinHandle<(Result<Body, FileError>, Room)>,
 }
 
@@ -30,6 +32,7 @@ pub(super) async fn run(
     mut source: Box<dyn Source>,
     limits: Limits,
     concurrency: Concurrency,
+    ahead: Ahead,
     fetches: mpsc::Sender<Fetching>,
 ) -> Result<()> {
     let held = Budget::new(FETCHED);
@@ -46,6 +49,7 @@ pub(super) async fn run(
         proof,
     }) = source.next().await?
     {
+        let unseen = ahead.name();
         let room = held.take(size).await?;
         // What is in a cache needs no place among the requests; what turns out not to be there takes one later.
         let slot = match cached {
@@ -79,6 +83,7 @@ pub(super) async fn run(
             filter: limits.filter.clone(),
             fingerprints: fingerprints.clone(),
             redaction: Arc::clone(&limits.redaction),
+            sessions: Arc::clone(&limits.sessions),
             ..Decode::default()
         };
         let fetching = Fetching {
@@ -86,6 +91,7 @@ pub(super) async fn run(
             ack,
             proof,
             decode,
+            unseen,
             body,
         };
         if fetches.send(fetching).await.is_err() {

@@ -14,6 +14,7 @@
 //! Everything that waits, waits in order, so the file that the host needs next never waits for a later one. A large log file
 //! is a batch of its own; small ones go together, since to hand one over costs as much as to decode it.
 
+mod ahead;
 mod decoders;
 mod feed;
 
@@ -27,10 +28,12 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use self::ahead::Ahead;
 use crate::budget::{Budget, Room};
 use crate::concurrency::Concurrency;
 use crate::decode::redact::Redaction;
 use crate::decode::{ArchiveEntry, Chunk, Outcome};
+use crate::fields::origin::Sessions;
 use crate::filter::Filter;
 use crate::log_file::{Ack, FileError};
 use crate::process;
@@ -59,6 +62,8 @@ pub(crate) struct Limits {
     pub dedupe: bool,
     /// Values to replace.
     pub redaction: Arc<Redaction>,
+    /// Where it is noted what records tell of sessions.
+    pub sessions: Arc<Sessions>,
 }
 
 /// A running pipeline; dropped, all its work ends.
@@ -70,6 +75,11 @@ pub(crate) struct Pipeline {
     steps: std::vec::IntoIter<Step>,
     /// The log file that came last is not done.
     is_in_file: bool,
+    /// So many have begun.
+    begun: u64,
+    /// How long the first records of the last one wait for others to be looked at; none if they don't.
+    waits_until: Option<Instant>,
+    ahead: Ahead,
     /// What decoders may hold.
     budget: Budget,
     /// What the source still has to do at the end.
@@ -148,17 +158,28 @@ impl Pipeline {
         let (fetches, fetched) = mpsc::channel(2 * most);
         let budget = Budget::new(DECODED);
         let closing = Some(source.closing());
-        let feed = feed::run(source, limits, concurrency.clone(), fetches);
+        let ahead = Ahead::default();
+        let feed = feed::run(source, limits, concurrency.clone(), ahead.clone(), fetches);
         let feed = runtime.spawn(feed);
         decoders::start(
             &runtime,
-            decoders::Turn::new(feed, fetched, concurrency, budget.clone(), decoded),
+            decoders::Turn::new(
+                feed,
+                fetched,
+                concurrency,
+                budget.clone(),
+                ahead.clone(),
+                decoded,
+            ),
         );
         Self {
             items,
             batch: None,
             steps: Vec::new().into_iter(),
             is_in_file: false,
+            begun: 0,
+            waits_until: None,
+            ahead,
             budget,
             closing,
             runtime: Some(runtime),
@@ -169,6 +190,10 @@ impl Pipeline {
     pub fn next(&mut self, wait: Duration) -> Result<Next<Step>> {
         let began = Instant::now();
         loop {
+            let has_records = matches!(self.steps.as_slice(), [Step::Chunk(_), ..]);
+            if has_records && !self.is_enough_known(wait.saturating_sub(began.elapsed())) {
+                return Ok(Next::Wait);
+            }
             if let Some(step) = self.steps.next() {
                 self.note(&step);
                 return Ok(Next::Item(step));
@@ -199,10 +224,30 @@ impl Pipeline {
         }
     }
 
+    /// Whether the log files behind this one were looked at, waited for so long. The first one waits for none, so that
+    /// events come soon.
+    fn is_enough_known(&mut self, wait: Duration) -> bool {
+        let Some(until) = self.waits_until else {
+            return true;
+        };
+        let now = Instant::now();
+        let looked = self.ahead.until_enough(self.begun, until.min(now + wait));
+        let is_enough = match (self.ahead.is_enough(self.begun), &self.runtime) {
+            (false, Some(runtime)) if !wait.is_zero() => runtime.block_on(looked),
+            (is_enough, _) => is_enough,
+        };
+        if is_enough || Instant::now() >= until {
+            self.waits_until = None;
+        }
+        self.waits_until.is_none()
+    }
+
     fn note(&mut self, step: &Step) {
         match step {
             Step::Begun(_) => {
                 self.is_in_file = true;
+                self.begun += 1;
+                self.waits_until = (self.begun > 1).then(|| Instant::now() + ahead::PATIENCE);
                 if let Some(batch) = &mut self.batch {
                     batch.left = batch.left.saturating_sub(1);
                 }
@@ -344,6 +389,7 @@ mod tests {
             filter: Filter::default(),
             dedupe: false,
             redaction: Arc::default(),
+            sessions: Arc::default(),
         }
     }
 

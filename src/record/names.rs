@@ -78,12 +78,20 @@ members! {
         IdentityCredentialId "credentialId",
         IdentityInScopeOf "inScopeOf",
         IdentityInvokedBy "invokedBy",
+        IdentityInvokedByDelegate "invokedByDelegate",
         IdentityOnBehalfOf "onBehalfOf",
         IdentityPrincipalId "principalId",
         IdentityProvider "identityProvider",
         IdentitySessionContext "sessionContext",
         IdentityType "type",
         IdentityUserName "userName",
+    }
+    InScopeOf (IdentityInScopeOf) {
+        InScopeOfIssuedTo "credentialsIssuedTo",
+        InScopeOfSourceAccount "sourceAccount",
+    }
+    InvokedByDelegate (IdentityInvokedByDelegate) {
+        DelegateAccountId "accountId",
     }
     OnBehalfOf (IdentityOnBehalfOf) {
         OnBehalfOfStore "identityStoreArn",
@@ -93,6 +101,7 @@ members! {
         SessionAssumedRoot "assumedRoot",
         SessionAttributes "attributes",
         SessionIssuer "sessionIssuer",
+        SessionSignIn "signInSessionArn",
         SessionSourceIdentity "sourceIdentity",
         SessionWebIdFederation "webIdFederationData",
     }
@@ -245,6 +254,7 @@ members! {
         LoginTo "LoginTo",
         MfaUsed "MFAUsed",
         SamlProviderArn "SamlProviderArn",
+        SignInSession "signInSessionArn",
     }
     TlsDetails (TlsDetails) {
         TlsCipherSuite "cipherSuite",

@@ -1,0 +1,32 @@
+//! Conditions of `filter` on what other records tell, such as `ct.origin`: they are decided when an event is handed over, in
+//! order; all others while decoding.
+
+use std::sync::Arc;
+
+use crate::fields::origin::Sessions;
+use crate::filter::Filter;
+use crate::record::Index;
+
+/// What is left to decide of `filter`.
+pub(crate) struct Late {
+    /// None if nothing is.
+    filter: Option<Filter>,
+    sessions: Arc<Sessions>,
+    index: Index,
+}
+
+impl Late {
+    pub fn new(filter: &Filter, sessions: &Arc<Sessions>) -> Self {
+        Self {
+            filter: filter.is_of_others().then(|| filter.clone()),
+            sessions: Arc::clone(sessions),
+            index: Index::default(),
+        }
+    }
+
+    /// Whether a record is kept.
+    pub fn keeps(&mut self, record: &[u8]) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_none_or(|filter| filter.keeps_behind(record, &mut self.index, &self.sessions))
+    }
+}
