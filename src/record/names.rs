@@ -220,10 +220,12 @@ members! {
     }
     ResponseElements (ResponseElements) {
         ResponseAccessKey "accessKey",
+        ResponseAssumedRoleUser "assumedRoleUser",
         ResponseCheckMfa "CheckMfa",
         ResponseConsoleLogin "ConsoleLogin",
         ResponseCredentials "credentials",
         ResponseDbInstanceIdentifier "dBInstanceIdentifier",
+        ResponseFederatedUser "federatedUser",
         ResponseFunctionArn "functionArn",
         ResponseGroupId "groupId",
         ResponseInstancesSet "instancesSet",
@@ -241,6 +243,12 @@ members! {
     }
     AccessKey (ResponseAccessKey) {
         NewAccessKeyId "accessKeyId",
+    }
+    AssumedRoleUser (ResponseAssumedRoleUser) {
+        AssumedRoleUserArn "arn",
+    }
+    FederatedUser (ResponseFederatedUser) {
+        FederatedUserArn "arn",
     }
     Credentials (ResponseCredentials) {
         CredentialsAccessKeyId "accessKeyId",

@@ -143,6 +143,13 @@ def facts(events):
 # How it is followed.
 
 
+def may_be_given_to(giver, identity):
+    """Whether the ARN of the session that was given out, if it is told, is this identity's."""
+    given = text(giver, "responseElements.assumedRoleUser.arn") or text(giver, "responseElements.federatedUser.arn")
+    arn = text(identity, "userIdentity.arn")
+    return given is None or arn is None or given == arn
+
+
 def session_sign_in(event):
     return text(event, "userIdentity.sessionContext.signInSessionArn")
 
@@ -185,6 +192,7 @@ def solve(event, keys, sign_ins):
         if told(identity):
             return None, False
         by_key = keys.get(text(identity, "userIdentity.accessKeyId"))
+        by_key = by_key if by_key and may_be_given_to(by_key, identity) else None
         return by_key or sign_ins.get(session_sign_in(identity)), by_key is not None
 
     path, names, by_sign_in = [event], [actor(event)], False
@@ -207,8 +215,8 @@ def solve(event, keys, sign_ins):
     elif names[-1] == "unknown":
         names.pop()
     elif not is_session(last) and not is_cut:
-        account = text(last, "userIdentity.accountId")
-        beginning = names[-1], text(last, "userIdentity.arn"), None if is_anonymous(account) else account
+        account = text(last, "userIdentity.accountId") or ""
+        beginning = names[-1], text(last, "userIdentity.arn"), account if re.fullmatch("[0-9]+", account) else None
         long_term = key if key.startswith("AKIA") else None
         if len(path) > 1 and not key.startswith("ASIA"):
             first_event = text(last, "eventID")

@@ -76,8 +76,9 @@ pub(super) fn follow<'k>(
         vouched = vouched.or_else(|| step.holder.vouched.clone());
         goes_by_sign_in |= step.is_sign_in;
         event = step.event;
+        let followed = last.sign_in.filter(|_| step.is_sign_in);
         last = step.holder;
-        if step.is_sign_in {
+        if last.sign_in == followed {
             // The events of a sign-in may have it in their own session as well.
             last.sign_in = None;
         }
@@ -90,10 +91,8 @@ pub(super) fn follow<'k>(
         };
     }
     let by = by(&vouched, goes_by_sign_in || last.sign_in.is_some(), hops);
-    let key_is_temporary = last
-        .key
-        .as_deref()
-        .is_some_and(|key| key.starts_with(b"ASIA"));
+    let begins = |text| last.key.as_deref().is_some_and(|key| key.starts_with(text));
+    let (is_temporary, is_long_term) = (begins(b"ASIA"), begins(b"AKIA"));
     let mut origin = Origin {
         by,
         ..Origin::default()
@@ -104,9 +103,11 @@ pub(super) fn follow<'k>(
         Beginning::Itself { account } => {
             origin.arn = last.arn.map(Cow::into_owned);
             origin.account = account.map(Cow::into_owned);
-            if !key_is_temporary {
-                origin.key = last.key.map(Cow::into_owned);
+            if !is_temporary {
                 origin.event = event.map(Cow::into_owned);
+            }
+            if is_long_term {
+                origin.key = last.key.map(Cow::into_owned);
             }
             Some(last.name)
         }
@@ -133,6 +134,7 @@ fn up<'k>(
         return None;
     }
     let key = identity.key.as_deref().and_then(of_key).and_then(known);
+    let key = key.filter(|fact| fact.may_be_given_to(identity.arn.as_deref()));
     let (fact, is_sign_in) = match key {
         Some(fact) => (fact, false),
         None => (known(of_sign_in(identity.sign_in.as_deref()?))?, true),

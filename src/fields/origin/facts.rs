@@ -1,5 +1,6 @@
 //! What a record tells of a session: whom it was given out to.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -24,8 +25,12 @@ pub(super) fn of_key(key: &[u8]) -> Option<Session> {
 
 /// The sessions of a sign-in.
 pub(super) fn of_sign_in(arn: &[u8]) -> Session {
-    let hash = digest::digest(&digest::SHA256, arn);
-    hash.as_ref().first_chunk().copied().unwrap_or_default()
+    hash(arn)
+}
+
+fn hash<const N: usize>(text: &[u8]) -> [u8; N] {
+    let hash = digest::digest(&digest::SHA256, text);
+    hash.as_ref().first_chunk().copied().unwrap_or([0; N])
 }
 
 /// Who may tell whose a session is, with the quote behind.
@@ -57,9 +62,11 @@ pub(super) struct Told<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fact<'a> {
     pub holder: Identity<'a>,
-    pub event: Option<std::borrow::Cow<'a, [u8]>>,
+    pub event: Option<Cow<'a, [u8]>>,
     /// What copies of the event for other accounts have in common with it.
-    pub shared: Option<std::borrow::Cow<'a, [u8]>>,
+    pub shared: Option<Cow<'a, [u8]>>,
+    /// A hash of the session's ARN, where the event tells it.
+    pub given_to: Option<Cow<'a, [u8]>>,
     pub kind: Kind,
 }
 
@@ -106,12 +113,15 @@ impl<'a> Told<'a> {
         // An event may be delivered again with more in it.
         let event = text(Member::AddendumOriginalEventId).or_else(|| text(Member::EventId));
         let shared = text(Member::SharedEventId);
+        let given_to = text(Member::AssumedRoleUserArn).or_else(|| text(Member::FederatedUserArn));
+        let holder = Identity::of(record);
         Some(Self {
             session,
             fact: Fact {
-                holder: Identity::of(record),
+                holder,
                 event,
                 shared,
+                given_to: given_to.map(|arn| hash::<8>(&arn).to_vec().into()),
                 kind,
             },
         })
@@ -123,6 +133,14 @@ impl Fact<'_> {
     pub fn is_copy_of(&self, other: &Self) -> bool {
         let is_same = |one: &Option<_>, other| one.is_some() && one == other;
         self == other || is_same(&self.event, &other.event) || is_same(&self.shared, &other.shared)
+    }
+
+    /// Whether the session may be that of an identity with this ARN. Where it may not, its key is masked or made up.
+    pub fn may_be_given_to(&self, arn: Option<&[u8]>) -> bool {
+        match (&self.given_to, arn) {
+            (Some(given_to), Some(arn)) => **given_to == hash::<8>(arn),
+            _ => true,
+        }
     }
 
     /// Whether they tell of the same sign-in.
@@ -191,6 +209,7 @@ impl Packed {
             other.and_then(|other| other.arn.as_ref()),
             fact.event.as_ref(),
             fact.shared.as_ref(),
+            fact.given_to.as_ref(),
         ];
         let length: usize = texts.iter().flatten().map(|text| text.len()).sum();
         if length > MOST {
@@ -214,7 +233,7 @@ impl Packed {
     }
 
     pub fn fact(&self) -> Fact<'_> {
-        const TEXTS: usize = 10;
+        const TEXTS: usize = 11;
         let (kinds, rest) = self.0.split_first().unwrap_or((&0, &[]));
         let (lengths, mut rest) = rest.split_at_checked(2 * TEXTS).unwrap_or_default();
         let mut lengths = lengths.as_chunks().0.iter();
@@ -259,6 +278,7 @@ impl Packed {
             },
             event: text(),
             shared: text(),
+            given_to: text(),
             kind: match kinds >> 2 & 3 {
                 0 => Kind::Key,
                 1 => Kind::SignIn,

@@ -83,6 +83,12 @@ impl<'a> Identity<'a> {
 
 const UNKNOWN: &[u8] = b"unknown";
 
+fn is_role_session(arn: Option<Text<'_>>) -> bool {
+    let arn = arn.unwrap_or_default();
+    let resource = arn.splitn(6, |&byte| byte == b':').nth(5);
+    resource.is_some_and(|resource| resource.starts_with(b"assumed-role/"))
+}
+
 impl<'a> Beginning<'a> {
     /// Of an identity with this name.
     fn of(record: &mut Record<'a>, name: &[u8]) -> Self {
@@ -95,16 +101,19 @@ impl<'a> Beginning<'a> {
             });
         }
         if let Some(arn) = text(Member::InScopeOfIssuedTo)
-            && let Some(service) = service(&arn)
+            && let Some((service, account)) = parts(&arn)
         {
+            let account = account.map(|account| account.to_vec().into());
             return Self::Holder(Other {
-                name: service.into(),
+                name: [service, b".amazonaws.com"].concat().into(),
+                account: text(Member::InScopeOfSourceAccount).or(account),
                 arn: Some(arn),
-                account: text(Member::InScopeOfSourceAccount),
             });
         }
         match text(Member::IdentityType).as_deref() {
             Some(b"AssumedRole") => Self::Unknown,
+            // Some services write it as a type of their own, or as none.
+            _ if is_role_session(text(Member::IdentityArn)) => Self::Unknown,
             Some(b"Root") if text(Member::SessionAssumedRoot).as_deref() == Some(b"true") => {
                 Self::Unknown
             }
@@ -131,12 +140,13 @@ impl<'a> Beginning<'a> {
     }
 }
 
-/// The service of a resource with this ARN: `lambda.amazonaws.com`.
-fn service(arn: &[u8]) -> Option<Vec<u8>> {
+/// The service of a resource with this ARN, and the account, if it has one: `arn:aws:lambda:us-east-1:111122223333:…`
+fn parts(arn: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let mut parts = arn.split(|&byte| byte == b':');
     let is_arn = parts.next() == Some(b"arn") && parts.next().is_some();
     let service = parts
         .next()
         .filter(|service| is_arn && !service.is_empty())?;
-    Some([service, b".amazonaws.com"].concat())
+    let account = parts.nth(1).filter(|account| !account.is_empty());
+    Some((service, account))
 }

@@ -115,6 +115,20 @@ fn a_key_that_two_events_gave_out_leads_nowhere() {
 }
 
 #[test]
+fn a_key_of_another_session_leads_nowhere() {
+    let sessions = Sessions::default();
+    let arn = "arn:aws:sts::111122223333:assumed-role/dev/a";
+    let given = given("1", &user("alice"), &key(1), "").replace(
+        r#""credentials""#,
+        &format!(r#""assumedRoleUser":{{"arn":"{arn}"}},"credentials""#),
+    );
+    note(&sessions, &given);
+    let chain = |name| told(&sessions, &event(&role(name, &key(1))));
+    assert!(chain("dev/a").ends_with("alice > dev/a|2"));
+    assert!(chain("dev/b").ends_with("… > dev/b|1"));
+}
+
+#[test]
 fn of_two_accounts_copies_the_callers_counts_whichever_comes_first() {
     let account = r#"{"type":"AWSAccount","principalId":"AIDA","accountId":"111122223333"}"#;
     let shared = r#","sharedEventID":"s""#;
