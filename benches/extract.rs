@@ -34,7 +34,7 @@ const POINTERS: [&CStr; 2] = [
     c"/responseElements/ConsoleLogin/x",
 ];
 
-const ROWS: [(&str, &str); 7] = [
+const ROWS: [(&str, &str); 9] = [
     (
         "source",
         "from a folder to the host, the harness's copy included",
@@ -48,6 +48,11 @@ const ROWS: [(&str, &str); 7] = [
     ("each", "the 73 official fields, a call each"),
     ("value", "ct.value with two pointers, a call each"),
     ("string", "the event as a string"),
+    (
+        "origin",
+        "ct.origin and its kin in one call: the chain of sessions",
+    ),
+    ("parse", "what parse_event does: does it tell of a session?"),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -167,6 +172,11 @@ fn run(row: &str, rounds: u32, folder: &Path) -> Result<(u64, Duration)> {
             .filter(|field| !field.properties.contains(&"hidden"))
             .map(|field| request(field.name))
             .collect(),
+        "origin" => FIELDS
+            .iter()
+            .filter(|field| is_of_chain(field.name))
+            .map(|field| request(field.name))
+            .collect(),
         "value" => POINTERS
             .map(|pointer| ss_plugin_extract_field {
                 arg_key: pointer.as_ptr(),
@@ -183,12 +193,16 @@ fn run(row: &str, rounds: u32, folder: &Path) -> Result<(u64, Duration)> {
     for _ in 0..rounds {
         let start = Instant::now();
         for event in &events {
+            if row == "parse" {
+                extractor.parse(event.payload());
+                continue;
+            }
             let mut extract = |requests: &mut [_]| {
                 storage.reset();
                 extractor.extract_fields(event.number, event.payload(), requests, None, &storage)
             };
             match row {
-                "batch" | "shown" => extract(&mut requests)?,
+                "batch" | "shown" | "origin" => extract(&mut requests)?,
                 "string" => drop(extractor.event_string(event.payload())),
                 _ => requests.chunks_mut(1).try_for_each(extract)?,
             }
@@ -196,6 +210,10 @@ fn run(row: &str, rounds: u32, folder: &Path) -> Result<(u64, Duration)> {
         best = best.min(start.elapsed());
     }
     Ok((events.len() as u64, best))
+}
+
+fn is_of_chain(field: &str) -> bool {
+    field.starts_with("ct.origin") && field != "ct.originaluser" || field.starts_with("ct.chain")
 }
 
 fn request(name: &str) -> ss_plugin_extract_field {

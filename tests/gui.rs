@@ -259,7 +259,7 @@ fn stratoshark_shows_a_trail() {
     screen.shows(
         "capture",
         &[
-            "Events: 611",
+            "Events: 613",
             "Profile: CloudTrail Analysis",
             "mallory",
             "Account",

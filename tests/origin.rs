@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use fastrand::Rng;
-use harness::aws::Aws;
+use harness::aws::{Aws, Fault, Op};
 use harness::home::Home;
 use harness::host::{Event, Plugin, Status};
 use harness::hosts::{Hosts, installed};
 use harness::shared;
-use harness::trail::{self, LogFile, Record, format_time, log_text, parse_time};
+use harness::trail::{self, LogFile, Maker, Record, format_time, log_text, parse_time};
 use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -1068,6 +1069,69 @@ fn a_session_is_known_wherever_its_beginning_stands() {
         &Value::Null,
     );
     assert_eq!(chain(&told, "2"), "alice > dev/x");
+}
+
+/// A bucket with a log file of one event each, and the keys of its objects.
+fn bucket(events: &[Value]) -> (Aws, Vec<String>) {
+    let aws = Aws::start();
+    aws.put_in("eu-west-1", "logs");
+    let mut maker = Maker::new(1);
+    let files = events.iter().enumerate().map(|(minute, event)| {
+        let time = format!("20260701T00{minute:02}Z");
+        let mut file = maker.file(A, "eu-west-1", &time, 0);
+        file.records.push(Record {
+            id: event["eventID"].as_str().unwrap().to_owned(),
+            time: parse_time(&time),
+            json: event.to_string(),
+        });
+        file.put(&aws, "logs");
+        file.key("")
+    });
+    let keys = files.collect();
+    (aws, keys)
+}
+
+#[test]
+fn the_next_eight_log_files_are_looked_at_before_one_is_handed_over() {
+    let mut events: Vec<Value> = (0..12).map(|n| get(&n.to_string(), &bob())).collect();
+    events[1] = get("used", &role(A, "dev/x", &key(1)));
+    events[9] = assume("given", &alice(), &key(1));
+    let (aws, keys) = bucket(&events);
+    let late = keys[9].clone();
+    aws.fault(
+        move |request| request.op == Op::GetObject && request.key.ends_with(&late),
+        Fault::Delay(Duration::from_millis(500)),
+    );
+    let home = Home::make();
+    let plugin = Plugin::load(&home.config(&aws.endpoint(), json!({})));
+    let mut instance = plugin.open("s3://logs/AWSLogs/").unwrap();
+    let mut chains = BTreeMap::new();
+    while chains.len() < events.len() {
+        // Each is asked about as soon as it is there.
+        for event in instance.next_batch().events {
+            chains.insert(
+                event.id(),
+                text(&ask(&plugin, &event), "ct.chain").to_owned(),
+            );
+        }
+    }
+    assert_eq!(chains["used"], "alice > dev/x");
+}
+
+#[test]
+fn a_log_file_that_can_not_be_had_holds_none_before_it_up_for_long() {
+    let events: Vec<Value> = (0..12).map(|n| get(&n.to_string(), &bob())).collect();
+    let (aws, keys) = bucket(&events);
+    let stalled = keys[9].clone();
+    aws.fault(
+        move |request| request.op == Op::GetObject && request.key.ends_with(&stalled),
+        Fault::Stall,
+    );
+    let home = Home::make();
+    let plugin = Plugin::load(&home.config(&aws.endpoint(), json!({})));
+    let mut instance = plugin.open("s3://logs/AWSLogs/").unwrap();
+    let read = instance.read_while(Duration::from_secs(100), |all| all.len() < 9);
+    assert_eq!((read.error, read.events.len()), (None, 9));
 }
 
 #[test]

@@ -95,6 +95,19 @@ fn columns_tell_who_did_what() {
     );
 }
 
+/// It is hidden, and here all the same.
+#[test]
+fn a_column_tells_who_stands_behind_a_role() {
+    let text = fs::read_to_string(profile("preferences")).unwrap();
+    let columns: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("\", \"%"))
+        .collect();
+    let hidden = text.split("gui.column.hide: ").nth(1).unwrap();
+    let hidden: usize = hidden.lines().next().unwrap().parse().unwrap();
+    assert!(columns[hidden - 1].contains("%Cus:ct.origin:0:U"), "{text}");
+}
+
 #[test]
 fn colours_tell_what_matters() {
     let Some(hosts) = captured("colours") else {
@@ -192,6 +205,7 @@ fn buttons_answer_what_analysts_ask() {
     // Those for the chosen event, which there is none of in strato: as they are, and with its value.
     for (label, field, value, expected) in [
         ("Same//User", "ct.user", "alice", "login wrong secret photo"),
+        ("Same//Origin", "ct.origin", "mallory", "denied missing"),
         (
             "Same//Session",
             "ct.user.principalid",

@@ -162,7 +162,7 @@ impl Field {
         &self,
         record: &mut Record<'a>,
         argument: Argument<'_>,
-        behind: Option<&mut Behind<'_>>,
+        behind: Option<&mut Behind>,
     ) -> Values<'a> {
         match self.source {
             Source::Text(member) => Values::Value(record.get(member)),
@@ -218,11 +218,7 @@ impl Field {
 }
 
 #[inline(never)]
-fn of_origin<'a>(
-    part: Part,
-    record: &mut Record<'a>,
-    behind: Option<&mut Behind<'_>>,
-) -> Values<'a> {
+fn of_origin<'a>(part: Part, record: &mut Record<'a>, behind: Option<&mut Behind>) -> Values<'a> {
     let origin = behind.map(|behind| behind.origin(record));
     match part {
         Part::Length => {

@@ -101,7 +101,7 @@ enum Found<'a> {
 
 impl Condition {
     /// Whether it holds for a record. Without `behind`, what other records tell is not known, and neither may this be.
-    pub fn holds(&self, record: &mut Record<'_>, behind: &mut Option<Behind<'_>>) -> Option<bool> {
+    pub fn holds(&self, record: &mut Record<'_>, behind: &mut Option<&mut Behind>) -> Option<bool> {
         match self {
             Self::All(parts) => first_of(parts, false, record, behind),
             Self::Any(parts) => first_of(parts, true, record, behind),
@@ -126,7 +126,7 @@ fn first_of(
     parts: &[Condition],
     decisive: bool,
     record: &mut Record<'_>,
-    behind: &mut Option<Behind<'_>>,
+    behind: &mut Option<&mut Behind>,
 ) -> Option<bool> {
     let mut holds = Some(!decisive);
     for part in parts {
@@ -140,7 +140,7 @@ fn first_of(
 }
 
 impl Check {
-    fn holds(&self, record: &mut Record<'_>, behind: &mut Option<Behind<'_>>) -> bool {
+    fn holds(&self, record: &mut Record<'_>, behind: &mut Option<&mut Behind>) -> bool {
         let Some(found) = self.left.find(record, behind) else {
             return false;
         };
@@ -170,14 +170,14 @@ impl Operand {
     fn find<'a>(
         &self,
         record: &mut Record<'a>,
-        behind: &mut Option<Behind<'_>>,
+        behind: &mut Option<&mut Behind>,
     ) -> Option<Found<'a>> {
         let argument = match &self.argument {
             OwnedArgument::None => Argument::None,
             OwnedArgument::Index(index) => Argument::Index(*index),
             OwnedArgument::Pointer(pointer) => Argument::Pointer(pointer.as_bytes()),
         };
-        let mut found = match self.field.values(record, argument, behind.as_mut()) {
+        let mut found = match self.field.values(record, argument, behind.as_deref_mut()) {
             Values::Value(value) => Found::Text(value?.text()?),
             Values::Text(text) => Found::Text(text?.0),
             Values::Flag(true) => Found::Text(b"true".into()),

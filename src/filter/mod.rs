@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, ensure};
 
-use crate::fields::origin::{Behind, Memo, Sessions};
+use crate::fields::origin::Behind;
 use crate::record::{Index, Record};
 use condition::Condition;
 use literals::Needs;
@@ -78,11 +78,8 @@ impl Filter {
     }
 
     /// Whether a record is kept, with what other records tell.
-    pub fn keeps_behind(&self, record: &[u8], index: &mut Index, sessions: &Sessions) -> bool {
-        let behind = Behind {
-            sessions,
-            memo: &mut Memo::default(),
-        };
+    pub fn keeps_behind(&self, record: &[u8], index: &mut Index, behind: &mut Behind) -> bool {
+        behind.forget();
         self.holds(record, index, Some(behind)) != Some(false)
     }
 
@@ -90,7 +87,7 @@ impl Filter {
         &self,
         record: &[u8],
         index: &mut Index,
-        mut behind: Option<Behind<'_>>,
+        mut behind: Option<&mut Behind>,
     ) -> Option<bool> {
         let kept = self.0.as_ref()?;
         let mut record = Record::new(record, index);

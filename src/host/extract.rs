@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use bumpalo::Bump;
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 
-use crate::fields::origin::{Behind, Memo, Sessions};
+use crate::fields::origin::{Behind, Sessions, may_tell};
 use crate::fields::{
     self, Argument, Asked, COMPUTED, Cache, FIELDS, Field, Source, Text, Values, text_at,
 };
@@ -36,21 +36,26 @@ fn asked(requests: &[ss_plugin_extract_field]) -> Asked {
 #[derive(Default)]
 pub struct Extractor {
     cache: Cache,
-    sessions: Arc<Sessions>,
-    /// Of the last record.
-    memo: Memo,
+    behind: Behind,
 }
 
 impl Extractor {
     /// Forgets the last record.
     pub fn reset(&mut self) {
         self.cache = Cache::default();
-        self.memo.forget();
+        self.behind.forget();
     }
 
     /// What is known of sessions.
     pub(crate) fn sessions(&self) -> &Arc<Sessions> {
-        &self.sessions
+        &self.behind.sessions
+    }
+
+    /// Takes note of an event of which no field may be asked for.
+    pub fn parse(&self, payload: &[u8]) {
+        if may_tell(payload) {
+            self.behind.sessions.note_bytes(payload);
+        }
     }
 
     /// Answers a request of the host for some fields of an event.
@@ -67,13 +72,9 @@ impl Extractor {
     ) -> anyhow::Result<()> {
         let (mut record, is_new) = self.cache.record(event_number, payload, asked(fields));
         if is_new {
-            self.sessions.note(&mut record);
-            self.memo.forget();
+            self.behind.sessions.note(&mut record);
+            self.behind.forget();
         }
-        let mut behind = Behind {
-            sessions: &self.sessions,
-            memo: &mut self.memo,
-        };
         let mut places = offsets.map(|offsets| {
             let starts = storage.alloc_slice_fill_copy(fields.len(), 0u32);
             let lengths = storage.alloc_slice_fill_copy(fields.len(), 0u32);
@@ -85,7 +86,7 @@ impl Extractor {
             let field = FIELDS
                 .get(request.field_id as usize)
                 .context("the host asks for a field that does not exist")?;
-            let range = extract(field, &mut record, &mut behind, request, storage)?;
+            let range = extract(field, &mut record, &mut self.behind, request, storage)?;
             if let Some((starts, lengths)) = &mut places
                 && !range.is_empty()
             {
@@ -101,7 +102,7 @@ impl Extractor {
         let number = self.cache.number();
         let (mut record, is_new) = self.cache.record(number, payload, None);
         if is_new {
-            self.memo.forget();
+            self.behind.forget();
         }
         CString::new(fields::describe(&mut record)).unwrap_or_default()
     }
@@ -113,7 +114,7 @@ impl Extractor {
 fn extract(
     field: &Field,
     record: &mut Record<'_>,
-    behind: &mut Behind<'_>,
+    behind: &mut Behind,
     request: &mut ss_plugin_extract_field,
     storage: &Bump,
 ) -> anyhow::Result<Range<usize>> {
@@ -129,7 +130,7 @@ fn extract(
 fn extract_other(
     field: &Field,
     record: &mut Record<'_>,
-    behind: &mut Behind<'_>,
+    behind: &mut Behind,
     request: &mut ss_plugin_extract_field,
     storage: &Bump,
 ) -> anyhow::Result<Range<usize>> {

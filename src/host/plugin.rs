@@ -20,7 +20,6 @@ use super::log::HostLog;
 use super::{PLUGIN_ID, for_host, host_error};
 use crate::aws::{self, Environment};
 use crate::fields;
-use crate::fields::origin::may_tell;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::process;
 use crate::process::platform;
@@ -264,9 +263,7 @@ impl ParsePlugin for CloudTrail {
     ) -> Result<()> {
         process::guard("parsing an event", || {
             let Payload(record) = event.event()?;
-            if may_tell(record) {
-                self.extractor.sessions().note_bytes(record);
-            }
+            self.extractor.parse(record);
             Ok(())
         })
         .map_err(|error| host_error(&error))

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::time::timeout_at;
+use tokio::time::timeout;
 
 use crate::process::lock;
 
@@ -74,6 +74,11 @@ impl Ahead {
         Waiting(self.clone())
     }
 
+    /// Up to this one, all were looked at.
+    pub fn looked_at(&self) -> u64 {
+        lock(&self.0.state).looked_at
+    }
+
     /// Whether enough was looked at for the host to take this log file.
     pub fn is_enough(&self, number: u64) -> bool {
         let state = lock(&self.0.state);
@@ -87,7 +92,8 @@ impl Ahead {
             if self.is_enough(number) {
                 return true;
             }
-            if timeout_at(until.into(), changed).await.is_err() {
+            let left = until.saturating_duration_since(Instant::now());
+            if timeout(left, changed).await.is_err() {
                 return self.is_enough(number);
             }
         }
@@ -108,5 +114,44 @@ impl Drop for Unseen {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.change(|state| state.waiting -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_log_files_that_are_named_are_waited_for() {
+        let ahead = Ahead::default();
+        assert!(ahead.is_enough(1));
+        let mut unseen: Vec<_> = (1..=20).map(|_| Some(ahead.name())).collect();
+        assert!(!ahead.is_enough(1));
+        // In any order.
+        for number in (1..9).rev() {
+            unseen[number] = None;
+        }
+        assert!(!ahead.is_enough(1));
+        unseen[0] = None;
+        assert!(ahead.is_enough(1) && !ahead.is_enough(2));
+        unseen[9] = None;
+        assert!(ahead.is_enough(2) && !ahead.is_enough(3));
+        drop(unseen.drain(..19));
+        assert!(ahead.is_enough(11) && !ahead.is_enough(12));
+        drop(unseen);
+        assert!(ahead.is_enough(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_waited_for_while_a_decoder_waits_for_the_host() {
+        let ahead = Ahead::default();
+        let _unseen = [ahead.name(), ahead.name()];
+        let in_a_second = || Instant::now() + Duration::from_secs(1);
+        assert!(!ahead.until_enough(1, in_a_second()).await);
+        let decoder = ahead.clone();
+        let waits = tokio::spawn(async move { decoder.wait() });
+        assert!(ahead.until_enough(1, in_a_second()).await);
+        drop(waits.await.unwrap());
+        assert!(!ahead.is_enough(1));
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Pipeline {
     begun: u64,
     /// How long the first records of the last one wait for others to be looked at; none if they don't.
     waits_until: Option<Instant>,
+    /// Behind this one, a log file could not be had in time. Nothing waits for it again.
+    late_behind: Option<u64>,
     ahead: Ahead,
     /// What decoders may hold.
     budget: Budget,
@@ -179,6 +181,7 @@ impl Pipeline {
             is_in_file: false,
             begun: 0,
             waits_until: None,
+            late_behind: None,
             ahead,
             budget,
             closing,
@@ -236,7 +239,11 @@ impl Pipeline {
             (false, Some(runtime)) if !wait.is_zero() => runtime.block_on(looked),
             (is_enough, _) => is_enough,
         };
-        if is_enough || Instant::now() >= until {
+        let is_late = !is_enough && Instant::now() >= until;
+        if is_late {
+            self.late_behind = Some(self.ahead.looked_at());
+        }
+        if is_enough || is_late {
             self.waits_until = None;
         }
         self.waits_until.is_none()
@@ -247,7 +254,8 @@ impl Pipeline {
             Step::Begun(_) => {
                 self.is_in_file = true;
                 self.begun += 1;
-                self.waits_until = (self.begun > 1).then(|| Instant::now() + ahead::PATIENCE);
+                let waits = self.begun > 1 && self.late_behind != Some(self.ahead.looked_at());
+                self.waits_until = waits.then(|| Instant::now() + ahead::PATIENCE);
                 if let Some(batch) = &mut self.batch {
                     batch.left = batch.left.saturating_sub(1);
                 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use ring::digest;
 
 use super::super::identity::some_text;
@@ -38,7 +38,7 @@ const STS: &[u8] = b"sts.amazonaws.com\"";
 const SIGN_IN: &[u8] = b"signin.amazonaws.com\"";
 
 /// Whether a record may tell whose a session is. It costs far less than to look at its members: it goes by the first source
-/// that the record names, before which AWS writes nothing else that is called so.
+/// that the record names, before which AWS writes nothing else that is called so, and by the name of the member that tells it.
 pub(crate) fn may_tell(record: &[u8]) -> bool {
     static SOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"eventSource\""));
     let Some(at) = SOURCE.find(record) else {
@@ -48,14 +48,16 @@ pub(crate) fn may_tell(record: &[u8]) -> bool {
     let is_between = |byte: &u8| matches!(byte, b':' | b'"' | b' ' | b'\t' | b'\r' | b'\n');
     let start = behind.iter().take_while(|byte| is_between(byte)).count();
     let source = behind.get(start..).unwrap_or_default();
-    source.starts_with(STS) || source.starts_with(SIGN_IN)
+    let has = |member: &str| memmem::find(record, member.as_bytes()).is_some();
+    source.starts_with(STS) && has("\"credentials\"")
+        || source.starts_with(SIGN_IN) && has("\"signInSessionArn\"")
 }
 
-/// What is told of a session.
-#[derive(Debug)]
-pub(super) struct Told<'a> {
+/// A session of which a record tells whose it is, and which kind of event that is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
     pub session: Session,
-    pub fact: Fact<'a>,
+    pub kind: Kind,
 }
 
 /// Whose a session is, and which event tells it.
@@ -81,50 +83,58 @@ pub(super) enum Kind {
     Token,
 }
 
-impl<'a> Told<'a> {
+impl Told {
     /// Inlined, since most records tell nothing, which their source shows.
     #[inline]
-    pub fn by(record: &mut Record<'a>) -> Option<Self> {
+    pub fn by(record: &mut Record<'_>) -> Option<Self> {
         let source = record.get(Member::EventSource)?.plain_string()?;
-        let is_sts = source == STS;
-        if is_sts || source == SIGN_IN {
-            Self::looked_at(record, is_sts)
+        if source == STS || source == SIGN_IN {
+            Self::looked_at(record, source == STS)
         } else {
             None
         }
     }
 
     #[inline(never)]
-    fn looked_at(record: &mut Record<'a>, is_sts: bool) -> Option<Self> {
+    fn looked_at(record: &mut Record<'_>, is_sts: bool) -> Option<Self> {
         let mut text = |member| some_text(record, member).map(|(text, _)| text);
-        let (session, kind) = if is_sts {
+        if is_sts {
             let session = of_key(&text(Member::CredentialsAccessKeyId)?)?;
-            (session, Kind::Key)
+            return Some(Self {
+                session,
+                kind: Kind::Key,
+            });
+        }
+        let session = of_sign_in(&text(Member::SignInSession)?);
+        let is_beginning = text(Member::EventName).as_deref() == Some(b"AuthorizeOAuth2Access");
+        let kind = if is_beginning {
+            Kind::SignIn
         } else {
-            let session = of_sign_in(&text(Member::SignInSession)?);
-            let is_beginning = text(Member::EventName).as_deref() == Some(b"AuthorizeOAuth2Access");
-            let kind = if is_beginning {
-                Kind::SignIn
-            } else {
-                Kind::Token
-            };
-            (session, kind)
+            Kind::Token
         };
-        // An event may be delivered again with more in it.
-        let event = text(Member::AddendumOriginalEventId).or_else(|| text(Member::EventId));
+        Some(Self { session, kind })
+    }
+}
+
+/// The event that a record tells of: it may be delivered again with more in it.
+pub(super) fn event<'a>(record: &mut Record<'a>) -> Option<Cow<'a, [u8]>> {
+    let mut text = |member| some_text(record, member).map(|(text, _)| text);
+    text(Member::AddendumOriginalEventId).or_else(|| text(Member::EventId))
+}
+
+impl<'a> Fact<'a> {
+    /// What a record tells.
+    pub fn of(record: &mut Record<'a>, kind: Kind) -> Self {
+        let mut text = |member| some_text(record, member).map(|(text, _)| text);
         let shared = text(Member::SharedEventId);
         let given_to = text(Member::AssumedRoleUserArn).or_else(|| text(Member::FederatedUserArn));
-        let holder = Identity::of(record);
-        Some(Self {
-            session,
-            fact: Fact {
-                holder,
-                event,
-                shared,
-                given_to: given_to.map(|arn| hash::<8>(&arn).to_vec().into()),
-                kind,
-            },
-        })
+        Self {
+            holder: Identity::of(record),
+            event: event(record),
+            shared,
+            given_to: given_to.map(|arn| hash::<8>(&arn).to_vec().into()),
+            kind,
+        }
     }
 }
 

@@ -14,6 +14,8 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use crate::record::Record;
 pub(crate) use chain::Origin;
 pub(crate) use facts::may_tell;
@@ -32,29 +34,32 @@ pub(crate) enum Part {
     Length,
 }
 
-/// The origin of a record, followed once for all of its fields, and again where more is known since.
+/// Where a record's origin is asked for. It is followed once for all of its fields, and again where more is known since.
 #[derive(Debug, Default)]
-pub(crate) struct Memo(Option<(u64, Origin)>);
+pub(crate) struct Behind {
+    pub sessions: Arc<Sessions>,
+    /// Of the last record, and at which version of what is known.
+    origin: Option<(u64, Origin)>,
+}
 
-impl Memo {
-    /// What is known of another record: nothing.
-    pub fn forget(&mut self) {
-        self.0 = None;
+impl Behind {
+    pub fn new(sessions: &Arc<Sessions>) -> Self {
+        Self {
+            sessions: Arc::clone(sessions),
+            origin: None,
+        }
     }
-}
 
-/// Where a record's origin is asked for.
-pub(crate) struct Behind<'s> {
-    pub sessions: &'s Sessions,
-    pub memo: &'s mut Memo,
-}
+    /// Another record comes.
+    pub fn forget(&mut self) {
+        self.origin = None;
+    }
 
-impl Behind<'_> {
-    /// Who stands behind this record, as far as is known now.
+    /// Who stands behind a record, as far as is known now.
     pub fn origin(&mut self, record: &mut Record<'_>) -> &Origin {
         let version = self.sessions.version();
-        let known = self.memo.0.take().filter(|(of, _)| *of == version);
+        let known = self.origin.take().filter(|(of, _)| *of == version);
         let known = known.unwrap_or_else(|| (version, self.sessions.origin(record)));
-        &self.memo.0.insert(known).1
+        &self.origin.insert(known).1
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::chain::{Origin, follow};
-use super::facts::{Fact, Packed, Session, Told};
+use super::facts::{Fact, Packed, Session, Told, event};
 use super::identity::Identity;
 use crate::process::lock;
-use crate::record::{Index, Record};
+use crate::record::{Index, Member, Record};
 
 /// So many are kept, as long as they take no more than so many bytes.
 const SESSIONS: usize = 100_000;
@@ -39,7 +39,7 @@ impl Sessions {
     #[inline]
     pub fn note(&self, record: &mut Record<'_>) {
         if let Some(told) = Told::by(record) {
-            self.add(told);
+            self.add(told, record);
         }
     }
 
@@ -49,8 +49,23 @@ impl Sessions {
     }
 
     #[inline(never)]
-    fn add(&self, told: Told<'_>) {
-        if lock(&self.kept).add(told) {
+    fn add(&self, Told { session, kind }: Told, record: &mut Record<'_>) {
+        let event = event(record);
+        let has_key = record.get(Member::IdentityAccessKeyId).is_some();
+        // Decoders have noted it before a host asks about it, and as much of it.
+        let is_noted = |kept: &Kept| match kept.holders.get(&session) {
+            Some(Some(packed)) => {
+                let fact = packed.fact();
+                event.is_some() && fact.event == event && (fact.holder.key.is_some() || !has_key)
+            }
+            Some(None) => true,
+            None => false,
+        };
+        if is_noted(&lock(&self.kept)) {
+            return;
+        }
+        let fact = Fact::of(record, kind);
+        if lock(&self.kept).add(session, &fact) {
             self.version.fetch_add(1, Ordering::Release);
         }
     }
@@ -78,10 +93,10 @@ impl Sessions {
 
 impl Kept {
     /// True if more is known than before.
-    fn add(&mut self, Told { session, fact }: Told<'_>) -> bool {
+    fn add(&mut self, session: Session, fact: &Fact<'_>) -> bool {
         let entry = match self.holders.entry(session) {
             Entry::Vacant(place) => {
-                let Some(packed) = Packed::new(&fact) else {
+                let Some(packed) = Packed::new(fact) else {
                     return false;
                 };
                 self.bytes += EACH + packed.len();
@@ -96,9 +111,9 @@ impl Kept {
             return false;
         };
         let other = before.fact();
-        let instead = match is_same(&fact, &other) {
+        let instead = match is_same(fact, &other) {
             true if !fact.counts_before(&other) => return false,
-            true => match Packed::new(&fact) {
+            true => match Packed::new(fact) {
                 None => return false,
                 instead => instead,
             },

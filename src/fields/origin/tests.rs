@@ -270,12 +270,25 @@ fn memory_is_bounded_and_the_oldest_sessions_are_forgotten_first() {
 #[test]
 fn what_may_tell_is_seen_by_its_source() {
     for (record, may) in [
-        (r#"{"eventSource":"sts.amazonaws.com"}"#, true),
-        ("{\"eventSource\" :\n\t\"signin.amazonaws.com\"}", true),
-        (r#"{"eventSource":"s3.amazonaws.com"}"#, false),
-        (r#"{"eventSource":"sts.amazonaws.com.example.com"}"#, false),
         (
-            r#"{"a":"\"eventSource\":\"s3.amazonaws.com\"","eventSource":"sts.amazonaws.com"}"#,
+            r#"{"eventSource":"sts.amazonaws.com","a":{"credentials":{}}}"#,
+            true,
+        ),
+        (r#"{"eventSource":"sts.amazonaws.com"}"#, false),
+        (
+            "{\"eventSource\" :\n\t\"signin.amazonaws.com\", \"a\": {\"signInSessionArn\": \"b\"}}",
+            true,
+        ),
+        (
+            r#"{"eventSource":"s3.amazonaws.com","a":{"credentials":{}}}"#,
+            false,
+        ),
+        (
+            r#"{"eventSource":"sts.amazonaws.com.example.com","credentials":{}}"#,
+            false,
+        ),
+        (
+            r#"{"a":"\"eventSource\":\"s3.amazonaws.com\"","eventSource":"sts.amazonaws.com","credentials":{}}"#,
             true,
         ),
         ("{}", false),

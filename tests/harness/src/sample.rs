@@ -27,6 +27,11 @@ pub fn files() -> Vec<LogFile> {
 fn story(maker: &mut Maker) -> Vec<Record> {
     let user = |name: &str| json!({"type": "IAMUser", "userName": name, "accountId": ACCOUNT, "arn": format!("arn:aws:iam::{ACCOUNT}:user/{name}")});
     let root = json!({"type": "Root", "accountId": ACCOUNT, "arn": format!("arn:aws:iam::{ACCOUNT}:root")});
+    let mut backup = user("backup-service");
+    backup["accessKeyId"] = json!("AKIAI44QH8DHBEXAMPLE");
+    let session = "ASIA5FTRXVWBEXAMPLE1";
+    let given = format!("arn:aws:sts::{ACCOUNT}:assumed-role/admin/nightly");
+    let admin = json!({"type": "AssumedRole", "accountId": ACCOUNT, "arn": given, "accessKeyId": session, "sessionContext": {"sessionIssuer": {"type": "Role", "userName": "admin"}}});
     let role = json!({"type": "AssumedRole", "accountId": ACCOUNT, "arn": format!("arn:aws:sts::{ACCOUNT}:assumed-role/deploy/ci-42"), "sessionContext": {"sessionIssuer": {"type": "Role", "userName": "deploy"}}});
     let bytes = json!({"bytesTransferredIn": 0.0, "bytesTransferredOut": 48_231_771.0});
     let blocked = json!({"BlockPublicAcls": false, "BlockPublicPolicy": false, "IgnorePublicAcls": false, "RestrictPublicBuckets": false});
@@ -105,9 +110,23 @@ fn story(maker: &mut Maker) -> Vec<Record> {
         (
             "ec2",
             "RunInstances",
-            user("backup-service"),
+            backup.clone(),
             json!({"imageId": "ami-0abc1234", "tagSpecificationSet": {"items": web}}),
             json!({"responseElements": {"reservationId": "r-1", "instancesSet": {"items": [{"imageId": "ami-0abc1234"}]}}}),
+        ),
+        (
+            "sts",
+            "AssumeRole",
+            backup,
+            json!({"roleArn": format!("arn:aws:iam::{ACCOUNT}:role/admin"), "roleSessionName": "nightly"}),
+            json!({"readOnly": true, "responseElements": {"credentials": {"accessKeyId": session}, "assumedRoleUser": {"arn": given}}}),
+        ),
+        (
+            "cloudtrail",
+            "StopLogging",
+            admin,
+            json!({"name": "audit"}),
+            json!({}),
         ),
     ];
     let mut time = parse_time("20240305T1150Z");
