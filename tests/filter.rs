@@ -740,9 +740,11 @@ fn shortened(text: &str) -> String {
 
 /// With the letters of the case that the last transformer leaves.
 fn cased(left: &Left, value: String) -> String {
-    if left.text.starts_with("tolower") {
+    // The outermost is the last; basename leaves the case as it is.
+    let rest = left.text.trim_start_matches("basename(");
+    if rest.starts_with("tolower") {
         value.to_ascii_lowercase()
-    } else if left.text.starts_with("toupper") {
+    } else if rest.starts_with("toupper") {
         value.to_ascii_uppercase()
     } else {
         value

@@ -1118,6 +1118,44 @@ fn the_next_eight_log_files_are_looked_at_before_one_is_handed_over() {
     assert_eq!(chains["used"], "alice > dev/x");
 }
 
+/// Each source feeds the same decoders; that none goes past them is seen here.
+#[test]
+fn a_queue_and_an_event_history_tell_it_as_well() {
+    let mut events = captured();
+    let now = jiff::Timestamp::now() - SignedDuration::from_hours(1);
+    for event in &mut events {
+        event["eventTime"] = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
+    }
+    let (aws, keys) = bucket(&events);
+    aws.queues().create("trail", Duration::from_secs(300));
+    let message = json!({"s3Bucket": "logs", "s3ObjectKey": keys});
+    aws.queues().send("trail", message.to_string());
+    let records: Vec<Record> = events
+        .iter()
+        .map(|event| Record {
+            id: event["eventID"].as_str().unwrap().to_owned(),
+            time: now,
+            json: event.to_string(),
+        })
+        .collect();
+    aws.history().add("eu-west-1", &records);
+    let home = Home::make();
+    for url in ["sqs://trail", "cloudtrail://eu-west-1"] {
+        let plugin = Plugin::load(&home.config(&aws.endpoint(), json!({})));
+        let mut instance = plugin.open(url).unwrap();
+        let all = events.len();
+        let read = instance.read_while(Duration::from_secs(100), |read| read.len() < all);
+        assert_eq!((read.error, read.events.len()), (None, all), "{url}");
+        let answers = ask_all(&plugin, &read.events);
+        let Some(expected) = solve(&payloads(&read.events), false) else {
+            return;
+        };
+        assert_same(&answers, &expected, &read.events, url);
+        let of_alice = |answer: &&Answer| text(answer, "ct.origin") == "alice";
+        assert_eq!(answers.iter().filter(of_alice).count(), 5, "{url}");
+    }
+}
+
 #[test]
 fn a_log_file_that_can_not_be_had_holds_none_before_it_up_for_long() {
     let events: Vec<Value> = (0..12).map(|n| get(&n.to_string(), &bob())).collect();

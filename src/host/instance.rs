@@ -36,7 +36,7 @@ pub struct Instance {
     /// The log file that the host takes now.
     file: Option<Begun>,
     chunk: Option<(Chunk, usize)>,
-    /// Acks of the log files that end in the batch that the host has now.
+    /// Acks of the log files that end in the batch that is made now, or that the host has.
     acks: Vec<(Ack, Fate)>,
     /// How the capture ended, which the host is told after all events before are handed over.
     end: Option<Result<()>>,
@@ -89,15 +89,17 @@ impl Instance {
 
     /// Fill the batch, waiting only for the first event.
     fn fill(&mut self, batch: &mut EventBatch) -> Result<()> {
-        // The host asks for another batch, so it has consumed the last one.
-        for (ack, fate) in self.acks.drain(..) {
-            ack(fate);
-        }
         self.say_notes();
         let began = Instant::now();
         let mut events = 0;
         let mut bytes = 0;
         while events < BATCH_EVENTS && bytes < BATCH_BYTES {
+            if events == 0 {
+                // The host asks for another batch, so it has consumed all before.
+                for (ack, fate) in self.acks.drain(..) {
+                    ack(fate);
+                }
+            }
             if let Some((chunk, next)) = &mut self.chunk {
                 if let Some((record, time)) = chunk.record(*next) {
                     let fingerprint = chunk.fingerprint(*next);
