@@ -1237,6 +1237,73 @@ fn what_redaction_hides_leads_nowhere_and_is_not_told() {
 }
 
 #[test]
+fn somebody_who_is_called_as_a_member_does_not_hide_by_that() {
+    let mut caller = alice();
+    caller["userName"] = "eventSource".into();
+    let session = role(A, "dev/x", &key(1));
+    let events = [vec![assume("1", &caller, &key(1)), get("2", &session)]];
+    let told = told(&events, &json!({"filter": "ct.name=GetObject"}));
+    assert_eq!(chain(&told, "2"), "eventSource > dev/x");
+}
+
+#[test]
+fn what_redaction_makes_alike_joins_nobody() {
+    let arn = |n| format!("arn:aws:signin:us-east-1:{A}:session/{n}");
+    let more = json!({"additionalEventData": {"signInSessionArn": arn(1)}});
+    let sign_in = event("1", &alice(), "signin", "AuthorizeOAuth2Access", more);
+    let mut other = role(A, "dev/bob", &key(9));
+    other["sessionContext"] = json!({"signInSessionArn": arn(2)});
+    let events = [vec![sign_in, get("2", &other)]];
+    let hidden = json!({"redact": "/**/signInSessionArn"});
+    assert_eq!(chain(&told(&events, &hidden), "2"), "… > dev/bob");
+
+    // A key that two events gave out, which only their IDs tell apart.
+    let session = role(A, "dev/x", &key(1));
+    let events = [vec![
+        assume("1", &alice(), &key(1)),
+        assume("2", &bob(), &key(1)),
+        get("3", &session),
+    ]];
+    for config in [Value::Null, json!({"redact": "/eventID"})] {
+        let told = told(&events, &config);
+        let mut chains = told.values().map(|answer| text(answer, "ct.chain"));
+        assert!(chains.any(|chain| chain == "… > dev/x"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_session_is_only_that_of_whom_it_was_given_to() {
+    let given = |name: &str, more: Value| {
+        let mut given = assume("1", &alice(), &key(1));
+        given["eventName"] = name.into();
+        given
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        given
+    };
+    let used = |identity: &Value, given: &Value| {
+        let told = told(&[vec![given.clone(), get("2", identity)]], &Value::Null);
+        chain(&told, "2")
+    };
+    let with_key = |mut identity: Value| {
+        identity["accessKeyId"] = key(1).into();
+        identity
+    };
+    let own = given("GetSessionToken", json!({}));
+    assert_eq!(used(&with_key(alice()), &own), "alice > alice");
+    assert_eq!(used(&with_key(bob()), &own), "bob");
+    assert_eq!(used(&role(A, "dev/x", &key(1)), &own), "… > dev/x");
+    let root = |account: &str| json!({"type": "Root", "arn": format!("arn:aws:iam::{account}:root"), "accountId": account, "accessKeyId": key(1), "sessionContext": {"assumedRoot": "true"}});
+    let of_b = given(
+        "AssumeRoot",
+        json!({"requestParameters": {"targetPrincipal": B}}),
+    );
+    assert_eq!(used(&root(B), &of_b), "alice > root");
+    assert_eq!(used(&root(A), &of_b), "… > root");
+}
+
+#[test]
 fn a_sign_in_of_which_two_identities_tell_leads_nowhere() {
     let arn = format!("arn:aws:signin:us-east-1:{A}:session/1");
     let sign_in = |id: &str, name: &str, mut identity: Value| {

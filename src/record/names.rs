@@ -208,6 +208,7 @@ members! {
         RequestTagging "Tagging",
         RequestTags "tags",
         RequestTarget "target",
+        RequestTargetPrincipal "targetPrincipal",
         RequestTaskDefinition "taskDefinition",
         RequestTopicArn "topicArn",
         RequestTrailName "trailName",

@@ -9,7 +9,9 @@ import re
 import sys
 
 SESSION_KEY = re.compile("ASIA[A-Z0-9]{16}")
+SIGN_IN = re.compile("arn:[^:]*:signin:[^:]*:[^:]*:session/.*", re.DOTALL)
 MOST = 16
+HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
 
 def first_counts(pairs):
@@ -93,15 +95,31 @@ def actor(event):
 # What is noted.
 
 
+def is_masked(value):
+    return value is not None and set(value) <= {"*"}
+
+
+def identifier(event, name):
+    """An ID, unless it is masked or no text."""
+    value = event.get(name)
+    return value if isinstance(value, str) and value and not is_masked(value) else None
+
+
+def arn_of(event):
+    arn = text(event, "userIdentity.arn")
+    return None if is_masked(arn) else arn
+
+
 def are_copies(one, other):
     def same(name):
-        return text(one, name) is not None and text(one, name) == text(other, name)
+        return identifier(one, name) is not None and identifier(one, name) == identifier(other, name)
 
-    return same("eventID") or same("sharedEventID")
+    arns = arn_of(one), arn_of(other)
+    return (same("eventID") or same("sharedEventID")) and (None in arns or arns[0] == arns[1])
 
 
 def event_id(event):
-    return text(event, "eventID") or ""
+    return identifier(event, "eventID") or ""
 
 
 def of_key(events):
@@ -128,12 +146,14 @@ def facts(events):
     """The event of each key and of each sign-in that leads to one."""
     keys, sign_ins = {}, {}
     for event in events:
+        if text(event, "errorCode"):
+            continue
         source = text(event, "eventSource")
         key = text(event, "responseElements.credentials.accessKeyId") or ""
         if source == "sts.amazonaws.com" and SESSION_KEY.fullmatch(key):
             keys.setdefault(key, []).append(event)
         sign_in = text(event, "additionalEventData.signInSessionArn")
-        if source == "signin.amazonaws.com" and sign_in:
+        if source == "signin.amazonaws.com" and sign_in and SIGN_IN.fullmatch(sign_in):
             sign_ins.setdefault(sign_in, []).append(event)
     keys = {key: of_key(events) for key, events in keys.items()}
     sign_ins = {arn: of_sign_in(events) for arn, events in sign_ins.items()}
@@ -144,10 +164,17 @@ def facts(events):
 
 
 def may_be_given_to(giver, identity):
-    """Whether the ARN of the session that was given out, if it is told, is this identity's."""
-    given = text(giver, "responseElements.assumedRoleUser.arn") or text(giver, "responseElements.federatedUser.arn")
-    arn = text(identity, "userIdentity.arn")
-    return given is None or arn is None or given == arn
+    """Whether the session that was given out, as far as the event names it, is this identity's."""
+    name, arn = text(giver, "eventName"), arn_of(identity)
+    if name == "AssumeRoot":
+        given = text(giver, "requestParameters.targetPrincipal")
+        account = (arn or "").split(":")[4:5]
+        return given is None or arn is not None and (given == arn or account == [given])
+    if name == "GetSessionToken":
+        given = arn_of(giver)
+    else:
+        given = text(giver, "responseElements.assumedRoleUser.arn") or text(giver, "responseElements.federatedUser.arn")
+    return given is None or is_masked(given) or given == arn
 
 
 def session_sign_in(event):
@@ -172,18 +199,29 @@ def issuer(event):
     def of(member):
         return text(event, f"userIdentity.sessionContext.sessionIssuer.{member}")
 
+    if of("type") == "Role":
+        return None
     name = "root" if of("type") == "Root" else of("userName") or name_in_arn(of("arn"))
     return name and (name, of("arn"), of("accountId"))
 
 
 def is_session(event):
     """A role's session, or root's, which somebody else asked for."""
-    resource = (text(event, "userIdentity.arn") or "").split(":", 5)[-1]
+    resource = (text(event, "userIdentity.arn") or "").split(":", 5)[5:]
+    principal = text(event, "userIdentity.principalId") or ""
+    kind = text(event, "userIdentity.type")
     return (
-        text(event, "userIdentity.type") in ("AssumedRole", "FederatedUser")
-        or resource.startswith("assumed-role/")
+        kind in ("AssumedRole", "FederatedUser")
+        or kind != "AWSAccount"
+        and (principal.startswith("AROA") or resource and resource[0].startswith(("assumed-role/", "role/")))
         or text(event, "userIdentity.sessionContext.assumedRoot") == "true"
     )
+
+
+def is_itself(event):
+    """Whether this identity stands at the beginning by itself."""
+    name = actor(event)
+    return not told(event) and not is_session(event) and name not in ("unknown", HIDDEN) and not is_masked(name)
 
 
 def solve(event, keys, sign_ins):
@@ -193,7 +231,10 @@ def solve(event, keys, sign_ins):
             return None, False
         by_key = keys.get(text(identity, "userIdentity.accessKeyId"))
         by_key = by_key if by_key and may_be_given_to(by_key, identity) else None
-        return by_key or sign_ins.get(session_sign_in(identity)), by_key is not None
+        sign_in = sign_ins.get(session_sign_in(identity))
+        if sign_in and is_itself(identity) and arn_of(sign_in) != arn_of(identity):
+            sign_in = None
+        return by_key or sign_in, by_key is not None
 
     path, names, by_sign_in = [event], [actor(event)], False
     giver, by_key = up(event)
@@ -214,12 +255,12 @@ def solve(event, keys, sign_ins):
         names.append(beginning[0])
     elif names[-1] == "unknown":
         names.pop()
-    elif not is_session(last) and not is_cut:
+    elif is_itself(last) and not is_cut:
         account = text(last, "userIdentity.accountId") or ""
-        beginning = names[-1], text(last, "userIdentity.arn"), account if re.fullmatch("[0-9]+", account) else None
+        beginning = names[-1], arn_of(last), account if re.fullmatch("[0-9]+", account) else None
         long_term = key if key.startswith("AKIA") else None
         if len(path) > 1 and not key.startswith("ASIA"):
-            first_event = text(last, "eventID")
+            first_event = identifier(last, "eventID")
 
     fields = {"ct.actor": actor(event)}
     if beginning:
@@ -240,6 +281,7 @@ def solve(event, keys, sign_ins):
             break
     if names:
         escaped = [name.replace("\\", "\\\\").replace(">", "\\>") for name in reversed(names)]
+        escaped = ["\\…" if name == "…" else name for name in escaped]
         fields["ct.chain"] = " > ".join(escaped if beginning else ["…", *escaped])
         fields["ct.chain.length"] = len(names)
     return {name: value for name, value in fields.items() if value is not None}

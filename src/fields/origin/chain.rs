@@ -137,8 +137,13 @@ fn up<'k>(
     let key = key.filter(|fact| fact.may_be_given_to(identity.arn.as_deref()));
     let (fact, is_sign_in) = match key {
         Some(fact) => (fact, false),
-        None => (known(of_sign_in(identity.sign_in.as_deref()?))?, true),
+        None => (known(of_sign_in(identity.sign_in.as_deref()?)?)?, true),
     };
+    let is_itself = matches!(identity.beginning, Beginning::Itself { .. });
+    if is_sign_in && is_itself && fact.holder.arn != identity.arn {
+        // Users sign in as themselves.
+        return None;
+    }
     Some(Step {
         holder: fact.holder,
         event: fact.event,
@@ -165,6 +170,9 @@ fn written(names: &[Cow<'_, [u8]>], is_whole: bool) -> Vec<u8> {
     for (at, name) in names.iter().rev().enumerate() {
         if at > 0 {
             chain.extend(b" > ");
+        }
+        if **name == *"…".as_bytes() {
+            chain.push(b'\\');
         }
         for &byte in &**name {
             if matches!(byte, b'>' | b'\\') {

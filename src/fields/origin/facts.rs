@@ -7,7 +7,7 @@ use memchr::memmem::{self, Finder};
 use ring::digest;
 
 use super::super::identity::some_text;
-use super::identity::{Beginning, Identity, Other, Voucher};
+use super::identity::{Beginning, Identity, Other, Voucher, is_masked};
 use crate::record::{Member, Record};
 
 /// A session: by its access key, or by the sign-in that it comes from. 16 letters after `ASIA`, or a part of a hash.
@@ -23,9 +23,12 @@ pub(super) fn of_key(key: &[u8]) -> Option<Session> {
     Some(rest).filter(is_key)
 }
 
-/// The sessions of a sign-in.
-pub(super) fn of_sign_in(arn: &[u8]) -> Session {
-    hash(arn)
+/// The sessions of a sign-in: `arn:aws:signin:us-east-1:111122223333:session/…`. One that is masked is that of nobody.
+pub(super) fn of_sign_in(arn: &[u8]) -> Option<Session> {
+    let mut parts = arn.splitn(6, |&byte| byte == b':');
+    let is_arn = parts.next() == Some(b"arn") && parts.nth(1) == Some(b"signin");
+    let is_session = parts.nth(2)?.starts_with(b"session/");
+    (is_arn && is_session).then(|| hash(arn))
 }
 
 fn hash<const N: usize>(text: &[u8]) -> [u8; N] {
@@ -37,17 +40,19 @@ fn hash<const N: usize>(text: &[u8]) -> [u8; N] {
 const STS: &[u8] = b"sts.amazonaws.com\"";
 const SIGN_IN: &[u8] = b"signin.amazonaws.com\"";
 
-/// Whether a record may tell whose a session is. It costs far less than to look at its members: it goes by the first source
-/// that the record names, before which AWS writes nothing else that is called so, and by the name of the member that tells it.
+/// Whether a record may tell whose a session is. It costs far less than to look at its members: it goes by the first member
+/// of this name, before which AWS writes none, and by the name of the member that tells it.
 pub(crate) fn may_tell(record: &[u8]) -> bool {
     static SOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"eventSource\""));
-    let Some(at) = SOURCE.find(record) else {
+    // Somebody may be called so.
+    let source = SOURCE.find_iter(record).find_map(|at| {
+        let behind = record.get(at + SOURCE.needle().len()..)?;
+        let value = behind.trim_ascii_start().strip_prefix(b":")?;
+        value.trim_ascii_start().strip_prefix(b"\"")
+    });
+    let Some(source) = source else {
         return false;
     };
-    let behind = record.get(at + SOURCE.needle().len()..).unwrap_or_default();
-    let is_between = |byte: &u8| matches!(byte, b':' | b'"' | b' ' | b'\t' | b'\r' | b'\n');
-    let start = behind.iter().take_while(|byte| is_between(byte)).count();
-    let source = behind.get(start..).unwrap_or_default();
     let has = |member: &str| memmem::find(record, member.as_bytes()).is_some();
     source.starts_with(STS) && has("\"credentials\"")
         || source.starts_with(SIGN_IN) && has("\"signInSessionArn\"")
@@ -67,7 +72,7 @@ pub(super) struct Fact<'a> {
     pub event: Option<Cow<'a, [u8]>>,
     /// What copies of the event for other accounts have in common with it.
     pub shared: Option<Cow<'a, [u8]>>,
-    /// A hash of the session's ARN, where the event tells it.
+    /// A hash of the session's ARN, or of its account, where the event tells it.
     pub given_to: Option<Cow<'a, [u8]>>,
     pub kind: Kind,
 }
@@ -98,6 +103,9 @@ impl Told {
     #[inline(never)]
     fn looked_at(record: &mut Record<'_>, is_sts: bool) -> Option<Self> {
         let mut text = |member| some_text(record, member).map(|(text, _)| text);
+        if text(Member::ErrorCode).is_some() {
+            return None;
+        }
         if is_sts {
             let session = of_key(&text(Member::CredentialsAccessKeyId)?)?;
             return Some(Self {
@@ -105,7 +113,7 @@ impl Told {
                 kind: Kind::Key,
             });
         }
-        let session = of_sign_in(&text(Member::SignInSession)?);
+        let session = of_sign_in(&text(Member::SignInSession)?)?;
         let is_beginning = text(Member::EventName).as_deref() == Some(b"AuthorizeOAuth2Access");
         let kind = if is_beginning {
             Kind::SignIn
@@ -118,20 +126,31 @@ impl Told {
 
 /// The event that a record tells of: it may be delivered again with more in it.
 pub(super) fn event<'a>(record: &mut Record<'a>) -> Option<Cow<'a, [u8]>> {
-    let mut text = |member| some_text(record, member).map(|(text, _)| text);
-    text(Member::AddendumOriginalEventId).or_else(|| text(Member::EventId))
+    id(record, Member::AddendumOriginalEventId).or_else(|| id(record, Member::EventId))
+}
+
+/// A text that tells things apart: it is not masked, and is a text.
+fn id<'a>(record: &mut Record<'a>, member: Member) -> Option<Cow<'a, [u8]>> {
+    let is_text = record.get(member)?.is_string();
+    let (id, _) = some_text(record, member).filter(|_| is_text)?;
+    Some(id).filter(|id| !is_masked(id))
 }
 
 impl<'a> Fact<'a> {
     /// What a record tells.
     pub fn of(record: &mut Record<'a>, kind: Kind) -> Self {
-        let mut text = |member| some_text(record, member).map(|(text, _)| text);
-        let shared = text(Member::SharedEventId);
-        let given_to = text(Member::AssumedRoleUserArn).or_else(|| text(Member::FederatedUserArn));
+        let holder = Identity::of(record);
+        let given_to = match record.text(Member::EventName).as_deref() {
+            Some(b"GetSessionToken") => holder.arn.clone(),
+            // To root of this account.
+            Some(b"AssumeRoot") => id(record, Member::RequestTargetPrincipal),
+            _ => id(record, Member::AssumedRoleUserArn)
+                .or_else(|| id(record, Member::FederatedUserArn)),
+        };
         Self {
-            holder: Identity::of(record),
+            holder,
             event: event(record),
-            shared,
+            shared: id(record, Member::SharedEventId),
             given_to: given_to.map(|arn| hash::<8>(&arn).to_vec().into()),
             kind,
         }
@@ -142,15 +161,22 @@ impl Fact<'_> {
     /// Whether both are told by one event, of which each account has a copy.
     pub fn is_copy_of(&self, other: &Self) -> bool {
         let is_same = |one: &Option<_>, other| one.is_some() && one == other;
-        self == other || is_same(&self.event, &other.event) || is_same(&self.shared, &other.shared)
+        let (mine, others) = (&self.holder.arn, &other.holder.arn);
+        let is_of_others = mine.is_some() && others.is_some() && mine != others;
+        let is_one = is_same(&self.event, &other.event) || is_same(&self.shared, &other.shared);
+        self == other || is_one && !is_of_others
     }
 
     /// Whether the session may be that of an identity with this ARN. Where it may not, its key is masked or made up.
     pub fn may_be_given_to(&self, arn: Option<&[u8]>) -> bool {
-        match (&self.given_to, arn) {
-            (Some(given_to), Some(arn)) => **given_to == hash::<8>(arn),
-            _ => true,
-        }
+        let Some(given_to) = &self.given_to else {
+            return true;
+        };
+        arn.is_some_and(|arn| {
+            let account = arn.split(|&byte| byte == b':').nth(4);
+            let is = |text| **given_to == hash::<8>(text);
+            is(arn) || account.is_some_and(is)
+        })
     }
 
     /// Whether they tell of the same sign-in.

@@ -55,7 +55,7 @@ impl<'a> Identity<'a> {
         let mut text = |member| some_text(record, member).map(|(text, _)| text);
         let source = text(Member::SessionSourceIdentity);
         let source = source.map(|source| (Voucher::SourceIdentity, source));
-        let arn = text(Member::IdentityArn);
+        let arn = text(Member::IdentityArn).filter(|arn| !is_masked(arn));
         let key = text(Member::IdentityAccessKeyId);
         let sign_in = text(Member::SessionSignIn);
         let user = text(Member::OnBehalfOfUserId);
@@ -83,10 +83,21 @@ impl<'a> Identity<'a> {
 
 const UNKNOWN: &[u8] = b"unknown";
 
-fn is_role_session(arn: Option<Text<'_>>) -> bool {
+/// What AWS writes in place of the name of somebody who failed to sign in, who may have typed a password there.
+const HIDDEN: &[u8] = b"HIDDEN_DUE_TO_SECURITY_REASONS";
+
+/// Whether `redact`, or somebody else, has hidden a text.
+pub(super) fn is_masked(text: &[u8]) -> bool {
+    text.iter().all(|&byte| byte == b'*')
+}
+
+/// Whether these are a role's or a role's session's.
+fn is_role(arn: Option<Text<'_>>, principal: Option<Text<'_>>) -> bool {
     let arn = arn.unwrap_or_default();
     let resource = arn.splitn(6, |&byte| byte == b':').nth(5);
-    resource.is_some_and(|resource| resource.starts_with(b"assumed-role/"))
+    let is_role =
+        |resource: &[u8]| resource.starts_with(b"assumed-role/") || resource.starts_with(b"role/");
+    resource.is_some_and(is_role) || principal.is_some_and(|id| id.starts_with(b"AROA"))
 }
 
 impl<'a> Beginning<'a> {
@@ -110,14 +121,19 @@ impl<'a> Beginning<'a> {
                 arn: Some(arn),
             });
         }
-        match text(Member::IdentityType).as_deref() {
+        let kind = text(Member::IdentityType);
+        let (arn, principal) = (text(Member::IdentityArn), text(Member::IdentityPrincipalId));
+        match kind.as_deref() {
             Some(b"AssumedRole") => Self::Unknown,
-            // Some services write it as a type of their own, or as none.
-            _ if is_role_session(text(Member::IdentityArn)) => Self::Unknown,
+            // Some services write it as a type of their own, or as none. Of another account's, the account is told.
+            kind if kind != Some(b"AWSAccount") && is_role(arn, principal) => Self::Unknown,
             Some(b"Root") if text(Member::SessionAssumedRoot).as_deref() == Some(b"true") => {
                 Self::Unknown
             }
             Some(b"FederatedUser") => {
+                if text(Member::IssuerType).as_deref() == Some(b"Role") {
+                    return Self::Unknown;
+                }
                 let arn = text(Member::IssuerArn);
                 let name = match text(Member::IssuerType).as_deref() {
                     Some(b"Root") => Some(b"root".into()),
@@ -131,7 +147,7 @@ impl<'a> Beginning<'a> {
                     })
                 })
             }
-            _ if name == UNKNOWN => Self::Unknown,
+            _ if name == UNKNOWN || name == HIDDEN || is_masked(name) => Self::Unknown,
             _ => Self::Itself {
                 account: text(Member::IdentityAccountId)
                     .filter(|account| account.iter().all(u8::is_ascii_digit)),

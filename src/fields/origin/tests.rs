@@ -291,10 +291,40 @@ fn what_may_tell_is_seen_by_its_source() {
             r#"{"a":"\"eventSource\":\"s3.amazonaws.com\"","eventSource":"sts.amazonaws.com","credentials":{}}"#,
             true,
         ),
+        (
+            r#"{"a":"eventSource","eventSource":"sts.amazonaws.com","credentials":{}}"#,
+            true,
+        ),
         ("{}", false),
         ("", false),
         (r#""eventSource""#, false),
     ] {
         assert_eq!(may_tell(record.as_bytes()), may, "{record}");
     }
+}
+
+#[test]
+fn root_of_another_account_is_followed() {
+    let sessions = Sessions::default();
+    let event = given(
+        "1",
+        &user("alice"),
+        &key(1),
+        r#","requestParameters":{"targetPrincipal":"444455556666"}"#,
+    )
+    .replace("AssumeRole", "AssumeRoot");
+    note(&sessions, &event);
+    let root = |account: &str| {
+        let identity = format!(
+            r#"{{"type":"Root","arn":"arn:aws:iam::{account}:root","accountId":"{account}","accessKeyId":"{}","sessionContext":{{"assumedRoot":"true"}}}}"#,
+            key(1)
+        );
+        told(&sessions, &super::tests::event(&identity))
+    };
+    assert!(
+        root("444455556666").ends_with("alice > root|2"),
+        "{}",
+        root("444455556666")
+    );
+    assert!(root("111122223333").ends_with("… > root|1"));
 }
