@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::arn::Arn;
 use super::{COMPUTED, Text, text_of};
 use crate::record::{Member, Record};
 
@@ -109,7 +110,7 @@ fn name_in_arn<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
 
 /// The same of an ARN from elsewhere.
 pub(super) fn name_in_arn_of(arn: Cow<'_, [u8]>) -> Option<Cow<'_, [u8]>> {
-    let resource = arn.splitn(6, |&byte| byte == b':').nth(5)?;
+    let resource = Arn::of(&arn)?.resource;
     let name = resource
         .strip_prefix(b"assumed-role/")
         .or_else(|| resource.rsplit(|&byte| byte == b'/').next())

@@ -1,5 +1,6 @@
 //! The fields that hosts filter by and show, each of them once in [`FIELDS`].
 
+mod arn;
 mod cache;
 mod given;
 mod identity;
@@ -19,7 +20,7 @@ pub(crate) use cache::Cache;
 pub(crate) use given::{Asked, asked};
 use joined::Path;
 use joined::joined;
-use origin::{Behind, Origin, Part};
+use origin::{Origin, Origins, Part};
 pub use schema::{markdown, schema};
 pub(crate) use summary::event as describe;
 pub use table::{FIELDS, OFFICIAL};
@@ -155,14 +156,14 @@ impl Field {
         }
     }
 
-    /// What it has for a record. Without `behind`, nothing is known of what other records tell.
+    /// What it has for a record. Without `origins`, nothing is known of what other records tell.
     // Inlined into what hosts call for each field of each event.
     #[inline(always)]
     pub(crate) fn values<'a>(
         &self,
         record: &mut Record<'a>,
         argument: Argument<'_>,
-        behind: Option<&mut Behind>,
+        origins: Option<&mut Origins>,
     ) -> Values<'a> {
         match self.source {
             Source::Text(member) => Values::Value(record.get(member)),
@@ -192,7 +193,7 @@ impl Field {
             Source::ComputedNumber(number) => {
                 Values::Number(number(record).map(|number| (number, COMPUTED)))
             }
-            Source::Origin(part) => of_origin(part, record, behind),
+            Source::Origin(part) => of_origin(part, record, origins),
             Source::List(texts) => Values::List(texts(
                 record,
                 match argument {
@@ -218,8 +219,8 @@ impl Field {
 }
 
 #[inline(never)]
-fn of_origin<'a>(part: Part, record: &mut Record<'a>, behind: Option<&mut Behind>) -> Values<'a> {
-    let origin = behind.map(|behind| behind.origin(record));
+fn of_origin<'a>(part: Part, record: &mut Record<'a>, origins: Option<&mut Origins>) -> Values<'a> {
+    let origin = origins.map(|origins| origins.origin(record));
     match part {
         Part::Length => {
             let length = origin.and_then(Origin::length);

@@ -11,7 +11,7 @@ use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::parser::{Order, Transformer};
-use crate::fields::origin::Behind;
+use crate::fields::origin::Origins;
 use crate::fields::{Argument, Field, Values};
 use crate::record::Record;
 
@@ -100,14 +100,18 @@ enum Found<'a> {
 }
 
 impl Condition {
-    /// Whether it holds for a record. Without `behind`, what other records tell is not known, and neither may this be.
-    pub fn holds(&self, record: &mut Record<'_>, behind: &mut Option<&mut Behind>) -> Option<bool> {
+    /// Whether it holds for a record. Without `origins`, what other records tell is not known, and neither may this be.
+    pub fn holds(
+        &self,
+        record: &mut Record<'_>,
+        origins: &mut Option<&mut Origins>,
+    ) -> Option<bool> {
         match self {
-            Self::All(parts) => first_of(parts, false, record, behind),
-            Self::Any(parts) => first_of(parts, true, record, behind),
-            Self::Not(part) => part.holds(record, behind).map(|holds| !holds),
-            Self::Check(check) if behind.is_none() && check.is_of_others() => None,
-            Self::Check(check) => Some(check.holds(record, behind)),
+            Self::All(parts) => first_of(parts, false, record, origins),
+            Self::Any(parts) => first_of(parts, true, record, origins),
+            Self::Not(part) => part.holds(record, origins).map(|holds| !holds),
+            Self::Check(check) if origins.is_none() && check.is_of_others() => None,
+            Self::Check(check) => Some(check.holds(record, origins)),
         }
     }
 
@@ -126,11 +130,11 @@ fn first_of(
     parts: &[Condition],
     decisive: bool,
     record: &mut Record<'_>,
-    behind: &mut Option<&mut Behind>,
+    origins: &mut Option<&mut Origins>,
 ) -> Option<bool> {
     let mut holds = Some(!decisive);
     for part in parts {
-        match part.holds(record, behind) {
+        match part.holds(record, origins) {
             Some(part) if part == decisive => return Some(decisive),
             Some(_) => {}
             None => holds = None,
@@ -140,8 +144,8 @@ fn first_of(
 }
 
 impl Check {
-    fn holds(&self, record: &mut Record<'_>, behind: &mut Option<&mut Behind>) -> bool {
-        let Some(found) = self.left.find(record, behind) else {
+    fn holds(&self, record: &mut Record<'_>, origins: &mut Option<&mut Origins>) -> bool {
+        let Some(found) = self.left.find(record, origins) else {
             return false;
         };
         match (&self.test, &found) {
@@ -150,7 +154,7 @@ impl Check {
             (Test::Text(test), Found::List(texts)) => test.holds_for_list(texts),
             (Test::Number(test), Found::Number(number)) => test.holds(*number),
             (Test::Operand(relation, right), _) => right
-                .find(record, behind)
+                .find(record, origins)
                 .is_some_and(|right| relation.holds(&found, &right)),
             // Compiling a condition rules that out.
             (Test::Text(_), Found::Number(_)) | (Test::Number(_), _) => false,
@@ -170,14 +174,14 @@ impl Operand {
     fn find<'a>(
         &self,
         record: &mut Record<'a>,
-        behind: &mut Option<&mut Behind>,
+        origins: &mut Option<&mut Origins>,
     ) -> Option<Found<'a>> {
         let argument = match &self.argument {
             OwnedArgument::None => Argument::None,
             OwnedArgument::Index(index) => Argument::Index(*index),
             OwnedArgument::Pointer(pointer) => Argument::Pointer(pointer.as_bytes()),
         };
-        let mut found = match self.field.values(record, argument, behind.as_deref_mut()) {
+        let mut found = match self.field.values(record, argument, origins.as_deref_mut()) {
             Values::Value(value) => Found::Text(value?.text()?),
             Values::Text(text) => Found::Text(text?.0),
             Values::Flag(true) => Found::Text(b"true".into()),

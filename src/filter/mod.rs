@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, ensure};
 
-use crate::fields::origin::Behind;
+use crate::fields::origin::Origins;
 use crate::record::{Index, Record};
 use condition::Condition;
 use literals::Needs;
@@ -78,20 +78,20 @@ impl Filter {
     }
 
     /// Whether a record is kept, with what other records tell.
-    pub fn keeps_behind(&self, record: &[u8], index: &mut Index, behind: &mut Behind) -> bool {
-        behind.forget();
-        self.holds(record, index, Some(behind)) != Some(false)
+    pub fn keeps_knowing(&self, record: &[u8], index: &mut Index, origins: &mut Origins) -> bool {
+        origins.forget();
+        self.holds(record, index, Some(origins)) != Some(false)
     }
 
     fn holds(
         &self,
         record: &[u8],
         index: &mut Index,
-        mut behind: Option<&mut Behind>,
+        mut origins: Option<&mut Origins>,
     ) -> Option<bool> {
         let kept = self.0.as_ref()?;
         let mut record = Record::new(record, index);
-        kept.condition.holds(&mut record, &mut behind)
+        kept.condition.holds(&mut record, &mut origins)
     }
 
     /// Whether what other records tell decides, so that [`Filter::keeps`] is not enough.

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use bumpalo::Bump;
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 
-use crate::fields::origin::{Behind, Sessions, may_tell};
+use crate::fields::origin::{Origins, Sessions, may_tell};
 use crate::fields::{
     self, Argument, Asked, COMPUTED, Cache, FIELDS, Field, Source, Text, Values, text_at,
 };
@@ -36,25 +36,25 @@ fn asked(requests: &[ss_plugin_extract_field]) -> Asked {
 #[derive(Default)]
 pub struct Extractor {
     cache: Cache,
-    behind: Behind,
+    origins: Origins,
 }
 
 impl Extractor {
     /// Forgets the last record.
     pub fn reset(&mut self) {
         self.cache = Cache::default();
-        self.behind.forget();
+        self.origins.forget();
     }
 
     /// What is known of sessions.
     pub(crate) fn sessions(&self) -> &Arc<Sessions> {
-        &self.behind.sessions
+        &self.origins.sessions
     }
 
     /// Takes note of an event of which no field may be asked for.
     pub fn parse(&self, payload: &[u8]) {
         if may_tell(payload) {
-            self.behind.sessions.note_bytes(payload);
+            self.origins.sessions.note_bytes(payload);
         }
     }
 
@@ -70,11 +70,14 @@ impl Extractor {
         offsets: Option<&mut ss_plugin_extract_value_offsets>,
         storage: &Bump,
     ) -> anyhow::Result<()> {
-        let (mut record, is_new) = self.cache.record(event_number, payload, asked(fields));
-        if is_new {
-            self.behind.sessions.note(&mut record);
-            self.behind.forget();
-        }
+        let asked = asked(fields);
+        let mut record = record(
+            &mut self.cache,
+            &mut self.origins,
+            event_number,
+            payload,
+            asked,
+        );
         let mut places = offsets.map(|offsets| {
             let starts = storage.alloc_slice_fill_copy(fields.len(), 0u32);
             let lengths = storage.alloc_slice_fill_copy(fields.len(), 0u32);
@@ -86,7 +89,7 @@ impl Extractor {
             let field = FIELDS
                 .get(request.field_id as usize)
                 .context("the host asks for a field that does not exist")?;
-            let range = extract(field, &mut record, &mut self.behind, request, storage)?;
+            let range = extract(field, &mut record, &mut self.origins, request, storage)?;
             if let Some((starts, lengths)) = &mut places
                 && !range.is_empty()
             {
@@ -100,12 +103,26 @@ impl Extractor {
     /// The event in one line.
     pub fn event_string(&mut self, payload: &[u8]) -> CString {
         let number = self.cache.number();
-        let (mut record, is_new) = self.cache.record(number, payload, None);
-        if is_new {
-            self.behind.forget();
-        }
+        let mut record = record(&mut self.cache, &mut self.origins, number, payload, None);
         CString::new(fields::describe(&mut record)).unwrap_or_default()
     }
+}
+
+/// The record of an event. What a new one tells of sessions is noted.
+#[inline]
+fn record<'a>(
+    cache: &'a mut Cache,
+    origins: &mut Origins,
+    number: u64,
+    payload: &'a [u8],
+    asked: Asked,
+) -> Record<'a> {
+    let (mut record, is_new) = cache.record(number, payload, asked);
+    if is_new {
+        origins.sessions.note(&mut record);
+        origins.forget();
+    }
+    record
 }
 
 /// Writes the value into `request`, and returns its place in the record.
@@ -114,7 +131,7 @@ impl Extractor {
 fn extract(
     field: &Field,
     record: &mut Record<'_>,
-    behind: &mut Behind,
+    origins: &mut Origins,
     request: &mut ss_plugin_extract_field,
     storage: &Bump,
 ) -> anyhow::Result<Range<usize>> {
@@ -122,7 +139,7 @@ fn extract(
         Source::Text(member) if request.arg_present == 0 => {
             Ok(put_value(request, record.get(member), storage))
         }
-        _ => extract_other(field, record, behind, request, storage),
+        _ => extract_other(field, record, origins, request, storage),
     }
 }
 
@@ -130,7 +147,7 @@ fn extract(
 fn extract_other(
     field: &Field,
     record: &mut Record<'_>,
-    behind: &mut Behind,
+    origins: &mut Origins,
     request: &mut ss_plugin_extract_field,
     storage: &Bump,
 ) -> anyhow::Result<Range<usize>> {
@@ -148,7 +165,7 @@ fn extract_other(
         }
         _ => Argument::None,
     };
-    Ok(match field.values(record, argument, Some(behind)) {
+    Ok(match field.values(record, argument, Some(origins)) {
         Values::Value(value) => put_value(request, value, storage),
         Values::Text(text) => put_text(request, text, storage),
         Values::Number(number) => put_number(request, number, storage),
@@ -373,6 +390,23 @@ mod tests {
         assert_eq!(extractor.event_string(&buffer).to_str(), Ok("bb a ← a"));
         buffer.copy_from_slice(format!(r#"{{{id},"eventName":"aa","awsRegion":"b"}}"#).as_bytes());
         assert_eq!(extractor.event_string(&buffer).to_str(), Ok("b aa ← aa"));
+    }
+
+    #[test]
+    fn what_an_event_tells_of_a_session_is_noted_whatever_is_asked_of_it_first() {
+        let given = br#"{"userIdentity":{"type":"IAMUser","userName":"alice"},"eventSource":"sts.amazonaws.com","responseElements":{"credentials":{"accessKeyId":"ASIA0000000000000001"}},"eventID":"1"}"#;
+        let used = br#"{"userIdentity":{"type":"AssumedRole","accessKeyId":"ASIA0000000000000001"},"eventID":"2"}"#;
+        let asked: [&dyn Fn(&mut Extractor); 3] = [
+            &|extractor| drop(extractor.event_string(given)),
+            &|extractor| drop(ask(extractor, given, "ct.name", None)),
+            &|extractor| extractor.parse(given),
+        ];
+        for first in asked {
+            let mut extractor = Extractor::default();
+            first(&mut extractor);
+            let origin = ask(&mut extractor, used, "ct.origin", None).expect("values");
+            assert_eq!(origin, ["alice"]);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::fields::origin::{Behind, Sessions};
+use crate::fields::origin::{Origins, Sessions};
 use crate::filter::Filter;
 use crate::record::Index;
 
@@ -11,7 +11,7 @@ use crate::record::Index;
 pub(crate) struct Late {
     /// None if nothing is.
     filter: Option<Filter>,
-    behind: Behind,
+    origins: Origins,
     index: Index,
 }
 
@@ -19,7 +19,7 @@ impl Late {
     pub fn new(filter: &Filter, sessions: &Arc<Sessions>) -> Self {
         Self {
             filter: filter.is_of_others().then(|| filter.clone()),
-            behind: Behind::new(sessions),
+            origins: Origins::new(sessions),
             index: Index::default(),
         }
     }
@@ -27,6 +27,6 @@ impl Late {
     /// Whether a record is kept.
     pub fn keeps(&mut self, record: &[u8]) -> bool {
         let filter = self.filter.as_ref();
-        filter.is_none_or(|filter| filter.keeps_behind(record, &mut self.index, &mut self.behind))
+        filter.is_none_or(|filter| filter.keeps_knowing(record, &mut self.index, &mut self.origins))
     }
 }

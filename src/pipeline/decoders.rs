@@ -1,5 +1,6 @@
 //! Decodes what is fetched, on threads of its own, which take turns at what comes next.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
@@ -122,8 +123,8 @@ impl Turn {
             }
         }
         let inflated = jobs.iter().map(|job| job.inflated).sum();
-        let mut taking = Box::pin(self.budget.take(inflated));
-        let room = match (&mut taking).now_or_never() {
+        let mut taking = pin!(self.budget.take(inflated));
+        let room = match taking.as_mut().now_or_never() {
             Some(room) => room,
             None => {
                 let _waiting = self.ahead.wait();

@@ -11,8 +11,9 @@
 //!   host             └ decoding: its steps come through a channel of the batch
 //! ```
 //!
-//! Everything that waits, waits in order, so the file that the host needs next never waits for a later one. A large log file
-//! is a batch of its own; small ones go together, since to hand one over costs as much as to decode it.
+//! Everything that waits, waits in order, so the file that the host needs next never waits for a later one, but for a moment,
+//! see [`ahead`]. A large log file is a batch of its own; small ones go together, since to hand one over costs as much as to
+//! decode it.
 
 mod ahead;
 mod decoders;
@@ -233,11 +234,12 @@ impl Pipeline {
         let Some(until) = self.waits_until else {
             return true;
         };
-        let now = Instant::now();
-        let looked = self.ahead.until_enough(self.begun, until.min(now + wait));
-        let is_enough = match (self.ahead.is_enough(self.begun), &self.runtime) {
-            (false, Some(runtime)) if !wait.is_zero() => runtime.block_on(looked),
-            (is_enough, _) => is_enough,
+        let is_enough = match &self.runtime {
+            Some(runtime) if !wait.is_zero() => {
+                let until = until.min(Instant::now() + wait);
+                runtime.block_on(self.ahead.until_enough(self.begun, until))
+            }
+            _ => self.ahead.is_enough(self.begun),
         };
         let is_late = !is_enough && Instant::now() >= until;
         if is_late {

@@ -1,10 +1,8 @@
 //! Follows sessions to who stands at the beginning.
 
-use std::borrow::Cow;
-
 use super::Part;
 use super::facts::{Fact, Session, of_key, of_sign_in};
-use super::identity::{Beginning, Identity, Voucher};
+use super::identity::{Beginning, Identity, Text, Voucher};
 
 /// From an event so many times upwards, at most.
 const HOPS: usize = 16;
@@ -47,8 +45,22 @@ impl Origin {
 /// A step upwards.
 struct Step<'k> {
     holder: Identity<'k>,
-    event: Option<Cow<'k, [u8]>>,
+    event: Option<Text<'k>>,
     is_sign_in: bool,
+}
+
+/// What was met on the way upwards.
+struct Way<'k> {
+    /// The event's own first.
+    names: Vec<Text<'k>>,
+    /// The nearest.
+    vouched: Option<(Voucher, Text<'k>)>,
+    /// The last event that gave a session out.
+    event: Option<Text<'k>>,
+    goes_by_sign_in: bool,
+    hops: usize,
+    /// Whom it leads to.
+    last: Identity<'k>,
 }
 
 /// From an event's identity to who stands at the beginning; `known` tells whose a session is.
@@ -56,73 +68,96 @@ pub(super) fn follow<'k>(
     identity: Identity<'k>,
     known: impl Fn(Session) -> Option<Fact<'k>>,
 ) -> Origin {
-    let mut names = vec![identity.name.clone()];
-    let mut vouched = identity.vouched.clone();
-    let mut goes_by_sign_in = false;
-    let mut event = None;
-    let mut hops = 0;
-    let mut last = identity;
-    while let Some(step) = up(&last, &known) {
-        if hops == HOPS {
+    let mut way = Way {
+        names: vec![identity.name.clone()],
+        vouched: identity.vouched.clone(),
+        event: None,
+        goes_by_sign_in: false,
+        hops: 0,
+        last: identity,
+    };
+    while let Some(step) = up(&way.last, &known) {
+        if way.hops == HOPS {
             // A circle, which AWS never makes.
-            last.beginning = Beginning::Unknown;
+            way.last.beginning = Beginning::Unknown;
             break;
         }
-        hops += 1;
-        let is_itself = step.is_sign_in && step.holder.arn.is_some() && step.holder.arn == last.arn;
+        way.go(step);
+    }
+    way.origin()
+}
+
+impl<'k> Way<'k> {
+    fn go(&mut self, step: Step<'k>) {
+        let Step {
+            holder,
+            event,
+            is_sign_in,
+        } = step;
+        let is_itself = is_sign_in && holder.arn.is_some() && holder.arn == self.last.arn;
         if !is_itself {
-            names.push(step.holder.name.clone());
+            self.names.push(holder.name.clone());
         }
-        vouched = vouched.or_else(|| step.holder.vouched.clone());
-        goes_by_sign_in |= step.is_sign_in;
-        event = step.event;
-        let followed = last.sign_in.filter(|_| step.is_sign_in);
-        last = step.holder;
-        if last.sign_in == followed {
+        if self.vouched.is_none() {
+            self.vouched = holder.vouched.clone();
+        }
+        self.event = event;
+        self.goes_by_sign_in |= is_sign_in;
+        self.hops += 1;
+        let before = std::mem::replace(&mut self.last, holder);
+        if is_sign_in && self.last.sign_in == before.sign_in {
             // The events of a sign-in may have it in their own session as well.
-            last.sign_in = None;
+            self.last.sign_in = None;
         }
     }
-    if hops == 0 && last.is_unknown() && last.beginning == Beginning::Unknown {
-        return Origin {
-            by: by(&vouched, false, hops),
-            name: vouched.map(|(_, name)| name.into_owned()),
+
+    fn origin(mut self) -> Origin {
+        let by = self.by();
+        let last = self.last;
+        let mut origin = Origin {
+            by,
             ..Origin::default()
         };
+        let begins = |text| last.key.as_deref().is_some_and(|key| key.starts_with(text));
+        let (is_temporary, is_long_term) = (begins(b"ASIA"), begins(b"AKIA"));
+        let is_nobody = self.hops == 0 && last.is_unknown();
+        let first = match last.beginning {
+            Beginning::Unknown => None,
+            Beginning::Itself { account } => {
+                origin.arn = owned(last.arn);
+                origin.account = owned(account);
+                origin.event = owned(self.event.filter(|_| !is_temporary));
+                origin.key = owned(last.key.filter(|_| is_long_term));
+                Some(last.name)
+            }
+            Beginning::Issuer(other) | Beginning::Holder(other) => {
+                origin.arn = owned(other.arn);
+                origin.account = owned(other.account);
+                self.names.push(other.name.clone());
+                Some(other.name)
+            }
+        };
+        if first.is_some() || !is_nobody {
+            origin.length = self.names.len() as u64;
+            origin.chain = Some(written(&self.names, first.is_some()));
+        }
+        origin.name = owned(self.vouched.map(|(_, name)| name).or(first));
+        origin
     }
-    let by = by(&vouched, goes_by_sign_in || last.sign_in.is_some(), hops);
-    let begins = |text| last.key.as_deref().is_some_and(|key| key.starts_with(text));
-    let (is_temporary, is_long_term) = (begins(b"ASIA"), begins(b"AKIA"));
-    let mut origin = Origin {
-        by,
-        ..Origin::default()
-    };
-    let is_whole = last.beginning != Beginning::Unknown;
-    let first = match last.beginning {
-        Beginning::Unknown => None,
-        Beginning::Itself { account } => {
-            origin.arn = last.arn.map(Cow::into_owned);
-            origin.account = account.map(Cow::into_owned);
-            if !is_temporary {
-                origin.event = event.map(Cow::into_owned);
-            }
-            if is_long_term {
-                origin.key = last.key.map(Cow::into_owned);
-            }
-            Some(last.name)
+
+    fn by(&self) -> &'static str {
+        match self.vouched {
+            Some((Voucher::SourceIdentity, _)) => "sourceidentity",
+            Some((Voucher::OnBehalfOf, _)) => "onbehalfof",
+            None if self.goes_by_sign_in || self.last.sign_in.is_some() => "signin",
+            None if self.hops > 0 => "key",
+            None => "identity",
         }
-        Beginning::Issuer(other) | Beginning::Holder(other) => {
-            origin.arn = other.arn.map(Cow::into_owned);
-            origin.account = other.account.map(Cow::into_owned);
-            names.push(other.name.clone());
-            Some(other.name)
-        }
-    };
-    let name = vouched.map(|(_, name)| name).or(first);
-    origin.name = name.map(Cow::into_owned);
-    origin.length = names.len() as u64;
-    origin.chain = Some(written(&names, is_whole));
-    origin
+    }
+}
+
+fn owned(text: Option<Text<'_>>) -> Option<Vec<u8>> {
+    text.map(Text::into_owned)
 }
 
 /// Whose session an identity acts in.
@@ -151,18 +186,8 @@ fn up<'k>(
     })
 }
 
-fn by(vouched: &Option<(Voucher, Cow<'_, [u8]>)>, is_sign_in: bool, hops: usize) -> &'static str {
-    match vouched {
-        Some((Voucher::SourceIdentity, _)) => "sourceidentity",
-        Some((Voucher::OnBehalfOf, _)) => "onbehalfof",
-        None if is_sign_in => "signin",
-        None if hops > 0 => "key",
-        None => "identity",
-    }
-}
-
 /// `… > dev/a > admin/x`; the names have the event's own first.
-fn written(names: &[Cow<'_, [u8]>], is_whole: bool) -> Vec<u8> {
+fn written(names: &[Text<'_>], is_whole: bool) -> Vec<u8> {
     let mut chain = Vec::new();
     if !is_whole {
         chain.extend("… > ".as_bytes());

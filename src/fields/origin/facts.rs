@@ -1,13 +1,12 @@
 //! What a record tells of a session: whom it was given out to.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use memchr::memmem::{self, Finder};
 use ring::digest;
 
-use super::super::identity::some_text;
-use super::identity::{Beginning, Identity, Other, Voucher, is_masked};
+use super::super::arn::Arn;
+use super::identity::{Beginning, Identity, Other, Text, Voucher, is_masked, text};
 use crate::record::{Member, Record};
 
 /// A session: by its access key, or by the sign-in that it comes from. 16 letters after `ASIA`, or a part of a hash.
@@ -25,10 +24,11 @@ pub(super) fn of_key(key: &[u8]) -> Option<Session> {
 
 /// The sessions of a sign-in: `arn:aws:signin:us-east-1:111122223333:session/…`. One that is masked is that of nobody.
 pub(super) fn of_sign_in(arn: &[u8]) -> Option<Session> {
-    let mut parts = arn.splitn(6, |&byte| byte == b':');
-    let is_arn = parts.next() == Some(b"arn") && parts.nth(1) == Some(b"signin");
-    let is_session = parts.nth(2)?.starts_with(b"session/");
-    (is_arn && is_session).then(|| hash(arn))
+    let Arn {
+        service, resource, ..
+    } = Arn::of(arn)?;
+    let is_session = service == b"signin" && resource.starts_with(b"session/");
+    is_session.then(|| hash(arn))
 }
 
 fn hash<const N: usize>(text: &[u8]) -> [u8; N] {
@@ -41,7 +41,7 @@ const STS: &[u8] = b"sts.amazonaws.com\"";
 const SIGN_IN: &[u8] = b"signin.amazonaws.com\"";
 
 /// Whether a record may tell whose a session is. It costs far less than to look at its members: it goes by the first member
-/// of this name, before which AWS writes none, and by the name of the member that tells it.
+/// called `eventSource`, before which AWS writes no other, and by the name of the member that tells it.
 pub(crate) fn may_tell(record: &[u8]) -> bool {
     static SOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"eventSource\""));
     // Somebody may be called so.
@@ -69,11 +69,11 @@ pub(super) struct Told {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fact<'a> {
     pub holder: Identity<'a>,
-    pub event: Option<Cow<'a, [u8]>>,
+    pub event: Option<Text<'a>>,
     /// What copies of the event for other accounts have in common with it.
-    pub shared: Option<Cow<'a, [u8]>>,
+    pub shared: Option<Text<'a>>,
     /// A hash of the session's ARN, or of its account, where the event tells it.
-    pub given_to: Option<Cow<'a, [u8]>>,
+    pub given_to: Option<Text<'a>>,
     pub kind: Kind,
 }
 
@@ -102,38 +102,34 @@ impl Told {
 
     #[inline(never)]
     fn looked_at(record: &mut Record<'_>, is_sts: bool) -> Option<Self> {
-        let mut text = |member| some_text(record, member).map(|(text, _)| text);
-        if text(Member::ErrorCode).is_some() {
+        if text(record, Member::ErrorCode).is_some() {
             return None;
         }
         if is_sts {
-            let session = of_key(&text(Member::CredentialsAccessKeyId)?)?;
+            let session = of_key(&text(record, Member::CredentialsAccessKeyId)?)?;
             return Some(Self {
                 session,
                 kind: Kind::Key,
             });
         }
-        let session = of_sign_in(&text(Member::SignInSession)?)?;
-        let is_beginning = text(Member::EventName).as_deref() == Some(b"AuthorizeOAuth2Access");
-        let kind = if is_beginning {
-            Kind::SignIn
-        } else {
-            Kind::Token
+        let session = of_sign_in(&text(record, Member::SignInSession)?)?;
+        let kind = match text(record, Member::EventName).as_deref() {
+            Some(b"AuthorizeOAuth2Access") => Kind::SignIn,
+            _ => Kind::Token,
         };
         Some(Self { session, kind })
     }
 }
 
 /// The event that a record tells of: it may be delivered again with more in it.
-pub(super) fn event<'a>(record: &mut Record<'a>) -> Option<Cow<'a, [u8]>> {
+pub(super) fn event<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     id(record, Member::AddendumOriginalEventId).or_else(|| id(record, Member::EventId))
 }
 
-/// A text that tells things apart: it is not masked, and is a text.
-fn id<'a>(record: &mut Record<'a>, member: Member) -> Option<Cow<'a, [u8]>> {
+/// A text that tells things apart: one that is not masked, and no number.
+fn id<'a>(record: &mut Record<'a>, member: Member) -> Option<Text<'a>> {
     let is_text = record.get(member)?.is_string();
-    let (id, _) = some_text(record, member).filter(|_| is_text)?;
-    Some(id).filter(|id| !is_masked(id))
+    text(record, member).filter(|id| is_text && !is_masked(id))
 }
 
 impl<'a> Fact<'a> {
@@ -173,9 +169,8 @@ impl Fact<'_> {
             return true;
         };
         arn.is_some_and(|arn| {
-            let account = arn.split(|&byte| byte == b':').nth(4);
             let is = |text| **given_to == hash::<8>(text);
-            is(arn) || account.is_some_and(is)
+            is(arn) || Arn::of(arn).is_some_and(|arn| is(arn.account))
         })
     }
 

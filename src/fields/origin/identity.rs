@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::super::arn::Arn;
 use super::super::identity::{actor, name_in_arn_of, some_text};
 use crate::record::{Member, Record};
 
-type Text<'a> = Cow<'a, [u8]>;
+pub(super) type Text<'a> = Cow<'a, [u8]>;
 
 /// Who made a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,21 +53,17 @@ pub(super) struct Other<'a> {
 
 impl<'a> Identity<'a> {
     pub fn of(record: &mut Record<'a>) -> Self {
-        let mut text = |member| some_text(record, member).map(|(text, _)| text);
-        let source = text(Member::SessionSourceIdentity);
+        let source = text(record, Member::SessionSourceIdentity);
         let source = source.map(|source| (Voucher::SourceIdentity, source));
-        let arn = text(Member::IdentityArn).filter(|arn| !is_masked(arn));
-        let key = text(Member::IdentityAccessKeyId);
-        let sign_in = text(Member::SessionSignIn);
-        let user = text(Member::OnBehalfOfUserId);
+        let user = text(record, Member::OnBehalfOfUserId);
         let (name, _) = actor(record).unwrap_or_default();
         Self {
             beginning: Beginning::of(record, &name),
             vouched: source.or(user.map(|user| (Voucher::OnBehalfOf, user))),
             name,
-            arn,
-            key,
-            sign_in,
+            arn: text(record, Member::IdentityArn).filter(|arn| !is_masked(arn)),
+            key: text(record, Member::IdentityAccessKeyId),
+            sign_in: text(record, Member::SessionSignIn),
         }
     }
 
@@ -91,78 +88,80 @@ pub(super) fn is_masked(text: &[u8]) -> bool {
     text.iter().all(|&byte| byte == b'*')
 }
 
-/// Whether these are a role's or a role's session's.
-fn is_role(arn: Option<Text<'_>>, principal: Option<Text<'_>>) -> bool {
-    let arn = arn.unwrap_or_default();
-    let resource = arn.splitn(6, |&byte| byte == b':').nth(5);
-    let is_role =
-        |resource: &[u8]| resource.starts_with(b"assumed-role/") || resource.starts_with(b"role/");
-    resource.is_some_and(is_role) || principal.is_some_and(|id| id.starts_with(b"AROA"))
+/// A member's text, if it isn't empty.
+pub(super) fn text<'a>(record: &mut Record<'a>, member: Member) -> Option<Text<'a>> {
+    some_text(record, member).map(|(text, _)| text)
+}
+
+/// Whether an identity is a role or its session, however its type is written.
+fn is_role(record: &mut Record<'_>) -> bool {
+    let arn = text(record, Member::IdentityArn);
+    let resource = arn.as_deref().and_then(Arn::of).map(|arn| arn.resource);
+    let has_role = resource.is_some_and(|resource| {
+        resource.starts_with(b"assumed-role/") || resource.starts_with(b"role/")
+    });
+    let principal = text(record, Member::IdentityPrincipalId);
+    has_role || principal.is_some_and(|id| id.starts_with(b"AROA"))
 }
 
 impl<'a> Beginning<'a> {
     /// Of an identity with this name.
     fn of(record: &mut Record<'a>, name: &[u8]) -> Self {
-        let mut text = |member| some_text(record, member).map(|(text, _)| text);
-        if let Some(account) = text(Member::DelegateAccountId) {
-            return Self::Holder(Other {
-                name: [b"account ", &*account].concat().into(),
-                arn: None,
-                account: Some(account),
-            });
+        if let Some(holder) = Other::holder(record) {
+            return Self::Holder(holder);
         }
-        if let Some(arn) = text(Member::InScopeOfIssuedTo)
-            && let Some((service, account)) = parts(&arn)
-        {
-            let account = account.map(|account| account.to_vec().into());
-            return Self::Holder(Other {
-                name: [service, b".amazonaws.com"].concat().into(),
-                account: text(Member::InScopeOfSourceAccount).or(account),
-                arn: Some(arn),
-            });
-        }
-        let kind = text(Member::IdentityType);
-        let (arn, principal) = (text(Member::IdentityArn), text(Member::IdentityPrincipalId));
-        match kind.as_deref() {
+        match text(record, Member::IdentityType).as_deref() {
             Some(b"AssumedRole") => Self::Unknown,
-            // Some services write it as a type of their own, or as none. Of another account's, the account is told.
-            kind if kind != Some(b"AWSAccount") && is_role(arn, principal) => Self::Unknown,
-            Some(b"Root") if text(Member::SessionAssumedRoot).as_deref() == Some(b"true") => {
+            // Of another account's role, the account is told.
+            kind if kind != Some(b"AWSAccount") && is_role(record) => Self::Unknown,
+            Some(b"Root")
+                if text(record, Member::SessionAssumedRoot).as_deref() == Some(b"true") =>
+            {
                 Self::Unknown
             }
-            Some(b"FederatedUser") => {
-                if text(Member::IssuerType).as_deref() == Some(b"Role") {
-                    return Self::Unknown;
-                }
-                let arn = text(Member::IssuerArn);
-                let name = match text(Member::IssuerType).as_deref() {
-                    Some(b"Root") => Some(b"root".into()),
-                    _ => text(Member::IssuerUserName).or_else(|| name_in_arn_of(arn.clone()?)),
-                };
-                name.map_or(Self::Unknown, |name| {
-                    Self::Issuer(Other {
-                        name,
-                        arn,
-                        account: text(Member::IssuerAccountId),
-                    })
-                })
-            }
+            Some(b"FederatedUser") => Other::issuer(record).map_or(Self::Unknown, Self::Issuer),
             _ if name == UNKNOWN || name == HIDDEN || is_masked(name) => Self::Unknown,
             _ => Self::Itself {
-                account: text(Member::IdentityAccountId)
+                account: text(record, Member::IdentityAccountId)
                     .filter(|account| account.iter().all(u8::is_ascii_digit)),
             },
         }
     }
 }
 
-/// The service of a resource with this ARN, and the account, if it has one: `arn:aws:lambda:us-east-1:111122223333:…`
-fn parts(arn: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
-    let mut parts = arn.split(|&byte| byte == b':');
-    let is_arn = parts.next() == Some(b"arn") && parts.next().is_some();
-    let service = parts
-        .next()
-        .filter(|service| is_arn && !service.is_empty())?;
-    let account = parts.nth(1).filter(|account| !account.is_empty());
-    Some((service, account))
+impl<'a> Other<'a> {
+    /// To whom AWS gave the session: the provider of a product, or a service.
+    fn holder(record: &mut Record<'a>) -> Option<Self> {
+        if let Some(account) = text(record, Member::DelegateAccountId) {
+            return Some(Self {
+                name: [b"account ", &*account].concat().into(),
+                arn: None,
+                account: Some(account),
+            });
+        }
+        let issued_to = text(record, Member::InScopeOfIssuedTo)?;
+        let arn = Arn::of(&issued_to).filter(|arn| !arn.service.is_empty())?;
+        let account = Some(arn.account).filter(|account| !account.is_empty());
+        let account = account.map(|account| account.to_vec().into());
+        Some(Self {
+            name: [arn.service, b".amazonaws.com"].concat().into(),
+            account: text(record, Member::InScopeOfSourceAccount).or(account),
+            arn: Some(issued_to),
+        })
+    }
+
+    /// The user who asked for the session of a federated one.
+    fn issuer(record: &mut Record<'a>) -> Option<Self> {
+        let arn = text(record, Member::IssuerArn);
+        let name = match text(record, Member::IssuerType).as_deref() {
+            Some(b"Role") => return None,
+            Some(b"Root") => b"root".into(),
+            _ => text(record, Member::IssuerUserName).or_else(|| name_in_arn_of(arn.clone()?))?,
+        };
+        Some(Self {
+            name,
+            arn,
+            account: text(record, Member::IssuerAccountId),
+        })
+    }
 }

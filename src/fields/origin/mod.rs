@@ -5,7 +5,8 @@
 //! ```
 //!
 //! An access key is unique, so whose it is has no date: it may be noted twice, in any order and from any thread, before the
-//! events of its session or after them. What is asked again later gets the same answer or a fuller one.
+//! events of its session or after them. What is asked again later gets the same answer or a fuller one, but for keys that turn
+//! out to be those of several sessions.
 
 mod chain;
 mod facts;
@@ -34,15 +35,15 @@ pub(crate) enum Part {
     Length,
 }
 
-/// Where a record's origin is asked for. It is followed once for all of its fields, and again where more is known since.
+/// Tells origins. That of a record is followed once for all of its fields, and again where more is known since.
 #[derive(Debug, Default)]
-pub(crate) struct Behind {
+pub(crate) struct Origins {
     pub sessions: Arc<Sessions>,
     /// Of the last record, and at which version of what is known.
     origin: Option<(u64, Origin)>,
 }
 
-impl Behind {
+impl Origins {
     pub fn new(sessions: &Arc<Sessions>) -> Self {
         Self {
             sessions: Arc::clone(sessions),

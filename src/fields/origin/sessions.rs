@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::chain::{Origin, follow};
 use super::facts::{Fact, Packed, Session, Told, event};
-use super::identity::Identity;
+use super::identity::{Identity, text};
 use crate::process::lock;
 use crate::record::{Index, Member, Record};
 
@@ -50,22 +50,21 @@ impl Sessions {
 
     #[inline(never)]
     fn add(&self, Told { session, kind }: Told, record: &mut Record<'_>) {
-        let event = event(record);
-        let has_key = record.get(Member::IdentityAccessKeyId).is_some();
-        // Decoders have noted it before a host asks about it, and as much of it.
-        let is_noted = |kept: &Kept| match kept.holders.get(&session) {
+        // Decoders have noted most before a host asks about them.
+        let (event, arn) = (event(record), text(record, Member::IdentityArn));
+        let has_key = text(record, Member::IdentityAccessKeyId).is_some();
+        let is_noted = match lock(&self.kept).holders.get(&session) {
             Some(Some(packed)) => {
-                let fact = packed.fact();
-                event.is_some() && fact.event == event && (fact.holder.key.is_some() || !has_key)
+                let Fact {
+                    holder, event: of, ..
+                } = packed.fact();
+                let is_same = event.is_some() && of == event && holder.arn == arn;
+                is_same && (holder.key.is_some() || !has_key)
             }
             Some(None) => true,
             None => false,
         };
-        if is_noted(&lock(&self.kept)) {
-            return;
-        }
-        let fact = Fact::of(record, kind);
-        if lock(&self.kept).add(session, &fact) {
+        if !is_noted && lock(&self.kept).add(session, &Fact::of(record, kind)) {
             self.version.fetch_add(1, Ordering::Release);
         }
     }

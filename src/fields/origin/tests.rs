@@ -129,6 +129,19 @@ fn a_key_of_another_session_leads_nowhere() {
 }
 
 #[test]
+fn an_event_id_of_two_callers_leads_nowhere_whichever_comes_first() {
+    let by = |name| given("1", &user(name), &key(1), "");
+    for order in [["alice", "bob"], ["bob", "alice"]] {
+        let sessions = Sessions::default();
+        for name in order {
+            note(&sessions, &by(name));
+        }
+        let asked = event(&role("dev/a", &key(1)));
+        assert_eq!(told(&sessions, &asked), "-|-|-|-|-|-|… > dev/a|1");
+    }
+}
+
+#[test]
 fn of_two_accounts_copies_the_callers_counts_whichever_comes_first() {
     let account = r#"{"type":"AWSAccount","principalId":"AIDA","accountId":"111122223333"}"#;
     let shared = r#","sharedEventID":"s""#;
