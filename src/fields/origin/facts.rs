@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 use ring::digest;
 
 use super::super::arn::Arn;
@@ -43,19 +43,22 @@ const SIGN_IN: &[u8] = b"signin.amazonaws.com\"";
 /// Whether a record may tell whose a session is. It costs far less than to look at its members: it goes by the first member
 /// called `eventSource`, before which AWS writes no other, and by the name of the member that tells it.
 pub(crate) fn may_tell(record: &[u8]) -> bool {
-    static SOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"eventSource\""));
+    static NAMES: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| {
+        let names = ["\"eventSource\"", "\"credentials\"", "\"signInSessionArn\""];
+        names.map(Finder::new)
+    });
+    let [event_source, credentials, sign_in] = &*NAMES;
     // Somebody may be called so.
-    let source = SOURCE.find_iter(record).find_map(|at| {
-        let behind = record.get(at + SOURCE.needle().len()..)?;
+    let source = event_source.find_iter(record).find_map(|at| {
+        let behind = record.get(at + event_source.needle().len()..)?;
         let value = behind.trim_ascii_start().strip_prefix(b":")?;
         value.trim_ascii_start().strip_prefix(b"\"")
     });
     let Some(source) = source else {
         return false;
     };
-    let has = |member: &str| memmem::find(record, member.as_bytes()).is_some();
-    source.starts_with(STS) && has("\"credentials\"")
-        || source.starts_with(SIGN_IN) && has("\"signInSessionArn\"")
+    source.starts_with(STS) && credentials.find(record).is_some()
+        || source.starts_with(SIGN_IN) && sign_in.find(record).is_some()
 }
 
 /// A session of which a record tells whose it is, and which kind of event that is.
