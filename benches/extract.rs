@@ -6,17 +6,14 @@
 
 use std::{
     env,
-    ffi::CStr,
     path::Path,
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use bumpalo::Bump;
 use cloudtrail::Extractor;
-use cloudtrail::fields::{FIELDS, OFFICIAL};
-use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_field__bindgen_ty_1};
+use cloudtrail::fields::{FIELDS, Field, OFFICIAL};
 use harness::{
     host::{Library, Status},
     shared,
@@ -29,9 +26,9 @@ const WATCHED: &str = "--watched";
 const FIVE: [&str; 5] = ["ct.name", "ct.user", "ct.src", "ct.error", "ct.srcip"];
 
 /// What rules may ask for by pointer: a known member, and one that is not.
-const POINTERS: [&CStr; 2] = [
-    c"/requestParameters/bucketName",
-    c"/responseElements/ConsoleLogin/x",
+const POINTERS: [&str; 2] = [
+    "/requestParameters/bucketName",
+    "/responseElements/ConsoleLogin/x",
 ];
 
 const ROWS: [(&str, &str); 9] = [
@@ -164,47 +161,31 @@ fn run(row: &str, rounds: u32, folder: &Path) -> Result<(u64, Duration)> {
     }
     let events = plugin.events(open_params)?;
     let mut extractor = Extractor::default();
-    let mut storage = Bump::new();
-    let mut requests: Vec<_> = match row {
-        "five" => FIVE.map(request).into(),
-        "shown" => FIELDS
-            .iter()
-            .filter(|field| !field.properties.contains(&"hidden"))
-            .map(|field| request(field.name))
-            .collect(),
-        "origin" => FIELDS
-            .iter()
-            .filter(|field| is_of_chain(field.name))
-            .map(|field| request(field.name))
-            .collect(),
-        "value" => POINTERS
-            .map(|pointer| ss_plugin_extract_field {
-                arg_key: pointer.as_ptr(),
-                arg_present: 1,
-                ..request("ct.value")
-            })
-            .into(),
-        _ => FIELDS[..OFFICIAL]
-            .iter()
-            .map(|field| request(field.name))
-            .collect(),
+    let shown = |field: &&Field| !field.properties.contains(&"hidden");
+    let names = |fields: &[Field], keep: &dyn Fn(&&Field) -> bool| -> Vec<String> {
+        let fields = fields.iter().filter(keep);
+        fields.map(|field| field.name.to_owned()).collect()
     };
+    let fields = match row {
+        "five" => FIVE.map(String::from).into(),
+        "shown" => names(FIELDS, &shown),
+        "origin" => names(FIELDS, &|field| is_of_chain(field.name)),
+        "value" => POINTERS
+            .map(|pointer| format!("ct.value[{pointer}]"))
+            .into(),
+        _ => names(&FIELDS[..OFFICIAL], &|_| true),
+    };
+    let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+    let mut question = plugin.question(&fields)?;
     let mut best = Duration::MAX;
     for _ in 0..rounds {
         let start = Instant::now();
         for event in &events {
-            if row == "parse" {
-                extractor.parse(event.payload());
-                continue;
-            }
-            let mut extract = |requests: &mut [_]| {
-                storage.reset();
-                extractor.extract_fields(event.number, event.payload(), requests, None, &storage)
-            };
             match row {
-                "batch" | "shown" | "origin" => extract(&mut requests)?,
+                "batch" | "shown" | "origin" => question.at_once(event)?,
                 "string" => drop(extractor.event_string(event.payload())),
-                _ => requests.chunks_mut(1).try_for_each(extract)?,
+                "parse" => extractor.parse(event.payload()),
+                _ => question.one_by_one(event)?,
             }
         }
         best = best.min(start.elapsed());
@@ -214,23 +195,4 @@ fn run(row: &str, rounds: u32, folder: &Path) -> Result<(u64, Duration)> {
 
 fn is_of_chain(field: &str) -> bool {
     field.starts_with("ct.origin") && field != "ct.originaluser" || field.starts_with("ct.chain")
-}
-
-fn request(name: &str) -> ss_plugin_extract_field {
-    ss_plugin_extract_field {
-        res: ss_plugin_extract_field__bindgen_ty_1 {
-            u64_: std::ptr::null_mut(),
-        },
-        res_len: 0,
-        field_id: FIELDS
-            .iter()
-            .position(|field| field.name == name)
-            .unwrap_or_default() as u32,
-        field: std::ptr::null(),
-        arg_key: std::ptr::null(),
-        arg_index: 0,
-        arg_present: 0,
-        ftype: 0,
-        flist: 0,
-    }
 }

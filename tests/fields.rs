@@ -1,6 +1,9 @@
 //! The fields that only this plugin has: on real records, as serde_json tells their values, and on made ones for what
 //! the real ones lack, each after a page of AWS's documentation.
 
+#[path = "fields/policies.rs"]
+mod policies;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 
@@ -31,6 +34,7 @@ const FIRST: &[(&str, &[&str])] = &[
     ("ct.user.onbehalfof.store", &["userIdentity.onBehalfOf.identityStoreArn"]),
     ("ct.user.credentialid", &["userIdentity.credentialId"]),
     ("ct.user.inscopeof", &["userIdentity.inScopeOf"]),
+    ("ct.user.delegate", &["userIdentity.invokedByDelegate.accountId"]),
     ("ct.user.assumedroot", &["userIdentity.sessionContext.assumedRoot"]),
     ("ct.version", &["eventVersion"]),
     ("ct.vpcendpointaccountid", &["vpcEndpointAccountId"]),
@@ -133,6 +137,17 @@ const RULED: &[&str] = &[
     "s3.grants",
     "ssm.parameters",
     "cloudtrail.trail",
+    "ct.omitted",
+    "ct.foreignaccounts",
+    "policy.everyone",
+    "policy.everything",
+    "policy.principals",
+    "policy.actions",
+    "ec2.openports",
+    "ec2.sensitiveports",
+    "ec2.maxcount",
+    "s3.publicaccessblock.off",
+    "s3.expirationdays",
 ];
 
 fn plugin() -> (Library, Plugin) {
@@ -353,7 +368,7 @@ fn ruled(name: &str, record: &Value) -> Option<String> {
         ]
         .iter()
         .find_map(|pointer| plain(record.pointer(pointer)?)),
-        _ => None,
+        _ => policies::value(name, record),
     }
 }
 
@@ -408,7 +423,7 @@ fn actor(record: &Value) -> String {
         Some("FederatedUser") => in_arn(),
         _ => None,
     };
-    by_kind
+    let name = by_kind
         .or_else(|| some(&identity["userName"]))
         .or_else(|| some(&identity["onBehalfOf"]["userId"]))
         .or_else(in_arn)
@@ -416,7 +431,11 @@ fn actor(record: &Value) -> String {
         .or_else(|| some(&identity["invokedBy"]))
         .or_else(account)
         .or_else(service)
-        .unwrap_or("unknown".to_owned())
+        .unwrap_or("unknown".to_owned());
+    match some(&identity["invokedByDelegate"]["accountId"]) {
+        Some(vendor) => format!("vendor {vendor} as {name}"),
+        None => name,
+    }
 }
 
 /// What our fields give for a record, and where the values come from that have one place.
@@ -499,7 +518,7 @@ const MADE: &[&str] = &[
     "ct.tlsdetails.keyexchange", "ct.eventcontext", "ct.insight.error", "ct.aggregate.dimension",
     "ct.aggregate.names", "ct.aggregate.count", "ct.aggregate.type", "ct.aggregate.start", "ct.aggregate.end",
     "ct.aggregate.window", "ct.aggregate.details", "ec2.httptokens", "s3.grants", "s3.publicaccessblock",
-    "sns.topicarn", "sns.protocol",
+    "sns.topicarn", "sns.protocol", "ct.user.delegate", "ct.omitted", "policy.everything", "s3.publicaccessblock.off",
 ];
 
 /// Records that have what the real ones lack. Above each, the page that it is modelled on.
@@ -555,6 +574,14 @@ const RECORDS: &[&str] = &[
     r#"{"eventSource":"s3.amazonaws.com","eventName":"GetObject","userIdentity":{"type":"AWSAccount","principalId":"","accountId":"ANONYMOUS_PRINCIPAL"}}"#,
     // docs.aws.amazon.com/awscloudtrail/latest/userguide/non-api-aws-service-events.html
     r#"{"eventSource":"kms.amazonaws.com","eventName":"RotateKey","eventType":"AwsServiceEvent","userIdentity":{"accountId":"","invokedBy":""}}"#,
+    // docs.aws.amazon.com/IAM/latest/UserGuide/temporary-delegation-cloudtrail.html
+    r#"{"eventSource":"s3.amazonaws.com","eventName":"CreateBucket","recipientAccountId":"111122223333","userIdentity":{"type":"AssumedRole","principalId":"AROAIDPPEZS35WEXAMPLE:session","arn":"arn:aws:sts::111122223333:assumed-role/Approver/session","accountId":"111122223333","invokedByDelegate":{"accountId":"444455556666"}}}"#,
+    // docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html: what is too large
+    r#"{"eventSource":"iam.amazonaws.com","eventName":"PutUserPolicy","requestParameters":{"reason":"requestParameters too large","omitted":"true","originalSize":"149893"}}"#,
+    // docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html: a policy in an attribute
+    r#"{"eventSource":"sqs.amazonaws.com","eventName":"SetQueueAttributes","recipientAccountId":"111122223333","requestParameters":{"queueUrl":"https://sqs.us-east-1.amazonaws.com/111122223333/q","attributes":{"Policy":"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":[\"444455556666\",\"*\"]},\"Action\":\"sqs:*\",\"Resource\":\"*\"}]}"}}}"#,
+    // docs.aws.amazon.com/IAM/latest/APIReference/API_CreatePolicy.html
+    r#"{"eventSource":"iam.amazonaws.com","eventName":"CreatePolicy","requestParameters":{"policyName":"p","policyDocument":"%7B%22Statement%22%3A%20%7B%22Effect%22%3A%22Allow%22%2C%22Action%22%3A%22%2A%22%7D%7D"}}"#,
     // docs.aws.amazon.com/STS/latest/APIReference/API_GetFederationToken.html
     r#"{"eventSource":"s3.amazonaws.com","eventName":"ListBuckets","userIdentity":{"type":"FederatedUser","principalId":"111122223333:Bob","arn":"arn:aws:sts::111122223333:federated-user/Bob","accountId":"111122223333","sessionContext":{"sessionIssuer":{"type":"IAMUser","userName":"alice"}}}}"#,
 ];

@@ -535,7 +535,7 @@ impl World {
                 json!({"issuerType": "AWS::Lambda::Function", "credentialsIssuedTo": function});
         }
         if choice == 3 {
-            session.names[0] = format!("account {ELSEWHERE}");
+            session.names[0] = format!("vendor {ELSEWHERE}");
             session.identity["invokedByDelegate"] = json!({"accountId": ELSEWHERE});
         }
         self.callers.push(session);

@@ -3,15 +3,21 @@
 //! `rules/events.jsonl` has an event on each line: the rules that fire on it, all of them, and those that it nearly
 //! fires. sysdig is asked with the condition of each rule, its macros and lists put in as Falco does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
 use harness::host::{Library, numbers};
 use harness::hosts::Hosts;
+use harness::rules::{Rules, words};
 use harness::shared;
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::{Value, json};
+
+/// Our rules.
+fn load() -> Rules {
+    Rules::read(&falco("cloudtrail_rules.yaml")).unwrap()
+}
 
 fn falco(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,127 +25,23 @@ fn falco(file: &str) -> PathBuf {
         .join(file)
 }
 
-/// The documents of a rules file.
-struct Rules {
-    lists: BTreeMap<String, Vec<String>>,
-    macros: BTreeMap<String, String>,
-    rules: Vec<Rule>,
-}
-
-struct Rule {
-    keys: BTreeSet<String>,
-    name: String,
-    text: BTreeMap<&'static str, String>,
-    tags: Vec<String>,
-}
-
-impl Rules {
-    fn load() -> Self {
-        let text = fs::read_to_string(falco("cloudtrail_rules.yaml")).unwrap();
-        let yaml = Yaml::load_from_str(&text).unwrap();
-        let mut all = Self {
-            lists: BTreeMap::new(),
-            macros: BTreeMap::new(),
-            rules: vec![],
-        };
-        for item in yaml[0].as_sequence().unwrap() {
-            let string = |key: &str| {
-                item.as_mapping_get(key)?
-                    .as_str()
-                    .map(|text| text.trim().to_owned())
-            };
-            let strings = |key: &str| -> Vec<String> {
-                let items = item
-                    .as_mapping_get(key)
-                    .and_then(|items| items.as_sequence());
-                let items = items.unwrap_or_else(|| panic!("no {key} in {item:?}"));
-                items
-                    .iter()
-                    .map(|item| item.as_str().unwrap().to_owned())
-                    .collect()
-            };
-            if let Some(name) = string("list") {
-                assert!(
-                    all.lists.insert(name.clone(), strings("items")).is_none(),
-                    "{name}"
-                );
-            } else if let Some(name) = string("macro") {
-                let condition = string("condition").unwrap();
-                assert!(
-                    all.macros.insert(name.clone(), condition).is_none(),
-                    "{name}"
-                );
-            } else if let Some(name) = string("rule") {
-                let keys = item.as_mapping().unwrap().keys();
-                all.rules.push(Rule {
-                    keys: keys.map(|key| key.as_str().unwrap().to_owned()).collect(),
-                    name,
-                    text: ["desc", "condition", "output", "priority", "source"]
-                        .into_iter()
-                        .filter_map(|key| Some((key, string(key)?)))
-                        .collect(),
-                    tags: strings("tags"),
-                });
-            }
-        }
-        all
+/// The lists as somebody might fill them.
+fn tuned(mut rules: Rules) -> Rules {
+    for (list, item) in [
+        ("trusted_accounts", "444455556666"),
+        ("known_addresses", "192.0.2.10"),
+        ("deployment_roles", "deploy"),
+        ("administrators", "carol"),
+        ("service_users", "ci"),
+        ("protected_buckets", "trail-logs"),
+    ] {
+        assert_eq!(
+            rules.lists.insert(list.to_owned(), vec![item.to_owned()]),
+            Some(vec![]),
+            "{list}"
+        );
     }
-
-    /// The lists as somebody might fill them.
-    fn tuned(mut self) -> Self {
-        for (list, item) in [
-            ("trusted_accounts", "444455556666"),
-            ("known_addresses", "192.0.2.10"),
-            ("deployment_roles", "deploy"),
-            ("administrators", "carol"),
-            ("service_users", "ci"),
-            ("protected_buckets", "trail-logs"),
-        ] {
-            assert_eq!(
-                self.lists.insert(list.to_owned(), vec![item.to_owned()]),
-                Some(vec![]),
-                "{list}"
-            );
-        }
-        self
-    }
-
-    /// `condition` with the contents of macros and lists for their names.
-    fn expand(&self, condition: &str) -> String {
-        let mut out = String::new();
-        for word in words(condition) {
-            if let Some(condition) = self.macros.get(word) {
-                out += &self.expand(condition);
-            } else if let Some(items) = self.lists.get(word) {
-                let items: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
-                out += &items.join(", ");
-            } else {
-                out += word;
-            }
-        }
-        out
-    }
-}
-
-/// The words of a condition and what is between them; a quoted text is one of them.
-fn words(condition: &str) -> Vec<&str> {
-    let between = |c: char| c.is_whitespace() || "(),".contains(c);
-    let mut words = vec![];
-    let mut rest = condition;
-    while let Some(first) = rest.chars().next() {
-        let end = if first == '"' || first == '\'' {
-            rest[1..].find(first).expect("a closing quote") + 2
-        } else if between(first) {
-            first.len_utf8()
-        } else {
-            rest.find(|c| between(c) || c == '"' || c == '\'')
-                .unwrap_or(rest.len())
-        };
-        let (word, others) = rest.split_at(end);
-        words.push(word);
-        rest = others;
-    }
-    words
+    rules
 }
 
 /// An event of the data file.
@@ -212,7 +114,7 @@ fn identity(name: &str) -> Value {
 
 #[test]
 fn every_rule_is_complete() {
-    let all = Rules::load();
+    let all = load();
     assert!(all.rules.len() >= 40, "{} rules", all.rules.len());
     for page in ["README.md", "CHANGELOG.md"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
@@ -339,7 +241,7 @@ fn rules_fire_on_what_they_are_for() {
     let Some(hosts) = Hosts::new("rules") else {
         return;
     };
-    let all = Rules::load().tuned();
+    let all = tuned(load());
     let events = events();
     let trail = hosts.folder.join("trail");
     fs::create_dir(&trail).unwrap();
@@ -416,7 +318,7 @@ fn attacks_on_a_real_trail_are_seen() {
     ) else {
         return;
     };
-    let all = Rules::load();
+    let all = load();
     let trail = trail.display().to_string();
     for (rule, count) in [
         ("Console Login Without MFA", 1),

@@ -18,13 +18,15 @@ use crate::record::{Index, Member, Record};
 /// The length of an event ID, quotes included.
 const UUID: usize = 38;
 
+/// An event's number, address and length.
+type Event = (u64, usize, usize);
+
 /// Keeps the index of the last record for the next call.
 #[derive(Default)]
 pub(crate) struct Cache {
     index: Index,
-    /// The last event: its number, address and length. A later event may have the same three, in the
-    /// next file or where a host reuses a buffer.
-    event: (u64, usize, usize),
+    /// The last event. A later one may have the same three, in the next file or where a host reuses a buffer.
+    event: Event,
     /// The last event's ID and its place, if it is an ID that tells events apart.
     id: Option<([u8; UUID], usize)>,
     /// The last event's bytes, once a host has asked for a field twice, so that the ID alone is not proof enough.
@@ -34,38 +36,58 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// The event's record, with what is known of it if it is the one of the last call.
+    /// Whether an event is the one of the last call, so that what is known of its record holds; otherwise, it is from now
+    /// on.
     ///
     /// Comparing all bytes takes longer than extracting a field. A host asks for each field of an
     /// event once, so as long as it asks for other fields, comparing the ID is enough. If it asks for
     /// a field again, it may be for another event in the same place, and all bytes are compared.
-    ///
-    /// With it comes whether it is a new one.
-    pub fn record<'a>(
-        &'a mut self,
-        number: u64,
-        payload: &'a [u8],
-        asked: Asked,
-    ) -> (Record<'a>, bool) {
+    #[inline(always)]
+    pub fn is_last(&mut self, number: u64, payload: &[u8], asked: Asked) -> bool {
         let event = (number, payload.as_ptr().addr(), payload.len());
-        let again = self.event == event;
-        if again {
-            let first = self.given.add(asked);
-            let same_id = || {
-                let (id, at) = self.id.as_ref()?;
-                Some(is_same_id(id, payload.get(*at..)?.first_chunk()?))
-            };
-            if first && same_id() == Some(true) || self.bytes == payload {
-                if !first {
-                    self.given.start(asked);
-                }
-                return (Record::again(payload, &mut self.index), false);
-            }
+        if self.event != event {
+            self.start(event, payload, asked, false);
+            return false;
         }
+        if self.given.add(asked) && self.has_same_id(payload) {
+            return true;
+        }
+        self.compare(payload, asked)
+    }
+
+    /// The record of the event that [`Self::is_last`] was asked about.
+    #[inline(always)]
+    pub fn record<'a>(&'a mut self, payload: &'a [u8]) -> Record<'a> {
+        Record::again(payload, &mut self.index)
+    }
+
+    #[inline(always)]
+    fn has_same_id(&self, payload: &[u8]) -> bool {
+        let Some((id, at)) = &self.id else {
+            return false;
+        };
+        let other = payload.get(*at..).and_then(|rest| rest.first_chunk());
+        other.is_some_and(|other| is_same_id(id, other))
+    }
+
+    /// Whether an event in the place of the last one has all of its bytes.
+    #[inline(never)]
+    fn compare(&mut self, payload: &[u8], asked: Asked) -> bool {
+        if self.bytes == payload {
+            self.given.start(asked);
+            return true;
+        }
+        self.start(self.event, payload, asked, true);
+        false
+    }
+
+    /// Another event is the last one.
+    #[inline(never)]
+    fn start(&mut self, event: Event, payload: &[u8], asked: Asked, in_same_place: bool) {
         self.event = event;
         self.given.start(asked);
         self.bytes.clear();
-        if again {
+        if in_same_place {
             self.bytes.extend_from_slice(payload);
         }
         let mut record = Record::new(payload, &mut self.index);
@@ -73,7 +95,6 @@ impl Cache {
             let at = id.range().start;
             Some((*payload.get(id.range())?.first_chunk()?, at))
         });
-        (record, true)
     }
 
     /// The number of the last event.

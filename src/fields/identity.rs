@@ -63,6 +63,18 @@ pub(super) fn account<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
 
 /// `ct.actor`
 pub(super) fn actor<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    let (name, range) = named(record)?;
+    let Some((vendor, _)) = some_text(record, Member::DelegateAccountId) else {
+        return Some((name, range));
+    };
+    Some((
+        [b"vendor ", &*vendor, b" as ", &*name].concat().into(),
+        COMPUTED,
+    ))
+}
+
+/// The identity that a request was made with, in words.
+pub(super) fn named<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     let kind = record.text(Member::IdentityType);
     let named = match kind.as_deref() {
         Some(b"Root") => return constant(b"root"),

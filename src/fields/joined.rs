@@ -25,6 +25,11 @@ pub(super) const fn below(member: Member, names: &'static [&'static str]) -> Pat
 }
 
 impl Path {
+    /// The known member that it begins with.
+    pub fn member(&self) -> Member {
+        self.0
+    }
+
     /// The path, with dots between the names.
     pub fn name(&self) -> String {
         let names = self.1.iter().map(|&name| name.to_owned());
@@ -78,8 +83,7 @@ pub(crate) fn joined<'a>(values: &mut dyn FnMut(Each<Value<'a>>)) -> Option<Text
 pub(super) fn joined_texts<'a>(texts: &mut dyn FnMut(Each<Option<Text<'a>>>)) -> Option<Text<'a>> {
     let mut first: Option<Text<'a>> = None;
     let mut all = Vec::new();
-    // Created only when needed, since most events have one value or none.
-    let mut seen: Option<HashSet<Cow<'a, [u8]>>> = None;
+    let mut seen = Seen::default();
     texts(&mut |text| {
         let Some((text, range)) = text else {
             return;
@@ -91,21 +95,41 @@ pub(super) fn joined_texts<'a>(texts: &mut dyn FnMut(Each<Option<Text<'a>>>)) ->
         if text == *one {
             return;
         }
-        let seen = seen.get_or_insert_with(|| {
-            all.extend_from_slice(one);
-            HashSet::new()
-        });
-        if seen.contains(&text) {
+        if seen.has(&text) {
             return;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(one);
         }
         all.push(b',');
         all.extend_from_slice(&text);
-        seen.insert(text);
+        seen.add(text);
     });
-    if seen.is_none() {
+    if all.is_empty() {
         return first;
     }
     Some((all.into(), COMPUTED))
+}
+
+/// The texts that were seen. Most often they are few.
+#[derive(Default)]
+struct Seen<'a> {
+    few: Vec<Cow<'a, [u8]>>,
+    many: HashSet<Cow<'a, [u8]>>,
+}
+
+impl<'a> Seen<'a> {
+    fn has(&self, text: &[u8]) -> bool {
+        self.few.iter().any(|seen| **seen == *text) || self.many.contains(text)
+    }
+
+    fn add(&mut self, text: Cow<'a, [u8]>) {
+        if self.few.len() < 8 {
+            self.few.push(text);
+        } else {
+            self.many.insert(text);
+        }
+    }
 }
 
 /// `ct.resource.arns`

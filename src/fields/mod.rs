@@ -1,12 +1,19 @@
 //! The fields that hosts filter by and show, each of them once in [`FIELDS`].
 
+mod accounts;
 mod arn;
 mod cache;
+mod ec2;
 mod given;
 mod identity;
 mod joined;
+mod nested;
+mod network;
 pub(crate) mod origin;
 mod outcome;
+mod policy;
+mod possible;
+mod s3;
 mod schema;
 mod services;
 mod summary;
@@ -21,6 +28,7 @@ pub(crate) use given::{Asked, asked};
 use joined::Path;
 use joined::joined;
 use origin::{Origin, Origins, Part};
+pub(crate) use possible::Possible;
 pub use schema::{markdown, schema};
 pub(crate) use summary::event as describe;
 pub use table::{FIELDS, OFFICIAL};
@@ -36,6 +44,8 @@ pub struct Field {
     /// What hosts use it for: `info`, `conversation`, `hidden`.
     pub properties: &'static [&'static str],
     pub(crate) source: Source,
+    /// What a computed field is made of, at least one of it; nothing if it can be there without any of these members.
+    needs: &'static [Member],
 }
 
 /// Where a field's value comes from.
@@ -204,6 +214,16 @@ impl Field {
         }
     }
 
+    /// The members of which at least one is there where the field is; none if it can be there without any.
+    fn members(&self) -> Vec<Member> {
+        match self.source {
+            Source::Text(member) | Source::Json(member) | Source::Number(member) => vec![member],
+            Source::First(members) => members.to_vec(),
+            Source::Joined(paths) => paths.iter().map(Path::member).collect(),
+            _ => self.needs.to_vec(),
+        }
+    }
+
     /// The paths of the members that it shows the first of, or all; none if it is computed.
     pub fn paths(&self) -> Vec<String> {
         let path = |member: &Member| member.path();
@@ -219,7 +239,7 @@ impl Field {
 }
 
 #[inline(never)]
-fn of_origin<'a>(part: Part, record: &mut Record<'a>, origins: Option<&mut Origins>) -> Values<'a> {
+fn of_origin<'a>(part: Part, record: &mut Record<'_>, origins: Option<&mut Origins>) -> Values<'a> {
     let origin = origins.map(|origins| origins.origin(record));
     match part {
         Part::Length => {

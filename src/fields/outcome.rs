@@ -1,6 +1,6 @@
 //! How a request was made, and whether it failed.
 
-use super::{Text, text_of};
+use super::{COMPUTED, Text, text_of};
 use crate::record::{Member, Record};
 
 /// `ct.console`
@@ -51,6 +51,18 @@ pub(super) fn failed(record: &mut Record<'_>) -> bool {
         || [Member::ResponseElements, Member::ServiceEventDetails]
             .into_iter()
             .any(|member| is_failure(record, member).is_some())
+}
+
+/// `ct.omitted`
+pub(super) fn omitted<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    // Written as a text and as a flag.
+    let mut reason = |omitted, reason| {
+        let omitted = record.text(omitted)?;
+        let reason = || text_of(record, reason).or(Some((b"true".into(), COMPUTED)));
+        omitted.eq_ignore_ascii_case(b"true").then(reason).flatten()
+    };
+    reason(Member::RequestOmitted, Member::RequestReason)
+        .or_else(|| reason(Member::ResponseOmitted, Member::ResponseReason))
 }
 
 /// Does an error code or message tell of an error? Amazon Managed Grafana writes the code 200 beside a success.
@@ -129,6 +141,28 @@ mod tests {
             assert_eq!(text(&record, mfa_used).as_deref(), expected, "{record}");
         }
         assert_eq!(text("{}", mfa_used), None);
+    }
+
+    #[test]
+    fn what_cloudtrail_leaves_out_is_told() {
+        for (record, expected) in [
+            (
+                r#"{"requestParameters":{"omitted":"true","originalSize":"149893","reason":"requestParameters too large"}}"#,
+                Some("requestParameters too large"),
+            ),
+            (r#"{"requestParameters":{"omitted":true}}"#, Some("true")),
+            (
+                r#"{"responseElements":{"omitted":true,"reason":"responseElements too large"}}"#,
+                Some("responseElements too large"),
+            ),
+            (
+                r#"{"requestParameters":{"omitted":false,"reason":"r"}}"#,
+                None,
+            ),
+            (r#"{"requestParameters":{"reason":"r"}}"#, None),
+        ] {
+            assert_eq!(text(record, omitted).as_deref(), expected, "{record}");
+        }
     }
 
     #[test]

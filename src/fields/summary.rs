@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{COMPUTED, Text, identity, outcome, services, text_of};
+use super::{COMPUTED, Text, identity, outcome, s3, text_of};
 use crate::record::{Member, Record};
 
 /// `ct.shortsrc`
@@ -82,17 +82,17 @@ fn write_info(record: &mut Record<'_>, info: &mut Vec<u8>) {
         info.extend_from_slice(name);
     }
     match name.as_deref() {
-        Some(b"PutBucketPublicAccessBlock") => services::write_public_access_block(record, info),
+        Some(b"PutBucketPublicAccessBlock") => s3::write_public_access_block(record, info),
         _ => write_object(record, info),
     }
 }
 
 /// How much was moved, and which object, bucket or host the request is about.
 fn write_object(record: &mut Record<'_>, info: &mut Vec<u8>) {
-    if let Some(size) = services::s3_bytes(record) {
+    if let Some(size) = s3::bytes(record) {
         info.extend_from_slice(format!(" Size={size}").as_bytes());
     }
-    let uri = services::s3_uri(record).map(|(uri, _)| uri);
+    let uri = s3::uri(record).map(|(uri, _)| uri);
     let mut first = |label: &[u8], text: Option<Cow<'_, [u8]>>| {
         text.map(|text| {
             info.extend_from_slice(label);

@@ -7,7 +7,7 @@ use super::Source::{
 use super::given::Given;
 use super::joined::{all, below};
 use super::origin::Part::{AccessKeyId, AccountId, Arn, By, Chain, EventId, Length, Name};
-use super::{Field, identity, joined, outcome, services, summary};
+use super::{Field, accounts, ec2, identity, joined, outcome, policy, s3, services, summary};
 use crate::record::Member;
 
 const fn field(
@@ -22,12 +22,19 @@ const fn field(
         description,
         properties: &[],
         source,
+        needs: &[],
     }
 }
 
 impl Field {
     const fn with(mut self, properties: &'static [&'static str]) -> Self {
         self.properties = properties;
+        self
+    }
+
+    /// What a computed field is made of.
+    const fn of(mut self, needs: &'static [Member]) -> Self {
+        self.needs = needs;
         self
     }
 }
@@ -43,7 +50,7 @@ pub static FIELDS: &[Field] = &[
     field("ct.errormessage", "Error Message", Of(Member::ErrorMessage), "Why AWS refused the request, as a sentence. Present only if the request failed."),
     field("ct.time", "Timestamp", First(&[Member::EventTime, Member::WindowStart]), "When the request was completed, in UTC, as written in the record.").with(&["hidden"]),
     field("ct.src", "AWS Service", Of(Member::EventSource), "The AWS service that the request was made to, such as s3.amazonaws.com."),
-    field("ct.shortsrc", "AWS Service", Part(summary::short_source), "The AWS service that the request was made to, without the trailing .amazonaws.com, such as s3."),
+    field("ct.shortsrc", "AWS Service", Part(summary::short_source), "The AWS service that the request was made to, without the trailing .amazonaws.com, such as s3.").of(&[Member::EventSource]),
     field("ct.name", "Event Name", Of(Member::EventName), "What was asked of the service: the name of the API action, such as GetObject or ConsoleLogin."),
     field("ct.user", "User Name", Part(identity::user), "Who made the request: the user's name, for an assumed role the name of the role, for an AWS service its name.").with(&["conversation"]),
     field("ct.originaluser", "Original User Name", Part(identity::original_user), "Who made the request: the user's name, for an assumed role the name of the session, which often tells the person or program behind the role."),
@@ -79,7 +86,7 @@ pub static FIELDS: &[Field] = &[
     field("ct.requestid", "Request ID", Of(Member::RequestId), "The ID that the service gave to the request."),
     field("ct.eventtype", "Event Type", Of(Member::EventType), "What gave rise to the event, such as AwsApiCall, AwsConsoleSignIn or AwsServiceEvent."),
     field("ct.apiversion", "API Version", Of(Member::ApiVersion), "The version of the API that the request was made with."),
-    field("ct.resources", "Resources", ComputedText(services::resources), "The resources that the request touched, as JSON objects separated by commas."),
+    field("ct.resources", "Resources", ComputedText(services::resources), "The resources that the request touched, as JSON objects separated by commas.").of(&[Member::Resources]),
     field("ct.recipientaccountid", "Recipient Account Id", First(&[Member::RecipientAccountId, Member::AccountId]), "The AWS account that received the event; it differs from the user's where access goes across accounts."),
     field("ct.serviceeventdetails", "Service Event Details", Of(Member::ServiceEventDetails), "What the service did by itself, and the result, for events that were not caused by a request."),
     field("ct.sharedeventid", "Shared Event ID", Of(Member::SharedEventId), "The ID that the events of one action in several accounts have in common."),
@@ -95,25 +102,25 @@ pub static FIELDS: &[Field] = &[
     field("ct.tlsdetails.ciphersuite", "TLS Cipher Suite", Of(Member::TlsCipherSuite), "The cipher suite of the connection."),
     field("ct.tlsdetails.clientprovidedhostheader", "Client Provided Host Header", Of(Member::TlsClientProvidedHostHeader), "The host name that the client asked for, usually the endpoint of the service."),
     field("ct.additionaleventdata", "Additional Event Data", Json(Member::AdditionalEventData), "Additional data that the service gives about the event, as JSON."),
-    field("s3.uri", "Key URI", ComputedText(services::s3_uri), "The S3 object that the request is about, as s3://bucket/key.").with(&["conversation"]),
+    field("s3.uri", "Key URI", ComputedText(s3::uri), "The S3 object that the request is about, as s3://bucket/key.").of(&[Member::RequestBucketName]).with(&["conversation"]),
     field("s3.bucket", "Bucket Name", Of(Member::RequestBucketName), "The name of the S3 bucket in the request.").with(&["conversation"]),
     field("s3.key", "Key Name", Of(Member::RequestKey), "The key of the S3 object in the request: its name in the bucket."),
-    field("s3.bytes", "Total Bytes", ComputedNumber(services::s3_bytes), "How many bytes the request moved into and out of S3."),
+    field("s3.bytes", "Total Bytes", ComputedNumber(s3::bytes), "How many bytes the request moved into and out of S3.").of(&[Member::BytesTransferredIn, Member::BytesTransferredOut]),
     field("s3.bytes.in", "Bytes In", Number(Member::BytesTransferredIn), "How many bytes the request moved into S3.").with(&["hidden"]),
     field("s3.bytes.out", "Bytes Out", Number(Member::BytesTransferredOut), "How many bytes the request moved out of S3.").with(&["hidden"]),
-    field("s3.cnt.get", "N Get Ops", ComputedNumber(services::count_get), "1 if the event is a GetObject, to be summed up.").with(&["hidden"]),
-    field("s3.cnt.put", "N Put Ops", ComputedNumber(services::count_put), "1 if the event is a PutObject, to be summed up.").with(&["hidden"]),
-    field("s3.cnt.other", "N Other Ops", ComputedNumber(services::count_other), "1 if the event is neither a GetObject nor a PutObject, to be summed up.").with(&["hidden"]),
-    field("ec2.name", "Instance Name", ComputedText(services::instance_name), "The name that the request gives to the EC2 instance: its tag Name."),
-    field("ec2.imageid", "Image Id", ComputedText(services::image), "The image (AMI) of the first EC2 instance in the response, or else the one in the request."),
-    field("ec2.imageids", "Image Ids", List(services::images), "The images (AMI) of the EC2 instances in the response, or else the one in the request; ec2.imageids[0] is the first of them."),
+    field("s3.cnt.get", "N Get Ops", ComputedNumber(s3::count_get), "1 if the event is a GetObject, to be summed up.").of(&[Member::EventName]).with(&["hidden"]),
+    field("s3.cnt.put", "N Put Ops", ComputedNumber(s3::count_put), "1 if the event is a PutObject, to be summed up.").of(&[Member::EventName]).with(&["hidden"]),
+    field("s3.cnt.other", "N Other Ops", ComputedNumber(s3::count_other), "1 if the event is neither a GetObject nor a PutObject, to be summed up.").with(&["hidden"]),
+    field("ec2.name", "Instance Name", ComputedText(ec2::instance_name), "The name that the request gives to the EC2 instance: its tag Name.").of(&[Member::RequestTagSpecificationSet]),
+    field("ec2.imageid", "Image Id", ComputedText(ec2::image), "The image (AMI) of the first EC2 instance in the response, or else the one in the request.").of(&[Member::ResponseInstancesSet, Member::RequestImageId, Member::RequestFastLaunchImages, Member::RequestLaunchSpecification]),
+    field("ec2.imageids", "Image Ids", List(ec2::images), "The images (AMI) of the EC2 instances in the response, or else the one in the request; ec2.imageids[0] is the first of them.").of(&[Member::ResponseInstancesSet, Member::RequestImageId, Member::RequestFastLaunchImages, Member::RequestLaunchSpecification]),
     field("ecr.repository", "ECR Repository name", Of(Member::RequestRepositoryName), "The name of the container repository (ECR) in the request."),
     field("ecr.imagetag", "Image Tag", Of(Member::RequestImageTag), "The tag of the container image in the request."),
     field("iam.role", "IAM Role", Of(Member::RequestRoleName), "The name of the IAM role in the request."),
     field("iam.policy", "IAM Policy", Of(Member::RequestPolicyName), "The name of the IAM policy in the request."),
     // Those that the official plugin doesn't have; new ones come last.
     field("ct.value", "Value", Pointer, "Any value of the event, by JSON pointer (RFC 6901): ct.value[/requestParameters/bucketName], ct.value[/resources/0/ARN]; in names, ~1 stands for / and ~0 for ~. Strings are given as they are, everything else as JSON; null counts as absent. Without a pointer, it is the whole event.").with(&["hidden"]),
-    field("ct.actor", "Actor", ComputedText(identity::actor), "Who made the request, in words, for every event: a user's name, role/session, root, an AWS service, account and its number, anonymous, or unknown."),
+    field("ct.actor", "Actor", ComputedText(identity::actor), "Who made the request, in words, for every event: a user's name, role/session, root, an AWS service, account and its number, anonymous, or unknown; vendor 444455556666 as role/session where a product's vendor acts by temporary delegation."),
     field("ct.user.accesskeyid", "Access Key ID", Of(Member::IdentityAccessKeyId), "The ID of the access key that the request was signed with: AKIA… are long-term keys, ASIA… temporary ones."),
     field("ct.user.invokedby", "Invoked By", Of(Member::IdentityInvokedBy), "The AWS service that made the request on behalf of the identity, such as cloudformation.amazonaws.com."),
     field("ct.user.mfa", "MFA Authenticated", Of(Member::SessionMfa), "true if the session's credentials were obtained with multi-factor authentication."),
@@ -132,12 +139,12 @@ pub static FIELDS: &[Field] = &[
     field("ct.user.assumedroot", "Assumed Root", Of(Member::SessionAssumedRoot), "true if the session has the root user's permissions for a task in a member account (AssumeRoot)."),
     field("ct.version", "Event Version", Of(Member::EventVersion), "The version of the record's format, such as 1.11."),
     field("ct.console", "Console", Flag(outcome::console), "true if a person used the AWS Management Console: the session, the event's type or the user agent says so. Otherwise false."),
-    field("ct.mfaused", "MFA Used", ComputedText(outcome::mfa_used), "true or false: whether the sign-in, or else the session, used multi-factor authentication; absent if the event does not say."),
+    field("ct.mfaused", "MFA Used", ComputedText(outcome::mfa_used), "true or false: whether the sign-in, or else the session, used multi-factor authentication; absent if the event does not say.").of(&[Member::MfaUsed, Member::SessionMfa]),
     field("ct.failed", "Failed", Flag(outcome::failed), "true if the request was refused or the sign-in failed, with or without an error code. Otherwise false, also if the error code stands for a success, such as 200."),
     field("ct.vpcendpointaccountid", "VPC Endpoint Account ID", Of(Member::VpcEndpointAccountId), "The AWS account that owns the VPC endpoint that the request went through."),
-    field("ct.resource.arns", "Resource ARNs", ComputedText(joined::resource_arns), "The ARNs of the resources that the request touched, separated by commas."),
-    field("ct.resource.types", "Resource Types", ComputedText(joined::resource_types), "The types of the resources that the request touched, such as AWS::S3::Object, each once, separated by commas."),
-    field("ct.resource.accounts", "Resource Accounts", ComputedText(joined::resource_accounts), "The AWS accounts that own the resources that the request touched, each once, separated by commas."),
+    field("ct.resource.arns", "Resource ARNs", ComputedText(joined::resource_arns), "The ARNs of the resources that the request touched, separated by commas.").of(&[Member::Resources]),
+    field("ct.resource.types", "Resource Types", ComputedText(joined::resource_types), "The types of the resources that the request touched, such as AWS::S3::Object, each once, separated by commas.").of(&[Member::Resources]),
+    field("ct.resource.accounts", "Resource Accounts", ComputedText(joined::resource_accounts), "The AWS accounts that own the resources that the request touched, each once, separated by commas.").of(&[Member::Resources]),
     field("ct.tlsdetails.keyexchange", "TLS Key Exchange", Of(Member::TlsKeyExchange), "The key exchange of the TLS connection, such as X25519MLKEM768, which withstands quantum computers."),
     field("ct.eventcontext", "Event Context", Of(Member::EventContext), "What CloudTrail was told to add to the event: tags of resources and principals, condition keys of the request, as JSON."),
     field("ct.insight.state", "Insight State", Of(Member::InsightState), "Start or End of the unusual activity that CloudTrail Insights has noticed."),
@@ -148,14 +155,14 @@ pub static FIELDS: &[Field] = &[
     field("ct.insight.baseline", "Insight Baseline", Of(Member::BaselineAverage), "How many calls or errors a minute are usual."),
     field("ct.insight.value", "Insight Value", Of(Member::InsightAverage), "How many calls or errors a minute there were."),
     field("ct.aggregate.dimension", "Aggregate Dimension", Of(Member::DimensionName), "What an aggregated event counts by: eventName, resourceARN or userIdentity."),
-    field("ct.aggregate.names", "Aggregate Names", ComputedText(joined::aggregate_names), "The API actions, resources or users that an aggregated event is about, separated by commas."),
-    field("ct.aggregate.count", "Aggregate Count", ComputedNumber(joined::aggregate_count), "How many events an aggregated event stands for."),
+    field("ct.aggregate.names", "Aggregate Names", ComputedText(joined::aggregate_names), "The API actions, resources or users that an aggregated event is about, separated by commas.").of(&[Member::DimensionStatistics]),
+    field("ct.aggregate.count", "Aggregate Count", ComputedNumber(joined::aggregate_count), "How many events an aggregated event stands for.").of(&[Member::DimensionStatistics]),
     field("ct.aggregate.type", "Aggregation Type", Of(Member::DimensionAggregationType), "How an aggregated event was made from others, such as Count."),
     field("ct.aggregate.start", "Aggregate Start", Of(Member::WindowStart), "The beginning of the time that an aggregated event sums up, which is the event's own time."),
     field("ct.aggregate.end", "Aggregate End", Of(Member::WindowEnd), "The end of the time that an aggregated event sums up."),
     field("ct.aggregate.window", "Aggregate Window", Of(Member::WindowSize), "The length of the time that an aggregated event sums up, such as PT5M for five minutes."),
     field("ct.aggregate.details", "Aggregate Details", Of(Member::SummaryDetails), "What else an aggregated event counts, by resource, user, address and the like, as JSON."),
-    field("ct.tags", "Tags", ComputedText(services::tags), "The tags that the request sets, as key=value, separated by commas."),
+    field("ct.tags", "Tags", ComputedText(services::tags), "The tags that the request sets, as key=value, separated by commas.").of(&[Member::RequestTagSpecificationSet, Member::RequestTagSet, Member::RequestTagging, Member::RequestTags]),
     field("iam.policyarn", "IAM Policy ARN", Of(Member::RequestPolicyArn), "The ARN of the IAM policy in the request, such as that of AdministratorAccess."),
     field("iam.policydocument", "IAM Policy Document", First(&[Member::RequestPolicyDocument, Member::RequestAssumeRolePolicyDocument]), "The IAM policy in the request, as JSON: of a role, a user or a group, or who may assume a role."),
     field("iam.accesskeyid", "IAM Access Key ID", First(&[Member::RequestAccessKeyId, Member::NewAccessKeyId]), "The access key that the request is about, or that it has created; ct.user.accesskeyid is the one that it was signed with."),
@@ -167,13 +174,13 @@ pub static FIELDS: &[Field] = &[
     field("signin.result", "Sign-in Result", First(&[Member::ResponseConsoleLogin, Member::ResponseCheckMfa, Member::ResponsePasswordUpdated, Member::ResponseSwitchRole]), "Success or Failure of a sign-in to the console, a check of MFA, a new password or a switch of roles."),
     field("signin.loginto", "Sign-in To", Of(Member::LoginTo), "The page of the console that the sign-in was for."),
     field("ec2.instanceid", "Instance ID", Joined(&[all(Member::RequestInstanceId), below(Member::RequestInstancesSet, &["items", "instanceId"]), all(Member::RequestInstanceIds), below(Member::ResponseInstancesSet, &["items", "instanceId"])]), "The EC2 instances of the request or the response, separated by commas."),
-    field("ec2.instancetype", "Instance Type", ComputedText(services::instance_type), "The type of the EC2 instances in the request, such as t3.micro."),
+    field("ec2.instancetype", "Instance Type", ComputedText(ec2::instance_type), "The type of the EC2 instances in the request, such as t3.micro.").of(&[Member::RequestInstanceType]),
     field("ec2.attribute", "Attribute", First(&[Member::RequestAttribute, Member::RequestAttributeType]), "The attribute that is read or changed, such as an instance's userData or an image's launchPermission."),
     field("ec2.vpcid", "VPC ID", Of(Member::RequestVpcId), "The ID of the VPC in the request."),
     field("ec2.groupid", "Security Group ID", Joined(&[all(Member::RequestGroupId), below(Member::RequestGroupSet, &["items", "groupId"]), below(Member::RequestModifySecurityGroupRules, &["GroupId"]), all(Member::ResponseGroupId)]), "The security groups of the request, or the one that it has created, separated by commas."),
     field("ec2.cidrs", "CIDRs", Joined(&[below(Member::RequestIpPermissions, &["items", "ipRanges", "items", "cidrIp"]), below(Member::RequestIpPermissions, &["items", "ipv6Ranges", "items", "cidrIpv6"]), all(Member::RequestCidrIp), below(Member::RequestModifySecurityGroupRules, &["SecurityGroupRule", "SecurityGroupRule", "CidrIpv4"]), below(Member::RequestModifySecurityGroupRules, &["SecurityGroupRule", "SecurityGroupRule", "CidrIpv6"]), all(Member::RequestCidrBlock), all(Member::RequestIpv6CidrBlock), all(Member::RequestDestinationCidrBlock), all(Member::RequestDestinationIpv6CidrBlock)]), "The address ranges in the request, of a security group's rules, a network ACL, a route, a VPC or a subnet, such as 0.0.0.0/0, separated by commas."),
-    field("ec2.ports", "Ports", ComputedText(services::ports), "The ports that the rules in the request open or close: 22, 8000-8080 or all, separated by commas."),
-    field("ec2.rules", "Security Group Rules", ComputedText(services::security_group_rules), "The rules of a security group in the request, such as tcp 22 0.0.0.0/0, separated by commas."),
+    field("ec2.ports", "Ports", ComputedText(ec2::ports), "The ports that the rules in the request open or close: 22, 8000-8080 or all, separated by commas.").of(&[Member::RequestIpPermissions, Member::RequestModifySecurityGroupRules, Member::RequestCidrIp, Member::RequestPortRange]),
+    field("ec2.rules", "Security Group Rules", ComputedText(ec2::security_group_rules), "The rules of a security group in the request, such as tcp 22 0.0.0.0/0, separated by commas.").of(&[Member::RequestIpPermissions, Member::RequestModifySecurityGroupRules, Member::RequestCidrIp]),
     field("ec2.ruleaction", "ACL Rule Action", Of(Member::RequestRuleAction), "What a network ACL's entry does: allow or deny."),
     field("ec2.sharedwith", "Shared With", Joined(&[below(Member::RequestCreateVolumePermission, &["add", "items", "userId"]), below(Member::RequestCreateVolumePermission, &["add", "items", "group"]), below(Member::RequestLaunchPermission, &["add", "items", "userId"]), below(Member::RequestLaunchPermission, &["add", "items", "group"]), below(Member::RequestLaunchPermission, &["add", "items", "organizationArn"]), below(Member::RequestLaunchPermission, &["add", "items", "organizationalUnitArn"])]), "With whom the request shares a snapshot or an image (AMI): accounts, organizations, or all, separated by commas."),
     field("ec2.snapshotid", "Snapshot ID", First(&[Member::RequestSnapshotId, Member::ResponseSnapshotId]), "The ID of the EBS snapshot in the request, or of the one that it has created."),
@@ -181,7 +188,7 @@ pub static FIELDS: &[Field] = &[
     field("ec2.keyname", "Key Pair Name", Of(Member::RequestKeyName), "The name of the key pair in the request."),
     field("ec2.httptokens", "IMDS Tokens", Joined(&[below(Member::RequestModifyMetadataOptions, &["HttpTokens"]), below(Member::RequestMetadataOptions, &["httpTokens"])]), "Whether requests to the instance metadata service (IMDS) need a token: optional or required."),
     field("s3.acl", "Canned ACL", Joined(&[all(Member::RequestAcl)]), "The canned ACL that a bucket or object gets, such as public-read."),
-    field("s3.grants", "ACL Grants", ComputedText(services::grants), "The grants of the ACL in the request, as permission and grantee, such as READ http://acs.amazonaws.com/groups/global/AllUsers, separated by commas."),
+    field("s3.grants", "ACL Grants", ComputedText(s3::grants), "The grants of the ACL in the request or its headers, as permission and grantee, such as READ http://acs.amazonaws.com/groups/global/AllUsers, separated by commas.").of(&[Member::RequestAccessControlPolicy, Member::RequestAccessControlList, Member::RequestGrantFullControl, Member::RequestGrantRead, Member::RequestGrantReadAcp, Member::RequestGrantWrite, Member::RequestGrantWriteAcp]),
     field("s3.bucketpolicy", "Bucket Policy", Of(Member::RequestBucketPolicy), "The bucket policy in the request, as JSON."),
     field("s3.publicaccessblock", "Public Access Block", Of(Member::RequestPublicAccessBlock), "Which public access the request blocks, as JSON."),
     field("s3.versioning", "Versioning", Joined(&[below(Member::RequestVersioning, &["Status"])]), "The versioning that a bucket gets: Enabled or Suspended."),
@@ -190,12 +197,12 @@ pub static FIELDS: &[Field] = &[
     field("s3.ssecustomeralgorithm", "SSE-C Algorithm", Of(Member::RequestCustomerAlgorithm), "The algorithm, if an object is encrypted with a key that the caller provides, as ransomware does."),
     field("kms.keyid", "KMS Key ID", First(&[Member::RequestKeyId, Member::RequestKmsKeyId, Member::RequestKmsKeyIdOfDatabase, Member::RequestKmsKeyIdOfObject, Member::ResponseKeyId]), "The KMS key in the request: its ID, ARN or alias."),
     field("secretsmanager.secretid", "Secret ID", Of(Member::RequestSecretId), "The name or ARN of the secret in the request."),
-    field("ssm.parameters", "SSM Parameters", ComputedText(services::ssm_parameters), "The names of the Systems Manager parameters in the request, separated by commas."),
+    field("ssm.parameters", "SSM Parameters", ComputedText(services::ssm_parameters), "The names of the Systems Manager parameters in the request, separated by commas.").of(&[Member::RequestNames, Member::RequestName]),
     field("ssm.withdecryption", "SSM With Decryption", Of(Member::RequestWithDecryption), "true if the values of Systems Manager parameters are to be returned decrypted."),
     field("lambda.functionarn", "Lambda Function ARN", Of(Member::ResponseFunctionArn), "The ARN of the Lambda function in the response."),
     field("lambda.layers", "Lambda Layers", Joined(&[all(Member::RequestLayers), below(Member::ResponseLayers, &["arn"])]), "The ARNs of the layers that a Lambda function gets, separated by commas."),
     field("lambda.principal", "Lambda Principal", Of(Member::RequestPrincipal), "Who is to be allowed to invoke a Lambda function: a service, an account, or * for everybody."),
-    field("cloudtrail.trail", "Trail", ComputedText(services::trail), "The trail that a request to CloudTrail is about: its name or ARN."),
+    field("cloudtrail.trail", "Trail", ComputedText(services::trail), "The trail that a request to CloudTrail is about: its name or ARN.").of(&[Member::RequestName, Member::RequestTrailName, Member::ResponseTrailArn]),
     field("cloudtrail.eventselectors", "Event Selectors", First(&[Member::RequestEventSelectors, Member::RequestAdvancedEventSelectors]), "Which events a trail is to log, as JSON."),
     field("rds.instance", "DB Instance", First(&[Member::RequestDbInstanceIdentifier, Member::ResponseDbInstanceIdentifier]), "The identifier of the database instance in the request or the response."),
     field("rds.cluster", "DB Cluster", Of(Member::RequestDbClusterIdentifier), "The identifier of the database cluster in the request."),
@@ -220,6 +227,18 @@ pub static FIELDS: &[Field] = &[
     field("ct.origin.eventid", "Origin Event ID", Origin(EventId), "The ID of the event at which the chain begins, in which the first session was given out."),
     field("ct.chain", "Session Chain", Origin(Chain), "The identities of the chain of sessions, the beginning first, such as alice > dev/alice-dev > admin/x1; it begins with \u{2026} where the beginning is not known. In names, > and \\ have a \\ before them."),
     field("ct.chain.length", "Session Chain Length", Origin(Length), "How many identities ct.chain names."),
+    field("ct.user.delegate", "Delegate Account ID", Of(Member::DelegateAccountId), "The AWS account of a product's vendor who made the request by temporary delegation, with a role of yours."),
+    field("ct.omitted", "Omitted", ComputedText(outcome::omitted), "Why CloudTrail has left out what the request asked or the service answered, such as requestParameters too large: from 100 KB on, it is not in the event.").of(&[Member::RequestOmitted, Member::ResponseOmitted]),
+    field("ct.foreignaccounts", "Foreign Accounts", ComputedText(accounts::foreign), "The AWS accounts that the request names and that did not receive the event, each once, separated by commas: those of ARNs and of members that hold accounts, within policies too.").of(&[Member::RequestParameters]),
+    field("policy.everyone", "Policy Allows Everyone", ComputedText(policy::everyone), "true if a policy in the request allows everyone something; limited if each statement that does has a condition that few can meet: on the organization, account, ARN, VPC or network of who asks. Absent if no statement does.").of(&[Member::RequestParameters]),
+    field("policy.everything", "Policy Allows Everything", ComputedText(policy::everything), "true if a policy in the request allows every action, or all but those that it names. Otherwise absent.").of(&[Member::RequestParameters]),
+    field("policy.principals", "Policy Principals", ComputedText(policy::principals), "Whom a policy in the request allows something, separated by commas: *, accounts, ARNs, services; with not before those that NotPrincipal names.").of(&[Member::RequestParameters]),
+    field("policy.actions", "Policy Actions", ComputedText(policy::actions), "What a policy in the request allows, separated by commas, such as s3:GetObject; with not before those that NotAction names.").of(&[Member::RequestParameters]),
+    field("ec2.openports", "Open Ports", ComputedText(ec2::open_ports), "The ports that a security group opens to the whole internet in the request: 22, 8000-8080 or all, separated by commas. Networks wider than a /8, or a /16 of IPv6, count as the whole internet.").of(&[Member::RequestIpPermissions, Member::RequestModifySecurityGroupRules, Member::RequestCidrIp]),
+    field("ec2.sensitiveports", "Open Sensitive Ports", ComputedText(ec2::sensitive_ports), "Of the ports in ec2.openports, those of SSH, RDP, databases and the like, also within ranges, separated by commas.").of(&[Member::RequestIpPermissions, Member::RequestModifySecurityGroupRules, Member::RequestCidrIp]),
+    field("ec2.maxcount", "Max Count", ComputedNumber(ec2::max_count), "How many EC2 instances the request asks for at most.").of(&[Member::RequestInstancesSet]),
+    field("s3.publicaccessblock.off", "Public Access Block Off", ComputedText(s3::public_access_block_off), "The parts of a public access block that are off in the request, such as BlockPublicAcls, separated by commas; for S3 a missing one is off.").of(&[Member::RequestPublicAccessBlock]),
+    field("s3.expirationdays", "Expiration Days", ComputedNumber(s3::expiration_days), "After how many days the first lifecycle rule of the request deletes objects.").of(&[Member::RequestLifecycle]),
 ];
 
 const _: () = assert!(FIELDS.len() < Given::BITS);

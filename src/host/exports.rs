@@ -1,14 +1,16 @@
 //! The C functions that hosts look up.
 //!
-//! They are those of falco_plugin, except `plugin_init`: falco_plugin has one logger for the whole library, which writes
-//! to the object that was initialised last. Falco destroys that object after it has checked its configuration, while
-//! another one runs. Our `plugin_init` gives each object its own [`HostLog`].
+//! Those that are called for every event are ours, see [`super::object`]. The others are falco_plugin's, with its object
+//! in place of ours, except `plugin_init`: falco_plugin has one logger for the whole library, which writes to the object
+//! that was initialised last. Falco destroys that object after it has checked its configuration, while another one
+//! runs. Our `plugin_init` gives each object its own [`HostLog`].
 //!
 //! No panic reaches the host. Our code turns its own panics into errors with their message, and each function here
 //! catches all others.
 
 use std::ffi::c_char;
 use std::ptr;
+use std::sync::Arc;
 
 use falco_plugin::api::{
     PLUGIN_API_VERSION_MAJOR, PLUGIN_API_VERSION_MINOR, ss_instance_t, ss_plugin_event,
@@ -16,24 +18,21 @@ use falco_plugin::api::{
     ss_plugin_init_input, ss_plugin_metric, ss_plugin_rc,
     ss_plugin_rc_SS_PLUGIN_FAILURE as FAILURE, ss_plugin_set_config_input, ss_plugin_t,
 };
-use falco_plugin::internals::{
-    base::wrappers as base, extract::wrappers as extract, parse::wrappers as parse,
-    source::wrappers as source,
-};
+use falco_plugin::internals::{base::wrappers as base, source::wrappers as source};
 
 use super::CloudTrail;
+use super::announced::Announced;
+use super::event::{EVENT_SOURCES, EVENT_TYPES};
 use super::for_host;
 use super::log::HostLog;
+use super::object::Object;
+use crate::fields;
 use crate::process;
 
 // SAFETY: here and below, all functions of the API are exported.
 unsafe impl base::BasePluginExported for CloudTrail {}
 // SAFETY: see above.
 unsafe impl source::SourcePluginExported for CloudTrail {}
-// SAFETY: see above.
-unsafe impl extract::ExtractPluginExported for CloudTrail {}
-// SAFETY: see above.
-unsafe impl parse::ParsePluginExported for CloudTrail {}
 
 /// Exports functions. Each returns the value behind `else` if it panics.
 macro_rules! export {
@@ -68,52 +67,56 @@ export! {
         = base::plugin_get_init_schema::<CloudTrail>, else ptr::null();
     fn plugin_init(input: *const ss_plugin_init_input, rc: *mut ss_plugin_rc) -> *mut ss_plugin_t
         = init, else { set(rc, FAILURE); ptr::null_mut() };
-    fn plugin_destroy(plugin: *mut ss_plugin_t) -> () = base::plugin_destroy::<CloudTrail>, else ();
+    fn plugin_destroy(plugin: *mut ss_plugin_t) -> () = destroy, else ();
     fn plugin_get_last_error(plugin: *mut ss_plugin_t) -> *const c_char
-        = base::plugin_get_last_error::<CloudTrail>, else c"internal error".as_ptr();
+        = get_last_error, else c"internal error".as_ptr();
     fn plugin_set_config(plugin: *mut ss_plugin_t, input: *const ss_plugin_set_config_input) -> ss_plugin_rc
-        = base::plugin_set_config::<CloudTrail>, else FAILURE;
+        = |plugin, input| base::plugin_set_config::<CloudTrail>(Object::sdk(plugin), input), else FAILURE;
     fn plugin_get_metrics(plugin: *mut ss_plugin_t, number: *mut u32) -> *mut ss_plugin_metric
-        = base::plugin_get_metrics::<CloudTrail>, else { set(number, 0); ptr::null_mut() };
+        = |plugin, number| base::plugin_get_metrics::<CloudTrail>(Object::sdk(plugin), number), else { set(number, 0); ptr::null_mut() };
 
     fn plugin_get_id() -> u32 = source::plugin_get_id::<CloudTrail>, else 0;
     fn plugin_get_event_source() -> *const c_char
         = source::plugin_get_event_source::<CloudTrail>, else ptr::null();
     fn plugin_list_open_params(plugin: *mut ss_plugin_t, rc: *mut ss_plugin_rc) -> *const c_char
-        = source::plugin_list_open_params::<CloudTrail>, else { set(rc, FAILURE); ptr::null() };
+        = |plugin, rc| source::plugin_list_open_params::<CloudTrail>(Object::sdk(plugin), rc), else { set(rc, FAILURE); ptr::null() };
     fn plugin_open(plugin: *mut ss_plugin_t, params: *const c_char, rc: *mut ss_plugin_rc) -> *mut ss_instance_t
-        = source::plugin_open::<CloudTrail>, else { set(rc, FAILURE); ptr::null_mut() };
+        = open, else { set(rc, FAILURE); ptr::null_mut() };
     fn plugin_close(plugin: *mut ss_plugin_t, instance: *mut ss_instance_t) -> ()
-        = source::plugin_close::<CloudTrail>, else ();
+        = |plugin, instance| source::plugin_close::<CloudTrail>(Object::sdk(plugin), instance), else ();
     fn plugin_next_batch(
         plugin: *mut ss_plugin_t, instance: *mut ss_instance_t, number: *mut u32, events: *mut *mut *mut ss_plugin_event
-    ) -> ss_plugin_rc = source::plugin_next_batch::<CloudTrail>, else FAILURE;
+    ) -> ss_plugin_rc = |plugin, instance, number, events| source::plugin_next_batch::<CloudTrail>(Object::sdk(plugin), instance, number, events), else FAILURE;
     fn plugin_get_progress(plugin: *mut ss_plugin_t, instance: *mut ss_instance_t, percent: *mut u32) -> *const c_char
-        = source::plugin_get_progress::<CloudTrail>, else { set(percent, 0); ptr::null() };
+        = |plugin, instance, percent| source::plugin_get_progress::<CloudTrail>(Object::sdk(plugin), instance, percent), else { set(percent, 0); ptr::null() };
     fn plugin_event_to_string(plugin: *mut ss_plugin_t, event: *const ss_plugin_event_input) -> *const c_char
-        = source::plugin_event_to_string::<CloudTrail>, else ptr::null();
+        = |plugin, event| source::plugin_event_to_string::<CloudTrail>(Object::sdk(plugin), event), else ptr::null();
 
-    fn plugin_get_extract_event_sources() -> *const c_char
-        = extract::plugin_get_extract_event_sources::<CloudTrail>, else ptr::null();
+    fn plugin_get_extract_event_sources() -> *const c_char = event_sources, else ptr::null();
     fn plugin_get_extract_event_types(number: *mut u32, plugin: *mut ss_plugin_t) -> *mut u16
-        = extract::plugin_get_extract_event_types::<CloudTrail>, else { set(number, 0); ptr::null_mut() };
-    fn plugin_get_fields() -> *const c_char = extract::plugin_get_fields::<CloudTrail>, else ptr::null();
+        = event_types, else { set(number, 0); ptr::null_mut() };
+    fn plugin_get_fields() -> *const c_char = || fields::schema().as_ptr(), else ptr::null();
 
-    fn plugin_get_parse_event_sources() -> *const c_char
-        = parse::plugin_get_parse_event_sources::<CloudTrail>, else ptr::null();
+    fn plugin_get_parse_event_sources() -> *const c_char = event_sources, else ptr::null();
     fn plugin_get_parse_event_types(number: *mut u32, plugin: *mut ss_plugin_t) -> *mut u16
-        = parse::plugin_get_parse_event_types::<CloudTrail>, else { set(number, 0); ptr::null_mut() };
+        = event_types, else { set(number, 0); ptr::null_mut() };
 }
 
-/// Has a guard of its own, and is called too often for another one.
+/// Has a guard within, and is called too often for another one.
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn plugin_extract_fields(
     plugin: *mut ss_plugin_t,
     event: *const ss_plugin_event_input,
     input: *const ss_plugin_field_extract_input,
 ) -> ss_plugin_rc {
-    // SAFETY: the arguments are those that the host is to give.
-    unsafe { extract::plugin_extract_fields::<CloudTrail>(plugin, event, input) }
+    // SAFETY: the pointers are null or those that the host is to give.
+    let (Some(object), Some(event), Some(input)) =
+        (unsafe { (Object::of(plugin), event.as_ref(), input.as_ref()) })
+    else {
+        return FAILURE;
+    };
+    // SAFETY: see above.
+    unsafe { object.extract_fields(event, input) }
 }
 
 /// As the one above.
@@ -121,16 +124,38 @@ unsafe extern "C-unwind" fn plugin_extract_fields(
 unsafe extern "C-unwind" fn plugin_parse_event(
     plugin: *mut ss_plugin_t,
     event: *const ss_plugin_event_input,
-    input: *const ss_plugin_event_parse_input,
+    _input: *const ss_plugin_event_parse_input,
 ) -> ss_plugin_rc {
-    // SAFETY: the arguments are those that the host is to give.
-    unsafe { parse::plugin_parse_event::<CloudTrail>(plugin, event, input) }
+    // SAFETY: the pointers are null or those that the host is to give.
+    let (Some(object), Some(event)) = (unsafe { (Object::of(plugin), event.as_ref()) }) else {
+        return FAILURE;
+    };
+    // SAFETY: see above.
+    unsafe { object.parse_event(event) }
+}
+
+/// The event sources of which fields are extracted and events are parsed, as JSON.
+fn event_sources() -> *const c_char {
+    EVENT_SOURCES.as_ptr()
+}
+
+/// The types of these events.
+fn event_types(number: *mut u32, _plugin: *mut ss_plugin_t) -> *mut u16 {
+    set(number, EVENT_TYPES.len() as u32);
+    // No host writes to them.
+    EVENT_TYPES.as_ptr().cast_mut()
 }
 
 unsafe fn init(input: *const ss_plugin_init_input, rc: *mut ss_plugin_rc) -> *mut ss_plugin_t {
+    process::quiet_panics();
+    let sessions = Arc::default();
     // SAFETY: the host gives a valid pointer or null, which as_ref takes.
     let own = unsafe { input.as_ref() }.map(|input| {
-        HostLog::announce(input);
+        let announced = Announced {
+            log: HostLog::new(input),
+            sessions: Arc::clone(&sessions),
+        };
+        announced.announce();
         ss_plugin_init_input {
             log_fn: None,
             ..*input
@@ -138,7 +163,37 @@ unsafe fn init(input: *const ss_plugin_init_input, rc: *mut ss_plugin_rc) -> *mu
     });
     let input = own.as_ref().map_or(input, ptr::from_ref);
     // SAFETY: `input` is null or lives to the end of this function, `rc` is the host's.
-    unsafe { base::plugin_init::<CloudTrail>(input, rc) }
+    let sdk = unsafe { base::plugin_init::<CloudTrail>(input, rc) };
+    Object::wrap(sdk, &sessions)
+}
+
+unsafe fn destroy(plugin: *mut ss_plugin_t) {
+    // SAFETY: the host gives up its object.
+    if let Some(sdk) = unsafe { Object::unwrap(plugin) } {
+        // SAFETY: nothing else holds falco_plugin's object.
+        unsafe { base::plugin_destroy::<CloudTrail>(sdk) }
+    }
+}
+
+unsafe fn get_last_error(plugin: *mut ss_plugin_t) -> *const c_char {
+    // SAFETY: the host's object or null.
+    let own = unsafe { Object::of(plugin) }.and_then(|object| object.error());
+    // SAFETY: see above.
+    own.unwrap_or_else(|| unsafe { base::plugin_get_last_error::<CloudTrail>(Object::sdk(plugin)) })
+}
+
+unsafe fn open(
+    plugin: *mut ss_plugin_t,
+    params: *const c_char,
+    rc: *mut ss_plugin_rc,
+) -> *mut ss_instance_t {
+    // SAFETY: the arguments are those that the host is to give.
+    let instance = unsafe { source::plugin_open::<CloudTrail>(Object::sdk(plugin), params, rc) };
+    // SAFETY: see above.
+    if let Some(object) = unsafe { Object::of(plugin) }.filter(|_| !instance.is_null()) {
+        object.reset();
+    }
+    instance
 }
 
 fn set<T>(at: *mut T, value: T) {
@@ -360,6 +415,42 @@ mod tests {
             assert_eq!(LOG.take(), message(doing));
         }
         works(&host, folder);
+        host.destroy();
+    }
+
+    #[test]
+    fn an_event_that_is_none_of_ours_is_an_error() {
+        let folder = trail();
+        let host = Host::sound();
+        let open = host.open(folder.path()).unwrap();
+        let event = host.next(open).unwrap();
+        assert_eq!(host.extract(event), Ok("one".to_owned()));
+        assert_eq!(host.error(), "");
+        let change = |change: &dyn Fn(&mut ss_plugin_event)| {
+            // SAFETY: the header of the plugin's own event.
+            let header = unsafe { &mut *event };
+            let before = *header;
+            change(header);
+            let found = host.extract(event);
+            *header = before;
+            found
+        };
+        assert_eq!(host.extract(ptr::null_mut()), Err(FAILURE));
+        assert_eq!(host.error(), "the event is none of this plugin's");
+        let changes: [&dyn Fn(&mut ss_plugin_event); 3] = [
+            &|header| header.type_ = 1,
+            // Shorter than a header, and than its parameters say.
+            &|header| header.len = 3,
+            &|header| header.len -= 1,
+        ];
+        for of in changes {
+            assert_eq!(change(of), Err(FAILURE));
+        }
+        // The error is that of the last call.
+        assert!(host.metrics() > 0);
+        assert_eq!(host.error(), "");
+        assert_eq!(host.extract(event), Ok("one".to_owned()));
+        host.close(open);
         host.destroy();
     }
 

@@ -9,11 +9,11 @@ use anyhow::{Context, ensure};
 use bumpalo::Bump;
 use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 
-use crate::fields::origin::{Origins, Sessions, may_tell};
+use crate::fields::origin::{Origins, Part, Sessions, may_tell};
 use crate::fields::{
-    self, Argument, Asked, COMPUTED, Cache, FIELDS, Field, Source, Text, Values, text_at,
+    self, Argument, Asked, COMPUTED, Cache, FIELDS, Field, Possible, Source, Text, Values, text_at,
 };
-use crate::record::{Record, Value};
+use crate::record::{Member, Record, Value};
 
 /// Where an event's payload begins, after its header. Ranges count from the start of the event.
 pub(crate) const PAYLOAD: usize = 38;
@@ -40,15 +40,18 @@ pub struct Extractor {
 }
 
 impl Extractor {
+    /// One that notes and asks what is known of these sessions.
+    pub(crate) fn new(sessions: &Arc<Sessions>) -> Self {
+        Self {
+            cache: Cache::default(),
+            origins: Origins::new(sessions),
+        }
+    }
+
     /// Forgets the last record.
     pub fn reset(&mut self) {
         self.cache = Cache::default();
         self.origins.forget();
-    }
-
-    /// What is known of sessions.
-    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
-        &self.origins.sessions
     }
 
     /// Takes note of an event of which no field may be asked for.
@@ -71,13 +74,17 @@ impl Extractor {
         storage: &Bump,
     ) -> anyhow::Result<()> {
         let asked = asked(fields);
-        let mut record = record(
-            &mut self.cache,
-            &mut self.origins,
-            event_number,
-            payload,
-            asked,
-        );
+        let Self { cache, origins } = self;
+        // One field that shows one member: what rules ask for most, call by call.
+        if let ([request], None) = (&mut *fields, &offsets)
+            && let Some(field) = FIELDS.get(request.field_id as usize)
+            && let Some(member) = shown(field, request)
+        {
+            let mut record = record(cache, origins, event_number, payload, asked);
+            put_value(request, record.get(member), storage);
+            return Ok(());
+        }
+        let mut record = record(cache, origins, event_number, payload, asked);
         let mut places = offsets.map(|offsets| {
             let starts = storage.alloc_slice_fill_copy(fields.len(), 0u32);
             let lengths = storage.alloc_slice_fill_copy(fields.len(), 0u32);
@@ -85,11 +92,22 @@ impl Extractor {
             offsets.length = lengths.as_mut_ptr();
             (starts, lengths)
         });
+        // Worth it where most are asked for.
+        let possible = match fields.len() {
+            few if few < FIELDS.len() / 2 => Possible::ALL,
+            _ => Possible::of(&mut record),
+        };
         for (at, request) in fields.iter_mut().enumerate() {
+            let number = request.field_id as usize;
             let field = FIELDS
-                .get(request.field_id as usize)
+                .get(number)
                 .context("the host asks for a field that does not exist")?;
-            let range = extract(field, &mut record, &mut self.origins, request, storage)?;
+            if !possible.has(number) {
+                request.res_len = 0;
+                request.res.str_ = std::ptr::null_mut();
+                continue;
+            }
+            let range = extract(field, &mut record, origins, request, storage)?;
             if let Some((starts, lengths)) = &mut places
                 && !range.is_empty()
             {
@@ -109,7 +127,7 @@ impl Extractor {
 }
 
 /// The record of an event. What a new one tells of sessions is noted.
-#[inline]
+#[inline(always)]
 fn record<'a>(
     cache: &'a mut Cache,
     origins: &mut Origins,
@@ -117,12 +135,25 @@ fn record<'a>(
     payload: &'a [u8],
     asked: Asked,
 ) -> Record<'a> {
-    let (mut record, is_new) = cache.record(number, payload, asked);
-    if is_new {
-        origins.sessions.note(&mut record);
-        origins.forget();
+    if !cache.is_last(number, payload, asked) {
+        note(origins, &mut cache.record(payload));
     }
-    record
+    cache.record(payload)
+}
+
+#[inline(never)]
+fn note(origins: &mut Origins, record: &mut Record<'_>) {
+    origins.sessions.note(record);
+    origins.forget();
+}
+
+/// The member that a field shows as it is, and nothing else.
+#[inline(always)]
+fn shown(field: &Field, request: &ss_plugin_extract_field) -> Option<Member> {
+    match field.source {
+        Source::Text(member) if request.arg_present == 0 => Some(member),
+        _ => None,
+    }
 }
 
 /// Writes the value into `request`, and returns its place in the record.
@@ -135,11 +166,9 @@ fn extract(
     request: &mut ss_plugin_extract_field,
     storage: &Bump,
 ) -> anyhow::Result<Range<usize>> {
-    match field.source {
-        Source::Text(member) if request.arg_present == 0 => {
-            Ok(put_value(request, record.get(member), storage))
-        }
-        _ => extract_other(field, record, origins, request, storage),
+    match shown(field, request) {
+        Some(member) => Ok(put_value(request, record.get(member), storage)),
+        None => extract_other(field, record, origins, request, storage),
     }
 }
 
@@ -165,6 +194,17 @@ fn extract_other(
         }
         _ => Argument::None,
     };
+    if let Source::Origin(part) = field.source
+        && part != Part::Length
+    {
+        // As it is kept, without a copy.
+        let text = origins.origin(record).text(part);
+        return Ok(put_text(
+            request,
+            text.map(|text| (text.into(), COMPUTED)),
+            storage,
+        ));
+    }
     Ok(match field.values(record, argument, Some(origins)) {
         Values::Value(value) => put_value(request, value, storage),
         Values::Text(text) => put_text(request, text, storage),

@@ -1,6 +1,5 @@
 //! Lines for the host's log: Falco shows them, sysdig with `--log-level`, falcodump and Stratoshark never.
 
-use std::cell::Cell;
 use std::ffi::CString;
 
 use falco_plugin::api::{
@@ -16,26 +15,23 @@ pub(crate) struct HostLog {
     log: ss_plugin_log_fn_t,
 }
 
-thread_local! {
-    /// What plugin_init was given, for the plugin that it makes.
-    static ANNOUNCED: Cell<Option<HostLog>> = const { Cell::new(None) };
+impl Default for HostLog {
+    /// One that drops its lines.
+    fn default() -> Self {
+        Self {
+            owner: std::ptr::null_mut(),
+            log: None,
+        }
+    }
 }
 
 impl HostLog {
-    /// Keep the log of the plugin that is about to be made on this thread.
-    pub fn announce(input: &ss_plugin_init_input) {
-        ANNOUNCED.set(Some(Self {
+    /// The log of the plugin object that a host makes.
+    pub fn new(input: &ss_plugin_init_input) -> Self {
+        Self {
             owner: input.owner,
             log: input.log_fn,
-        }));
-    }
-
-    /// The log that was kept by [`Self::announce`]. Without one, lines are dropped.
-    pub fn announced() -> Self {
-        ANNOUNCED.take().unwrap_or(Self {
-            owner: std::ptr::null_mut(),
-            log: None,
-        })
+        }
     }
 
     pub fn info(&self, line: &str) {

@@ -2,6 +2,7 @@
 //!
 //! Everything that the host calls begins here, behind guards that catch every panic.
 
+mod announced;
 mod doubles;
 mod event;
 mod exports;
@@ -9,6 +10,7 @@ pub(crate) mod extract;
 mod instance;
 mod late;
 mod log;
+mod object;
 mod plugin;
 
 pub use extract::Extractor;

@@ -4,13 +4,13 @@ use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
 use anyhow::Result;
-use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets};
 use falco_plugin::base::{Json, Metric, MetricLabel, MetricType, MetricValue, Plugin};
-use falco_plugin::extract::{EventInput, ExtractFieldInfo, ExtractPlugin};
-use falco_plugin::parse::{ParseInput, ParsePlugin};
-use falco_plugin::source::{EventBatch, ProgressInfo, SourcePlugin, SourcePluginInstance};
-use falco_plugin::tables::{LazyTableReader, TablesInput};
+use falco_plugin::source::{
+    EventBatch, EventInput, ProgressInfo, SourcePlugin, SourcePluginInstance,
+};
+use falco_plugin::tables::TablesInput;
 
+use super::announced::Announced;
 use super::doubles::Doubles;
 use super::event::Payload;
 use super::extract::Extractor;
@@ -19,7 +19,7 @@ use super::late::Late;
 use super::log::HostLog;
 use super::{PLUGIN_ID, for_host, host_error};
 use crate::aws::{self, Environment};
-use crate::fields;
+use crate::fields::origin::Sessions;
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::process;
 use crate::process::platform;
@@ -34,7 +34,9 @@ use jiff::Timestamp;
 /// The plugin as hosts see it.
 pub struct CloudTrail {
     settings: Settings,
-    extractor: Extractor,
+    sessions: Arc<Sessions>,
+    /// For events as strings; the host's object has another one for fields.
+    describer: Extractor,
     pub(crate) log: HostLog,
     /// the counters of the last capture.
     stats: Arc<Stats>,
@@ -54,13 +56,14 @@ impl Plugin for CloudTrail {
     type ConfigType = Json<Init>;
 
     fn new(_input: Option<&TablesInput>, Json(Init(settings)): Self::ConfigType) -> Result<Self> {
-        let log = HostLog::announced();
+        let Announced { log, sessions } = Announced::take();
         let start = || {
             let settings = settings.map_err(anyhow::Error::msg)?;
             settings.unknown_words().inspect(|words| log.warn(words));
             Ok(Self {
                 settings,
-                extractor: Extractor::default(),
+                describer: Extractor::new(&sessions),
+                sessions,
                 log,
                 stats: Arc::default(),
             })
@@ -182,17 +185,17 @@ impl SourcePlugin for CloudTrail {
                 filter: self.settings.filter.clone(),
                 dedupe: self.settings.dedupe,
                 redaction: Arc::clone(&self.settings.redaction),
-                sessions: Arc::clone(self.extractor.sessions()),
+                sessions: Arc::clone(&self.sessions),
                 selection: Arc::new(selection),
             };
             Ok((Pipeline::start(runtime, source, limits), stats, asked))
         };
         let (pipeline, stats, asked) =
             process::guard("opening", open).map_err(|error| host_error(&error))?;
-        self.extractor.reset();
+        self.describer.reset();
         self.stats = Arc::clone(&stats);
         let remarks = self.settings.unknown_words().into_iter().collect();
-        let late = Late::new(&self.settings.filter, self.extractor.sessions());
+        let late = Late::new(&self.settings.filter, &self.sessions);
         let doubles = Doubles::new(self.settings.dedupe);
         Ok(Instance::new(
             pipeline, stats, self.log, remarks, asked, late, doubles,
@@ -202,7 +205,7 @@ impl SourcePlugin for CloudTrail {
     fn event_to_string(&mut self, event: &EventInput<Self::Event<'_>>) -> Result<CString> {
         let describe = || {
             let Payload(record) = event.event()?;
-            Ok(self.extractor.event_string(record))
+            Ok(self.describer.event_string(record))
         };
         // Hosts show the text, but no error.
         process::guard("describing an event", describe).or_else(|error| {
@@ -221,51 +224,5 @@ impl SourcePluginInstance for Instance {
 
     fn get_progress(&mut self) -> ProgressInfo<'_> {
         self.progress()
-    }
-}
-
-impl ExtractPlugin for CloudTrail {
-    type Event<'a> = Payload<'a>;
-    type ExtractContext = ();
-    // The table of fields makes both the schema and the values, see below.
-    const EXTRACT_FIELDS: &'static [ExtractFieldInfo<Self>] = &[];
-
-    fn get_fields() -> &'static CStr {
-        fields::schema()
-    }
-
-    fn extract_fields<'a>(
-        &'a mut self,
-        event_input: &EventInput<'a, Self::Event<'a>>,
-        _table_reader: &LazyTableReader,
-        fields: &mut [ss_plugin_extract_field],
-        offsets: Option<&mut ss_plugin_extract_value_offsets>,
-        storage: &'a bumpalo::Bump,
-    ) -> Result<()> {
-        process::guard("extracting fields", || {
-            let Payload(record) = event_input.event()?;
-            let number = event_input.event_number() as u64;
-            self.extractor
-                .extract_fields(number, record, fields, offsets, storage)
-        })
-        .map_err(|error| host_error(&error))
-    }
-}
-
-impl ParsePlugin for CloudTrail {
-    type Event<'a> = Payload<'a>;
-
-    /// Hosts that read a capture file may ask for no field of an event that tells of a session, but parse each event.
-    fn parse_event(
-        &mut self,
-        event: &EventInput<Self::Event<'_>>,
-        _input: &ParseInput<'_>,
-    ) -> Result<()> {
-        process::guard("parsing an event", || {
-            let Payload(record) = event.event()?;
-            self.extractor.parse(record);
-            Ok(())
-        })
-        .map_err(|error| host_error(&error))
     }
 }

@@ -26,12 +26,12 @@ pub(crate) fn guard<T>(doing: &str, work: impl FnOnce() -> anyhow::Result<T>) ->
         poisoned(doing);
         work()
     };
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        Err(anyhow::anyhow!(
-            "internal error while {doing}: {}",
-            panic_text(&*panic)
-        ))
-    })
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(doing, &*panic)))
+}
+
+/// The error that a panic becomes.
+pub(crate) fn panicked(doing: &str, panic: &(dyn Any + Send)) -> anyhow::Error {
+    anyhow::anyhow!("internal error while {doing}: {}", panic_text(panic))
 }
 
 #[cfg(test)]
@@ -47,7 +47,7 @@ pub(crate) fn poison(doing: &str) {
 }
 
 #[cfg(test)]
-fn poisoned(doing: &str) {
+pub(crate) fn poisoned(doing: &str) {
     let mine = POISON.with_borrow_mut(|poison| poison.take_if(|poison| poison == doing));
     if mine.is_some() {
         panic!("poison");
@@ -65,7 +65,7 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 /// Keep the default hook of this library's own copy of std from writing to the host's standard error; [`guard`]
 /// reports the panic instead.
-fn quiet_panics() {
+pub(crate) fn quiet_panics() {
     static ONCE: Once = Once::new();
     // Tests want to see theirs.
     if !cfg!(test) {

@@ -74,6 +74,8 @@ pub(crate) struct Index {
 /// The values of known members.
 struct Members {
     tokens: [Token; Member::ALL.len()],
+    /// The members that are in `tokens`, as bits.
+    there: [u64; Member::ALL.len().div_ceil(64)],
     /// The objects whose members are in `tokens`, as bits.
     walked: u32,
 }
@@ -82,8 +84,53 @@ impl Default for Members {
     fn default() -> Self {
         Self {
             tokens: [Token::default(); Member::ALL.len()],
+            there: Default::default(),
             walked: 0,
         }
+    }
+}
+
+impl Members {
+    /// Where a member is in the record; an empty token if it is not there.
+    #[inline(always)]
+    fn token(&mut self, scanned: Scanned<'_>, member: Member) -> Token {
+        let object = member.object();
+        if self.walked & object.bit() == 0 {
+            self.walk(scanned, object);
+        }
+        self.tokens[member as usize]
+    }
+
+    /// Notes where the known members of an object are.
+    #[inline(never)]
+    fn walk(&mut self, scanned: Scanned<'_>, object: Object) {
+        self.walked |= object.bit();
+        let start = match object.holder() {
+            Some(holder) => match self.token(scanned, holder) {
+                Token { end: 0, .. } => return,
+                token => token.start as usize,
+            },
+            None => scanned.skip_space(0),
+        };
+        scanned.members(start, |name, value| {
+            let find = |name: &[u8]| Member::find(object, name);
+            let escaped = || {
+                if scanned.plain {
+                    None
+                } else {
+                    find(&unescaped(name)?)
+                }
+            };
+            if let Some(member) = find(name).or_else(escaped) {
+                let token = &mut self.tokens[member];
+                // Of members with the same name, the first one counts.
+                if token.end == 0 {
+                    *token = value;
+                    self.there[member / 64] |= 1 << (member % 64);
+                }
+            }
+            ControlFlow::Continue(())
+        });
     }
 }
 
@@ -122,11 +169,7 @@ impl<'a> Record<'a> {
     /// A known member's value.
     #[inline]
     pub fn get(&mut self, member: Member) -> Option<Value<'a>> {
-        let object = member.object();
-        if self.members.walked & object.bit() == 0 {
-            self.walk(object);
-        }
-        let token = self.members.tokens[member as usize];
+        let token = self.members.token(self.scanned, member);
         (token.end > 0).then_some(Value {
             scanned: self.scanned,
             token,
@@ -139,35 +182,20 @@ impl<'a> Record<'a> {
         self.get(member)?.text()
     }
 
-    /// Notes where the known members of an object are.
-    #[inline(never)]
-    fn walk(&mut self, object: Object) {
-        self.members.walked |= object.bit();
-        let start = match object.holder() {
-            Some(holder) => match self.get(holder) {
-                Some(value) => value.token.start as usize,
-                None => return,
-            },
-            None => self.scanned.skip_space(0),
-        };
-        self.scanned.members(start, |name, value| {
-            let find = |name: &[u8]| Member::find(object, name);
-            let escaped = || {
-                if self.scanned.plain {
-                    None
-                } else {
-                    find(&unescaped(name)?)
-                }
-            };
-            if let Some(member) = find(name).or_else(escaped) {
-                let token = &mut self.members.tokens[member];
-                // Of members with the same name, the first one counts.
-                if token.end == 0 {
-                    *token = value;
-                }
+    /// Calls `each` with the numbers of all known members that are there.
+    pub fn each_known(&mut self, mut each: impl FnMut(usize)) {
+        for &object in Object::EACH {
+            if self.members.walked & object.bit() == 0 {
+                self.members.walk(self.scanned, object);
             }
-            ControlFlow::Continue(())
-        });
+        }
+        for (word, &there) in self.members.there.iter().enumerate() {
+            let mut there = there;
+            while there != 0 {
+                each(word * 64 + there.trailing_zeros() as usize);
+                there &= there - 1;
+            }
+        }
     }
 
     /// The value that a JSON pointer (RFC 6901) points to.
@@ -242,7 +270,8 @@ impl<'a> Value<'a> {
         self.token.start as usize..self.token.end as usize
     }
 
-    fn raw(self) -> &'a [u8] {
+    /// Its bytes in the record.
+    pub fn raw(self) -> &'a [u8] {
         self.scanned.bytes.get(self.range()).unwrap_or_default()
     }
 
@@ -252,6 +281,10 @@ impl<'a> Value<'a> {
 
     pub fn is_string(self) -> bool {
         self.raw().starts_with(b"\"")
+    }
+
+    pub fn is_object(self) -> bool {
+        self.raw().starts_with(b"{")
     }
 
     pub fn is_array(self) -> bool {

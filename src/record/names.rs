@@ -8,7 +8,7 @@ macro_rules! members {
         pub(super) enum Object { $($object,)* }
 
         impl Object {
-            const EACH: &[Self] = &[$(Self::$object,)*];
+            pub const EACH: &[Self] = &[$(Self::$object,)*];
 
             /// The member that holds this object; the record itself is held by none.
             pub const fn holder(self) -> Option<Member> {
@@ -22,7 +22,7 @@ macro_rules! members {
 
         impl Member {
             /// All of them, in their order.
-            pub(super) const EACH: &[Self] = &[$($(Self::$member,)*)*];
+            pub(crate) const EACH: &[Self] = &[$($(Self::$member,)*)*];
 
             /// What each is a member of, and its name.
             pub(super) const ALL: &[(Object, &str)] = &[$($((Object::$object, $name),)*)*];
@@ -120,6 +120,7 @@ members! {
         FederatedProvider "federatedProvider",
     }
     RequestParameters (RequestParameters) {
+        RequestAccessControlList "accessControlList",
         RequestAccessControlPolicy "AccessControlPolicy",
         RequestAccessKeyId "accessKeyId",
         RequestAcl "x-amz-acl",
@@ -149,6 +150,11 @@ members! {
         RequestEventSelectors "eventSelectors",
         RequestFastLaunchImages "DescribeFastLaunchImagesRequest",
         RequestFunctionName "functionName",
+        RequestGrantFullControl "x-amz-grant-full-control",
+        RequestGrantRead "x-amz-grant-read",
+        RequestGrantReadAcp "x-amz-grant-read-acp",
+        RequestGrantWrite "x-amz-grant-write",
+        RequestGrantWriteAcp "x-amz-grant-write-acp",
         RequestGroupId "groupId",
         RequestGroupName "groupName",
         RequestGroupSet "groupSet",
@@ -179,6 +185,7 @@ members! {
         RequestModifySecurityGroupRules "ModifySecurityGroupRulesRequest",
         RequestName "name",
         RequestNames "names",
+        RequestOmitted "omitted",
         RequestPolicy "policy",
         RequestPolicyArn "policyArn",
         RequestPolicyDocument "policyDocument",
@@ -232,9 +239,11 @@ members! {
         ResponseInstancesSet "instancesSet",
         ResponseKeyId "keyId",
         ResponseLayers "layers",
+        ResponseOmitted "omitted",
         ResponsePasswordUpdated "PasswordUpdated",
         ResponsePendingModifiedValues "pendingModifiedValues",
         ResponsePubliclyAccessible "publiclyAccessible",
+        ResponseReason "reason",
         ResponseReservationId "reservationId",
         ResponseSnapshotId "snapshotId",
         ResponseSubnetId "subnetId",

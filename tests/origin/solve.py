@@ -185,7 +185,7 @@ def told(event):
     """The beginning that an identity tells besides itself, as name, ARN and account, whatever its key leads to."""
     delegate = text(event, "userIdentity.invokedByDelegate.accountId")
     if delegate:
-        return f"account {delegate}", None, delegate
+        return f"vendor {delegate}", None, delegate
     resource = text(event, "userIdentity.inScopeOf.credentialsIssuedTo")
     if resource and len(resource.split(":")) > 5:
         parts = resource.split(":")
@@ -262,7 +262,8 @@ def solve(event, keys, sign_ins):
         if len(path) > 1 and not key.startswith("ASIA"):
             first_event = identifier(last, "eventID")
 
-    fields = {"ct.actor": actor(event)}
+    delegate = text(event, "userIdentity.invokedByDelegate.accountId")
+    fields = {"ct.actor": f"vendor {delegate} as {actor(event)}" if delegate else actor(event)}
     if beginning:
         origin, fields["ct.origin.arn"], fields["ct.origin.accountid"] = beginning
         fields["ct.origin"] = origin

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::arn::Arn;
-use super::super::identity::{actor, name_in_arn_of, some_text};
+use super::super::identity::{name_in_arn_of, named, some_text};
 use crate::record::{Member, Record};
 
 pub(super) type Text<'a> = Cow<'a, [u8]>;
@@ -11,7 +11,7 @@ pub(super) type Text<'a> = Cow<'a, [u8]>;
 /// Who made a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Identity<'a> {
-    /// In the words of `ct.actor`.
+    /// In the words of `ct.actor`, without the vendor who acts by delegation.
     pub name: Text<'a>,
     pub arn: Option<Text<'a>>,
     /// The access key that the request was signed with.
@@ -56,7 +56,7 @@ impl<'a> Identity<'a> {
         let source = text(record, Member::SessionSourceIdentity);
         let source = source.map(|source| (Voucher::SourceIdentity, source));
         let user = text(record, Member::OnBehalfOfUserId);
-        let (name, _) = actor(record).unwrap_or_default();
+        let (name, _) = named(record).unwrap_or_default();
         Self {
             beginning: Beginning::of(record, &name),
             vouched: source.or(user.map(|user| (Voucher::OnBehalfOf, user))),
@@ -134,7 +134,7 @@ impl<'a> Other<'a> {
     fn holder(record: &mut Record<'a>) -> Option<Self> {
         if let Some(account) = text(record, Member::DelegateAccountId) {
             return Some(Self {
-                name: [b"account ", &*account].concat().into(),
+                name: [b"vendor ", &*account].concat().into(),
                 arn: None,
                 account: Some(account),
             });

@@ -10,6 +10,7 @@
 //! - [`others`] are stores of other people's making: rclone's server and SeaweedFS.
 //! - [`platform`] runs the builds for Windows and arm64.
 //! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
+//! - [`rules`] reads Falco's rules files.
 //! - [`trail`] makes trails, from a seed.
 //! - [`forms`] wraps records up, in all the ways in which they come.
 //! - [`digest`] signs them, as CloudTrail does.
@@ -34,6 +35,7 @@ pub mod needs;
 pub mod others;
 pub mod platform;
 pub mod proxy;
+pub mod rules;
 pub mod sample;
 mod server;
 pub mod shared;

@@ -552,6 +552,21 @@ impl Plugin {
         Ok(values)
     }
 
+    /// The fields, to be asked of many events by nothing but the plugin's own function.
+    pub fn question(&self, fields: &[&str]) -> Result<Question<'_>> {
+        let asked = fields
+            .iter()
+            .map(|field| self.asked(field))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Question {
+            plugin: self,
+            slots: asked.iter().map(Asked::slot).collect(),
+            // SAFETY: a vtable of optional functions, for which zero is None.
+            tables: unsafe { mem::zeroed() },
+            _asked: asked,
+        })
+    }
+
     fn asked(&self, field: &str) -> Result<Asked> {
         let (name, arg) = match field.split_once('[') {
             Some((name, arg)) => (name, Some(arg.strip_suffix(']').context("no ]")?)),
@@ -565,6 +580,50 @@ impl Plugin {
             name: CString::new(name)?,
             arg: arg.map(CString::new).transpose()?,
         })
+    }
+}
+
+/// Fields that are asked of many events, for benches: nobody looks at the values.
+pub struct Question<'p> {
+    plugin: &'p Plugin,
+    slots: Vec<api::ss_plugin_extract_field>,
+    tables: api::ss_plugin_table_reader_vtable_ext,
+    /// The slots point to their names.
+    _asked: Vec<Asked>,
+}
+
+impl Question<'_> {
+    /// Asks for all fields in one call, as Stratoshark does.
+    pub fn at_once(&mut self, event: &Event) -> Result<()> {
+        self.call(event, 0, self.slots.len())
+    }
+
+    /// Asks for each field by a call of its own, as sysdig and Falco do.
+    pub fn one_by_one(&mut self, event: &Event) -> Result<()> {
+        (0..self.slots.len()).try_for_each(|at| self.call(event, at, 1))
+    }
+
+    fn call(&mut self, event: &Event, at: usize, count: usize) -> Result<()> {
+        let input = api::ss_plugin_field_extract_input {
+            owner: ptr::null_mut(),
+            get_owner_last_error: Some(owner_last_error),
+            num_fields: count as u32,
+            fields: self.slots[at..at + count].as_mut_ptr(),
+            // SAFETY: as in `question`.
+            table_reader: unsafe { mem::zeroed() },
+            table_reader_ext: &mut self.tables,
+            value_offsets: ptr::null_mut(),
+        };
+        let plugin = self.plugin;
+        let event = event.input(&plugin.api);
+        // SAFETY: everything that is pointed to lives through the call.
+        let rc = unsafe { (plugin.api.extract)(plugin.state, &event, &input) };
+        ensure!(
+            rc == api::ss_plugin_rc_SS_PLUGIN_SUCCESS,
+            "extraction: {}",
+            plugin.last_error()
+        );
+        Ok(())
     }
 }
 
