@@ -49,7 +49,7 @@ const ROWS: [(&str, &str); 9] = [
         "origin",
         "ct.origin and its kin in one call: the chain of sessions",
     ),
-    ("parse", "what parse_event does: does it tell of a session?"),
+    ("parse", "parse_event: does it tell of a session?"),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -184,7 +184,7 @@ fn run(row: &str, rounds: u32, folder: &Path) -> Result<(u64, Duration)> {
             match row {
                 "batch" | "shown" | "origin" => question.at_once(event)?,
                 "string" => drop(extractor.event_string(event.payload())),
-                "parse" => extractor.parse(event.payload()),
+                "parse" => plugin.parse(event)?,
                 _ => question.one_by_one(event)?,
             }
         }

@@ -1118,6 +1118,50 @@ fn the_next_eight_log_files_are_looked_at_before_one_is_handed_over() {
     assert_eq!(chains["used"], "alice > dev/x");
 }
 
+#[test]
+fn a_bucket_that_is_followed_tells_it_over_its_listings() {
+    let aws = Aws::start();
+    aws.put_in("eu-west-1", "logs");
+    let mut maker = Maker::new(1);
+    let mut minute = 0;
+    let mut deliver = |events: &[Value]| {
+        let time = format!("20260701T00{minute:02}Z");
+        minute += 1;
+        let mut file = maker.file(A, "eu-west-1", &time, 0);
+        file.records.extend(events.iter().map(|event| Record {
+            id: event["eventID"].as_str().unwrap().to_owned(),
+            time: parse_time(&time),
+            json: event.to_string(),
+        }));
+        file.put(&aws, "logs");
+    };
+    let home = Home::make();
+    let config = json!({"s3Follow": true, "s3PollInterval": 1});
+    let plugin = Plugin::load(&home.config(&aws.endpoint(), config));
+    let (dev, admin) = (role(A, "dev/x", &key(1)), role(B, "admin/y", &key(2)));
+    deliver(&[assume("1", &alice(), &key(1))]);
+    let mut instance = plugin.open("s3://logs/AWSLogs/").unwrap();
+    let mut read = |count: usize| {
+        let read = instance.read_while(Duration::from_secs(100), |read| read.len() < count);
+        assert_eq!((read.error, read.events.len()), (None, count));
+        let chains = read.events.iter().map(|event| {
+            let answer = ask(&plugin, event);
+            (event.id(), text(&answer, "ct.chain").to_owned())
+        });
+        chains.collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(read(1)["1"], "alice");
+    // Each comes with a later listing than the one before.
+    deliver(&[get("2", &dev), get("3", &admin)]);
+    let second = read(2);
+    assert_eq!(second["2"], "alice > dev/x");
+    assert_eq!(second["3"], "\u{2026} > admin/y");
+    deliver(&[assume("4", &dev, &key(2))]);
+    assert_eq!(read(1)["4"], "alice > dev/x");
+    deliver(&[get("5", &admin)]);
+    assert_eq!(read(1)["5"], "alice > dev/x > admin/y");
+}
+
 /// Each source feeds the same decoders; that none goes past them is seen here.
 #[test]
 fn a_queue_and_an_event_history_tell_it_as_well() {

@@ -463,6 +463,139 @@ fn conditions_of_the_official_rules_fire_on_the_same_events() {
     );
 }
 
+/// What `official_rules.yaml` fires on is what the official rules look for, told from the records themselves.
+#[test]
+fn the_official_rules_in_our_fields_fire_on_what_those_do() {
+    let (Some(hosts), Some(samples)) = (
+        Hosts::new("official-rules"),
+        shared::folder("cloudtrail-samples"),
+    ) else {
+        return;
+    };
+    let rules = Rules::read(&falco("official_rules.yaml")).unwrap();
+    let ours: BTreeSet<String> = load().rules.into_iter().map(|rule| rule.name).collect();
+    let folders = ["trail", "records"].map(|folder| samples.join(folder));
+    let files = folders.iter().flat_map(|folder| shared::files(folder));
+    let records: Vec<Value> = files
+        .flat_map(|file| {
+            let log: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+            log["Records"].as_array().unwrap().clone()
+        })
+        .collect();
+    let identity = |record: &Value| record["userIdentity"]["type"].as_str().map(str::to_owned);
+    let login = |record: &Value| record["responseElements"]["ConsoleLogin"] == "Success";
+    let without_mfa = |record: &Value| record["additionalEventData"]["MFAUsed"] == "No";
+    let ecs = |record: &Value| record["eventSource"] == "ecs.amazonaws.com";
+    type Is<'a> = &'a dyn Fn(&Value) -> bool;
+    let any: Is<'_> = &|_| true;
+    let expected: [(&str, &[&str], Is<'_>); 22] = [
+        ("Any Event", &[], any),
+        ("Role Signed In To Console", &["ConsoleLogin"], &|record| {
+            login(record) && identity(record).as_deref() == Some("AssumedRole")
+        }),
+        (
+            "Password Alone Opened Console",
+            &["ConsoleLogin"],
+            &|record| {
+                login(record)
+                    && without_mfa(record)
+                    && identity(record).is_some_and(|kind| kind != "AssumedRole")
+            },
+        ),
+        (
+            "Root Password Alone Opened Console",
+            &["ConsoleLogin"],
+            &|record| {
+                login(record) && without_mfa(record) && identity(record).as_deref() == Some("Root")
+            },
+        ),
+        (
+            "Root Second Factor Removed",
+            &["DeactivateMFADevice"],
+            &|record| {
+                identity(record).as_deref() == Some("Root")
+                    && record["requestParameters"]["userName"] == "AWS ROOT USER"
+            },
+        ),
+        ("User Made", &["CreateUser"], any),
+        ("Group Made", &["CreateGroup"], any),
+        ("Group Removed", &["DeleteGroup"], any),
+        ("Container Service Made", &["CreateService"], &ecs),
+        ("Container Task Started", &["RunTask", "StartTask"], &ecs),
+        ("Function Made", &["CreateFunction20150331"], any),
+        (
+            "Function Code Replaced",
+            &["UpdateFunctionCode20150331v2"],
+            any,
+        ),
+        (
+            "Function Settings Changed",
+            &["UpdateFunctionConfiguration20150331v2"],
+            any,
+        ),
+        (
+            "Instances Launched In Other Region",
+            &["RunInstances"],
+            &|record| record["awsRegion"] != "us-east-1",
+        ),
+        ("Instances Launched", &["RunInstances"], any),
+        (
+            "Encryption Of Bucket Removed",
+            &["DeleteBucketEncryption"],
+            any,
+        ),
+        (
+            "Bucket May Become Public",
+            &["PutBucketPublicAccessBlock"],
+            &|record| {
+                let block = &record["requestParameters"]["PublicAccessBlockConfiguration"];
+                let parts = block.as_object().into_iter().flatten();
+                parts.into_iter().any(|(_, part)| *part == false)
+            },
+        ),
+        ("Buckets Listed", &["ListBuckets"], any),
+        ("Bucket List Of Grants Changed", &["PutBucketAcl"], any),
+        ("Bucket Policy Changed", &["PutBucketPolicy"], any),
+        ("Trail Made", &["CreateTrail"], any),
+        ("Trail Stopped", &["StopLogging"], any),
+    ];
+    assert_eq!(rules.rules.len(), expected.len());
+    let counts = in_parallel(&rules.rules, |rule| {
+        let condition = rules.expand(&rule.text["condition"]);
+        let format = format!("*\u{1}{}", rule.text["output"]);
+        let lines = folders.each_ref().map(|folder| {
+            hosts.sysdig(
+                &folder.display().to_string(),
+                "",
+                &["-p", &format, &condition],
+            )
+        });
+        let alerts = lines
+            .iter()
+            .flatten()
+            .filter(|line| line.starts_with('\u{1}'));
+        alerts.count()
+    });
+    let mut seen = 0;
+    for (name, names, is) in expected {
+        let at = rules.rules.iter().position(|rule| rule.name == name);
+        let at = at.unwrap_or_else(|| panic!("no rule {name}"));
+        assert!(!ours.contains(name), "{name} has the name of another rule");
+        let fits = records.iter().filter(|record| {
+            let event = record["eventName"].as_str().unwrap_or_default();
+            (names.is_empty() || names.contains(&event) && record["errorCode"].is_null())
+                && is(record)
+        });
+        let wanted = fits.count();
+        assert_eq!(counts[at], wanted, "{name}");
+        seen += usize::from(wanted > 0);
+    }
+    assert!(
+        seen >= 8,
+        "the samples have events for {seen} of the rules only"
+    );
+}
+
 /// Every configuration is one that Falco reads: the plugin by its name, settings as one JSON string.
 #[test]
 fn configurations_are_for_this_plugin() {
@@ -470,7 +603,7 @@ fn configurations_are_for_this_plugin() {
     for file in fs::read_dir(falco("")).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name == "cloudtrail_rules.yaml" {
+        if name.ends_with("_rules.yaml") {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();

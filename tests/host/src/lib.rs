@@ -75,6 +75,11 @@ type Extract = unsafe extern "C-unwind" fn(
     *const api::ss_plugin_event_input,
     *const api::ss_plugin_field_extract_input,
 ) -> api::ss_plugin_rc;
+type Parse = unsafe extern "C-unwind" fn(
+    *mut api::ss_plugin_t,
+    *const api::ss_plugin_event_input,
+    *const api::ss_plugin_event_parse_input,
+) -> api::ss_plugin_rc;
 type Metrics =
     unsafe extern "C-unwind" fn(*mut api::ss_plugin_t, *mut u32) -> *mut api::ss_plugin_metric;
 
@@ -115,6 +120,8 @@ struct Api {
     close: Close,
     next_batch: NextBatch,
     extract: Extract,
+    /// Where it has the parsing capability.
+    parse: Option<Parse>,
 }
 
 /// A field as the plugin declares it.
@@ -194,6 +201,7 @@ impl Library {
                 close: symbol(&library, "plugin_close")?,
                 next_batch: symbol(&library, "plugin_next_batch")?,
                 extract: symbol(&library, "plugin_extract_fields")?,
+                parse: symbol(&library, "plugin_parse_event").ok(),
                 library,
             })))
         }
@@ -550,6 +558,27 @@ impl Plugin {
             values.insert(field.to_string(), Extracted { value, range });
         }
         Ok(values)
+    }
+
+    /// Shows the plugin an event of which no field is asked, as hosts do where it has the parsing capability.
+    pub fn parse(&self, event: &Event) -> Result<()> {
+        let parse = self.api.parse.context("it parses no events")?;
+        // SAFETY: vtables of optional functions, for which zero is None.
+        let mut input: api::ss_plugin_event_parse_input = unsafe { mem::zeroed() };
+        // SAFETY: as above.
+        let (mut reader, mut writer) = unsafe { (mem::zeroed(), mem::zeroed()) };
+        input.get_owner_last_error = Some(owner_last_error);
+        input.table_reader_ext = &mut reader;
+        input.table_writer_ext = &mut writer;
+        let event = event.input(&self.api);
+        // SAFETY: everything that is pointed to lives through the call.
+        let rc = unsafe { parse(self.state, &event, &input) };
+        ensure!(
+            rc == api::ss_plugin_rc_SS_PLUGIN_SUCCESS,
+            "parsing: {}",
+            self.last_error()
+        );
+        Ok(())
     }
 
     /// The fields, to be asked of many events by nothing but the plugin's own function.
