@@ -1,4 +1,4 @@
-//! What each rule costs: `cargo bench --bench rules [-- [--beside FILE] [--folder FOLDER] [NAME…]]`.
+//! What each rule costs: `cargo bench --bench rules [-- [--beside FILE] [--folder FOLDER] [--rounds 5] [NAME…]]`.
 //!
 //! sysdig, which has Falco's filter engine, reads 300,000 made events, or those of a folder, with the condition of one
 //! rule at a time. The cost is the CPU time, of sysdig and the plugin, above that of a condition that fails at once: the
@@ -16,7 +16,6 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 const FILES: u32 = 300;
 const EVENTS: usize = 1_000;
-const ROUNDS: usize = 5;
 
 /// A condition that no event gets past.
 const NOTHING: &str = "evt.num=0";
@@ -24,11 +23,13 @@ const NOTHING: &str = "evt.num=0";
 fn main() -> Result<ExitCode> {
     let mut beside = None;
     let mut folder = None;
+    let mut rounds = 5;
     let mut names = vec![];
     let mut arguments = env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--beside" => beside = Some(arguments.next().context("--beside FILE")?),
+            "--rounds" => rounds = arguments.next().context("--rounds NUMBER")?.parse()?,
             "--folder" => folder = Some(arguments.next().context("--folder FOLDER")?),
             _ => names.push(argument),
         }
@@ -63,7 +64,7 @@ fn main() -> Result<ExitCode> {
         );
     }
     let mut nothing = f64::INFINITY;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for at in 0..all.iter().map(Vec::len).max().unwrap_or(0) {
             // The floor moves with whatever else the machine does.
             if at % 10 == 0 {

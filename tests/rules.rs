@@ -3,13 +3,13 @@
 //! `rules/events.jsonl` has an event on each line: the rules that fire on it, all of them, and those that it nearly
 //! fires. sysdig is asked with the condition of each rule, its macros and lists put in as Falco does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
 use harness::host::{Library, numbers};
 use harness::hosts::Hosts;
-use harness::rules::{Rules, words};
+use harness::rules::{Rule, Rules, words};
 use harness::shared;
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::{Value, json};
@@ -115,7 +115,6 @@ fn identity(name: &str) -> Value {
 #[test]
 fn every_rule_is_complete() {
     let all = load();
-    assert!(all.rules.len() >= 40, "{} rules", all.rules.len());
     for page in ["README.md", "CHANGELOG.md"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
         assert!(
@@ -154,6 +153,10 @@ fn every_rule_is_complete() {
         assert!(rule.text.values().all(|text| !text.is_empty()), "{name}");
         assert!(rule.text["desc"].ends_with('.'), "{name}");
         assert!(
+            rule.text["desc"].contains("Expect "),
+            "{name}: how often is it to be expected?"
+        );
+        assert!(
             ["CRITICAL", "WARNING", "NOTICE"].contains(&rule.text["priority"].as_str()),
             "{name}"
         );
@@ -177,6 +180,9 @@ fn every_rule_is_complete() {
         assert_eq!(tag(is_technique), 1, "{name}: a technique of ATT&CK");
         assert!(rule.tags.iter().all(|tag| !tag.contains(' ')), "{name}");
     }
+    // Falco shows the first rule that fits.
+    let gravities: Vec<usize> = all.rules.iter().map(gravity).collect();
+    assert!(gravities.is_sorted(), "a graver rule stands after others");
     for name in all.macros.keys().chain(all.lists.keys()) {
         // trusted_accounts and the like are there for rules, none is left over.
         assert!(words_used.contains(name.as_str()), "nothing uses {name}");
@@ -186,6 +192,15 @@ fn every_rule_is_complete() {
             assert!(names.contains(name), "an event names {name}");
         }
     }
+}
+
+/// 0 for the gravest priority.
+fn gravity(rule: &Rule) -> usize {
+    let priorities = ["CRITICAL", "WARNING", "NOTICE"];
+    let at = priorities
+        .iter()
+        .position(|priority| *priority == rule.text["priority"]);
+    at.unwrap_or_else(|| panic!("{} has no priority", rule.name))
 }
 
 const TACTICS: [&str; 14] = [
@@ -343,6 +358,45 @@ fn attacks_on_a_real_trail_are_seen() {
         let ids = hosts.sysdig(&trail, "", &["-p", "%ct.id", &condition]);
         assert_eq!(ids.len(), count, "{rule}");
     }
+}
+
+/// As Falco with `rule_matching: first`: of the rules that fit an event of the samples, none is graver than the first.
+#[test]
+fn the_rule_that_is_shown_hides_no_graver_one() {
+    let (Some(hosts), Some(samples)) = (Hosts::new("first"), shared::folder("cloudtrail-samples"))
+    else {
+        return;
+    };
+    let all = load();
+    let folders = ["trail", "records"].map(|folder| samples.join(folder).display().to_string());
+    let fired = in_parallel(&all.rules, |rule| {
+        // None is there to say that it is on.
+        if rule.keys.contains("enabled") {
+            return vec![];
+        }
+        let condition = all.expand(&rule.text["condition"]);
+        let ids = |folder: &String| hosts.sysdig(folder, "", &["-p", "*%ct.id", &condition]);
+        folders.iter().flat_map(ids).collect::<Vec<_>>()
+    });
+    let mut first: BTreeMap<&str, &Rule> = BTreeMap::new();
+    let (mut alerts, mut hidden) = (0, 0);
+    for (rule, ids) in all.rules.iter().zip(&fired) {
+        for id in ids.iter().collect::<BTreeSet<_>>() {
+            let shown = *first.entry(id).or_insert(rule);
+            assert!(
+                gravity(shown) <= gravity(rule),
+                "{} hides {} of {id}",
+                shown.name,
+                rule.name
+            );
+            alerts += 1;
+            hidden += usize::from(!std::ptr::eq(shown, rule));
+        }
+    }
+    assert!(
+        alerts > 200 && hidden > 20,
+        "{alerts} alerts, {hidden} hidden"
+    );
 }
 
 /// What the official rules ask of the fields, less what they look up in the json plugin: `=` and `!=` with a text in
