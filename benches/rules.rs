@@ -1,128 +1,189 @@
-//! What each rule costs: `cargo bench --bench rules [-- [--beside FILE] [--folder FOLDER] [--rounds 5] [NAME…]]`.
+//! What each rule costs: `cargo bench --bench rules [-- [--beside FILE] [--folder FOLDER] [NAME…]]`.
 //!
-//! sysdig, which has Falco's filter engine, reads 300,000 made events, or those of a folder, with the condition of one
-//! rule at a time. The cost is the CPU time, of sysdig and the plugin, above that of a condition that fails at once: the
-//! least of several rounds. With `--beside` the rules of another file are measured in turn with ours.
+//! sysdig, which has Falco's filter engine, reads 3,000 made events, or those of a folder, with the condition of one rule
+//! at a time. Its instructions and the plugin's, counted by callgrind, can be compared across commits and machines. The
+//! cost is what they are above those of a condition that asks for one field, by event. With `--beside` the rules of another
+//! file are measured too. It takes Linux on x86-64.
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use harness::hosts::Hosts;
+use harness::hosts::{Hosts, installed};
 use harness::rules::Rules;
 use harness::trail::{Maker, write};
-use nix::sys::resource::{UsageWho, getrusage};
 
-const FILES: u32 = 300;
+const FILES: u32 = 3;
 const EVENTS: usize = 1_000;
 
-/// A condition that no event gets past.
-const NOTHING: &str = "evt.num=0";
+/// A condition that holds for no event, and asks for a field that no rule asks for. In Falco a rule is one of many, so
+/// the event's record was looked at before.
+const NOTHING: &str = "ct.requestid=x";
 
 fn main() -> Result<ExitCode> {
     let mut beside = None;
     let mut folder = None;
-    let mut rounds = 5;
     let mut names = vec![];
     let mut arguments = env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--beside" => beside = Some(arguments.next().context("--beside FILE")?),
-            "--rounds" => rounds = arguments.next().context("--rounds NUMBER")?.parse()?,
             "--folder" => folder = Some(arguments.next().context("--folder FOLDER")?),
             _ => names.push(argument),
         }
     }
-    let Some(hosts) = Hosts::new("bench-rules") else {
+    let (Some(hosts), Some(run)) = (
+        Hosts::new("bench-rules"),
+        installed("hosts/run", "scripts/hosts"),
+    ) else {
         eprintln!("no sysdig: run scripts/hosts");
         return Ok(ExitCode::FAILURE);
     };
-    let folder = folder.map_or_else(
-        || make(&hosts.folder.join("trail")),
-        |folder| Ok(folder.into()),
-    )?;
+    let sysdig = Sysdig {
+        root: run.canonicalize()?.with_file_name("root"),
+        home: hosts.folder.clone(),
+        plugin: hosts.plugin.canonicalize()?,
+        trail: match folder {
+            Some(folder) => folder.into(),
+            None => make(&hosts.folder.join("trail"))?,
+        },
+    };
     let ours =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-config/falco/cloudtrail_rules.yaml");
-    let mut files = vec![Rules::read(&ours)?];
-    if let Some(beside) = &beside {
-        files.push(Rules::read(Path::new(beside))?);
-    }
-
-    // By file: the name and condition of each rule, and what it took.
-    let mut all: Vec<Vec<(String, String, f64)>> = vec![];
-    for rules in &files {
-        let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-        let rules_of = rules.rules.iter().filter(|rule| wanted(&rule.name));
-        all.push(
-            rules_of
-                .map(|rule| {
-                    let condition = rules.expand(&rule.text["condition"]);
-                    (rule.name.clone(), condition, f64::INFINITY)
-                })
-                .collect(),
-        );
-    }
-    let mut nothing = f64::INFINITY;
-    for _ in 0..rounds {
-        for at in 0..all.iter().map(Vec::len).max().unwrap_or(0) {
-            // The floor moves with whatever else the machine does.
-            if at % 10 == 0 {
-                nothing = nothing.min(cpu(&hosts, &folder, NOTHING)?);
-            }
-            for rules in &mut all {
-                if let Some((_, condition, least)) = rules.get_mut(at) {
-                    *least = least.min(cpu(&hosts, &folder, condition)?);
-                }
-            }
-        }
-    }
-
-    println!("{nothing:.3} s of CPU without a rule; above that:");
-    for (rules, file) in all
-        .iter_mut()
-        .zip(["cloudtrail_rules.yaml", "the other file"])
-    {
-        rules.sort_by(|one, other| other.2.total_cmp(&one.2));
-        let costs: Vec<f64> = rules.iter().map(|(.., least)| least - nothing).collect();
-        let median = costs.get(costs.len() / 2).copied().unwrap_or(0.0);
-        let sum: f64 = costs.iter().sum();
+    let files = [Some(ours), beside.map(PathBuf::from)];
+    let nothing = sysdig.instructions(NOTHING)?;
+    let events = sysdig.events()?;
+    println!("instructions an event above those of `{NOTHING}`, {events} events");
+    for file in files.iter().flatten() {
+        let rules = Rules::read(file)?;
+        let conditions: Vec<(&str, String)> = rules
+            .rules
+            .iter()
+            .filter(|rule| names.is_empty() || names.contains(&rule.name))
+            .map(|rule| {
+                let condition = rules.expand(&rule.text["condition"]);
+                (&*rule.name, format!("{NOTHING} or ({condition})"))
+            })
+            .collect();
+        let mut costs = in_parallel(&conditions, |(name, condition)| {
+            let cost = sysdig.instructions(condition)?.saturating_sub(nothing) / events;
+            Ok((cost, *name))
+        })?;
+        costs.sort_unstable_by(|one, other| other.cmp(one));
+        let sum: u64 = costs.iter().map(|(cost, _)| cost).sum();
+        let median = costs.get(costs.len() / 2).map_or(0, |(cost, _)| *cost);
         println!(
-            "{file}: {} rules, sum {sum:.3} s, median {median:.3} s",
-            rules.len()
+            "\n{}: {} rules, sum {sum}, median {median}",
+            file.display(),
+            costs.len()
         );
-        for ((name, ..), cost) in rules.iter().zip(costs) {
-            println!("{cost:8.3}  {name}");
+        for (cost, name) in costs {
+            println!("{cost:8}  {name}");
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// sysdig of `target/hosts`, run outside of its folder, where valgrind is.
+struct Sysdig {
+    root: PathBuf,
+    home: PathBuf,
+    plugin: PathBuf,
+    trail: PathBuf,
+}
+
+impl Sysdig {
+    /// A command for what comes before sysdig.
+    fn command(&self, before: &[&str], condition: &str) -> Command {
+        let loader = self.root.join("lib64/ld-linux-x86-64.so.2");
+        let mut command = match before {
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(loader);
+                command
+            }
+            [] => Command::new(loader),
+        };
+        command
+            .arg("--library-path")
+            .arg(self.root.join("usr/lib/x86_64-linux-gnu"))
+            .arg(self.root.join("usr/bin/sysdig"))
+            .arg("-H")
+            .arg(&self.plugin)
+            .args(["-I", &format!("cloudtrail:{}", self.trail.display())])
+            .args(["-p", "%evt.num", condition])
+            .env("HOME", &self.home);
+        command
+    }
+
+    fn events(&self) -> Result<u64> {
+        let output = self.command(&[], "evt.num>0").output()?;
+        ensure!(output.status.success(), "{output:?}");
+        let events = output.stdout.split(|&byte| byte == b'\n').count() - 1;
+        ensure!(events > 0, "no events");
+        Ok(events as u64)
+    }
+
+    fn instructions(&self, condition: &str) -> Result<u64> {
+        let callgrind = [
+            "valgrind",
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+        ];
+        let output = self.command(&callgrind, condition).output();
+        let output = output.context("no instructions without valgrind")?;
+        let words = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{condition}: {words}");
+        let collected = words.split("Collected : ").nth(1);
+        let collected = collected.and_then(|words| words.split_whitespace().next());
+        Ok(collected.context("callgrind counted nothing")?.parse()?)
+    }
 }
 
 /// A folder of made log files.
 fn make(folder: &Path) -> Result<PathBuf> {
     let mut maker = Maker::new(1);
     for file in 0..FILES {
-        let stamp = format!("20240305T{:02}{:02}Z", file / 60, file % 60);
-        let file = maker.file("123456789012", "us-east-1", &stamp, EVENTS);
+        let file = maker.file(
+            "123456789012",
+            "us-east-1",
+            &format!("20240305T00{file:02}Z"),
+            EVENTS,
+        );
         write(&folder.join(file.key("")), &file.gz());
     }
-    Ok(folder.to_owned())
+    Ok(folder.canonicalize()?)
 }
 
-/// The seconds of CPU that sysdig takes with a condition.
-fn cpu(hosts: &Hosts, folder: &Path, condition: &str) -> Result<f64> {
-    let seconds = || -> Result<f64> {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-        let seconds =
-            |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-        Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
-    };
-    let before = seconds()?;
-    let plugin = hosts.plugin.display().to_string();
-    let input = format!("cloudtrail:{}", folder.display());
-    let output = hosts.output(&[
-        "sysdig", "-H", &plugin, "-I", &input, "-p", "%ct.id", condition,
-    ]);
-    ensure!(output.status.success(), "{condition}: {output:?}");
-    Ok(seconds()? - before)
+/// `of` each of `items`, on all cores.
+fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    of: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let left = Mutex::new(items.iter());
+    let next = || left.lock().ok()?.next();
+    let cores = thread::available_parallelism().map_or(2, usize::from);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores)
+            .map(|_| {
+                scope.spawn(|| {
+                    std::iter::from_fn(next)
+                        .map(&of)
+                        .collect::<Result<Vec<R>>>()
+                })
+            })
+            .collect();
+        let mut all = vec![];
+        for worker in workers {
+            all.extend(
+                worker
+                    .join()
+                    .map_err(|_| anyhow::anyhow!("a worker panicked"))??,
+            );
+        }
+        Ok(all)
+    })
 }
