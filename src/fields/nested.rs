@@ -9,30 +9,48 @@ use crate::record::{Index, Member, Record, Value};
 /// How deeply values are looked for. Requests with a policy in an attribute of a document need half of it.
 const DEPTH: u8 = 24;
 
+/// How many texts are looked into. Requests have one policy or two.
+const DOCUMENTS: u32 = 1_000;
+
 /// Calls `each` with every value of a request and with the name of the member that it is, or is an element of.
 ///
 /// Texts that are JSON documents, percent-encoded ones too, are looked into as well.
 pub(super) fn each_value(record: &mut Record<'_>, each: &mut dyn FnMut(&[u8], Value<'_>)) {
     if let Some(request) = record.get(Member::RequestParameters) {
-        each_below(b"", request, DEPTH, each);
+        let mut search = Search {
+            documents: DOCUMENTS,
+            each,
+        };
+        search.below(b"", request, DEPTH);
     }
 }
 
-fn each_below(name: &[u8], value: Value<'_>, depth: u8, each: &mut dyn FnMut(&[u8], Value<'_>)) {
-    each(name, value);
-    let Some(depth) = depth.checked_sub(1) else {
-        return;
-    };
-    if value.is_object() {
-        value.each_member(&mut |name, member| each_below(&name, member, depth, each));
-    } else if value.is_array() {
-        for element in value.elements() {
-            each_below(name, element, depth, each);
-        }
-    } else if let Some(document) = document(value) {
-        let mut index = Index::default();
-        if let Some(whole) = Record::new(&document, &mut index).whole() {
-            each_below(name, whole, depth, each);
+struct Search<'e> {
+    /// So many more are looked into.
+    documents: u32,
+    each: &'e mut dyn FnMut(&[u8], Value<'_>),
+}
+
+impl Search<'_> {
+    fn below(&mut self, name: &[u8], value: Value<'_>, depth: u8) {
+        (self.each)(name, value);
+        let Some(depth) = depth.checked_sub(1) else {
+            return;
+        };
+        if value.is_object() {
+            value.each_member(&mut |name, member| self.below(&name, member, depth));
+        } else if value.is_array() {
+            for element in value.elements() {
+                self.below(name, element, depth);
+            }
+        } else if self.documents > 0
+            && let Some(document) = document(value)
+        {
+            self.documents -= 1;
+            let mut index = Index::default();
+            if let Some(whole) = Record::new(&document, &mut index).whole() {
+                self.below(name, whole, depth);
+            }
         }
     }
 }
@@ -94,6 +112,14 @@ mod tests {
             texts(r#"{"p":"%7B%22a%22%3A%20%22b%22%7D","q":"%41"}"#),
             ["p=%7B%22a%22%3A%20%22b%22%7D", "a=b", "q=%41"]
         );
+    }
+
+    #[test]
+    fn documents_without_end_are_not_all_looked_into() {
+        let many = vec![r#""{\"a\":1}""#; 5_000].join(",");
+        let found = texts(&format!("[{many}]"));
+        let inner = found.iter().filter(|text| *text == "a=1");
+        assert_eq!((found.len(), inner.count()), (6_000, 1_000));
     }
 
     #[test]
