@@ -245,6 +245,33 @@ fn stratoshark_shows_a_trail() {
     );
     screen.stop();
 
+    // A capture file, in which sessions are followed as well.
+    let endpoint_option = aws.endpoint();
+    let options = ["--cloudtrail-aws-endpoint", &endpoint_option];
+    let saved = screen
+        .hosts
+        .falcodump("s3://sample-trail/AWSLogs/", "sample.scap", &options);
+    assert!(saved.status.success(), "{saved:?}");
+    let whose = r#"ct.origin == "backup-service""#;
+    let count = |filter| {
+        let strato = ["strato", "-r", "sample.scap", "-Y", filter];
+        screen.hosts.stdout(&strato).lines().count()
+    };
+    let displayed = count(whose);
+    // A role's session is among them.
+    assert_eq!(displayed, count(r#"ct.user == "backup-service""#) + 1);
+    let displayed = format!("Displayed: {displayed}");
+    screen.stratoshark(&[
+        "-C",
+        "CloudTrail Analysis",
+        "-r",
+        "sample.scap",
+        "-Y",
+        whose,
+    ]);
+    screen.shows("file", &["Events: 613", &displayed]);
+    screen.stop();
+
     // A live capture of a bucket, with our columns and buttons.
     screen.stratoshark(
         &[
