@@ -1127,6 +1127,48 @@ fn network(cells: &mut Vec<Cell>) {
             Verdict::Same,
         ),
         (
+            "HTTPS_PROXY is empty, https_proxy is not",
+            &[("HTTPS_PROXY", ""), ("https_proxy", "{PROXY}")],
+            "",
+            Verdict::Same,
+        ),
+        (
+            "https_proxy beside another HTTPS_PROXY",
+            &[
+                ("HTTPS_PROXY", "http://127.0.0.1:1"),
+                ("https_proxy", "{PROXY}"),
+            ],
+            "",
+            Verdict::Same,
+        ),
+        (
+            "https_proxy is not there, HTTPS_PROXY is",
+            &[
+                ("HTTPS_PROXY", "{PROXY}"),
+                ("https_proxy", "http://127.0.0.1:1"),
+            ],
+            "",
+            Verdict::Same,
+        ),
+        (
+            "https_proxy is empty, HTTPS_PROXY is not",
+            &[("HTTPS_PROXY", "{PROXY}"), ("https_proxy", "")],
+            "",
+            Verdict::Same,
+        ),
+        (
+            "a proxy without a scheme",
+            &[("HTTPS_PROXY", "{PROXY_HOST}")],
+            "",
+            Verdict::Same,
+        ),
+        (
+            "a proxy for everything",
+            &[("HTTPS_PROXY", UNSET), ("ALL_PROXY", "{PROXY}")],
+            "",
+            Verdict::Same,
+        ),
+        (
             "a proxy that is not there",
             &[("HTTPS_PROXY", "http://127.0.0.1:1")],
             "",
@@ -1325,6 +1367,10 @@ impl Bench {
             .replace("{ENDPOINT}", &self.aws.endpoint())
             .replace("{SECURE}", &self.aws.secure_endpoint())
             .replace("{PROXY}", &self.proxy.url())
+            .replace(
+                "{PROXY_HOST}",
+                self.proxy.url().trim_start_matches("http://"),
+            )
             .replace("{CA}", self.aws.ca_file().to_str().unwrap());
         for (number, keys) in self.keys.iter().enumerate() {
             let number = number + 1;

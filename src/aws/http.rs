@@ -11,9 +11,14 @@ use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider as TlsProvider, TlsContext, TrustStore};
-use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
 use super::files::{Files, variable};
+use super::proxies::Proxies;
 use crate::process::platform::user_path;
 use crate::process::{lock, panic_text};
 
@@ -39,12 +44,18 @@ impl Http {
     /// TLS with the system's roots or those of a bundle, through the proxies of the environment, as the AWS CLI does.
     pub(super) fn new(files: &Files) -> Result<Self> {
         let bundle = bundle(files)?;
+        let proxies = Proxies::of(|name| std::env::var(name).ok());
         let connectors: Mutex<HashMap<Timeouts, SharedHttpConnector>> = Mutex::default();
         Ok(Self(Arc::new(move |timeouts| {
             let mut connectors = lock(&connectors);
             connectors
                 .entry(timeouts)
-                .or_insert_with(|| connector(timeouts, bundle.as_ref()))
+                .or_insert_with(|| {
+                    let [http, https] = proxies
+                        .configs()
+                        .map(|proxy| connector(timeouts, bundle.as_ref(), proxy));
+                    SharedHttpConnector::new(ByScheme { http, https })
+                })
                 .clone()
         })))
     }
@@ -66,6 +77,22 @@ impl Http {
     /// What sends single requests, with the same timeouts and connections as the SDK's clients.
     pub(super) fn connector(&self) -> SharedHttpConnector {
         (self.0)((Some(CONNECT_TIMEOUT), Some(READ_TIMEOUT)))
+    }
+}
+
+/// The SDK's connectors have a proxy for one of the two.
+#[derive(Debug)]
+struct ByScheme {
+    http: SharedHttpConnector,
+    https: SharedHttpConnector,
+}
+
+impl HttpConnector for ByScheme {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        match request.uri().starts_with("https:") {
+            true => self.https.call(request),
+            false => self.http.call(request),
+        }
     }
 }
 
@@ -97,7 +124,8 @@ fn trusting(from: &str, path: &str) -> Result<TlsContext> {
         .build()
         .with_context(|| from.to_owned())?;
     // The SDK panics over certificates that can't be parsed: let it do that here.
-    catch_unwind(AssertUnwindSafe(|| connector((None, None), Some(&tls)))).map_err(|panic| {
+    let try_out = || connector((None, None), Some(&tls), ProxyConfig::disabled());
+    catch_unwind(AssertUnwindSafe(try_out)).map_err(|panic| {
         anyhow!(
             "{from}: {path} is not a file of certificates in PEM form: {}",
             panic_text(&*panic)
@@ -109,8 +137,8 @@ fn trusting(from: &str, path: &str) -> Result<TlsContext> {
 fn connector(
     (connect_timeout, read_timeout): Timeouts,
     tls: Option<&TlsContext>,
+    proxy: ProxyConfig,
 ) -> SharedHttpConnector {
-    use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
     let mut settings = HttpConnectorSettings::builder();
     settings.set_connect_timeout(connect_timeout);
     settings.set_read_timeout(read_timeout);
@@ -119,7 +147,7 @@ fn connector(
         .sleep_impl(aws_sdk_s3::config::SharedAsyncSleep::new(
             aws_smithy_async::rt::sleep::TokioSleep::new(),
         ))
-        .proxy_config(ProxyConfig::from_env())
+        .proxy_config(proxy)
         .tls_provider(TlsProvider::Rustls(CryptoMode::Ring));
     if let Some(tls) = tls {
         builder = builder.tls_context(tls.clone());

@@ -14,6 +14,7 @@ mod ini;
 pub(crate) mod memory;
 mod operation;
 mod providers;
+mod proxies;
 mod retry;
 pub(crate) mod s3;
 mod sdk_error;
