@@ -48,6 +48,18 @@ fn policies_grant_what_is_needed_and_no_more() {
         ("bucket-kms.json", with_key(&bucket)),
         ("validate.json", vec!["cloudtrail:ListPublicKeys"]),
         ("history.json", vec!["cloudtrail:LookupEvents"]),
+        (
+            "logs.json",
+            vec![
+                "cloudtrail:DescribeTrails",
+                "logs:DescribeLogGroups",
+                "logs:FilterLogEvents",
+                "logs:GetQueryResults",
+                "logs:ListLogGroups",
+                "logs:StartQuery",
+                "logs:StopQuery",
+            ],
+        ),
         ("queue.json", queue.to_vec()),
         ("queue-kms.json", with_key(&queue)),
         ("role-trust.json", vec!["sts:AssumeRole"]),
@@ -67,10 +79,12 @@ fn policies_grant_what_is_needed_and_no_more() {
         let mut actions = BTreeSet::new();
         for statement in policy["Statement"].as_array().unwrap() {
             assert_eq!(statement["Effect"], "Allow", "{file}");
-            // Public keys are nobody's, and the event history is the account's.
+            // Public keys are nobody's, the event history is the account's, and so is what there is.
+            let of_account = ["DescribeLogGroups", "FindLogGroups", "StopQueries"];
             assert_eq!(
                 statement["Resource"] == "*",
-                ["validate.json", "history.json"].contains(&file),
+                ["validate.json", "history.json"].contains(&file)
+                    || of_account.iter().any(|sid| statement["Sid"] == *sid),
                 "{file}"
             );
             match &statement["Action"] {
@@ -142,7 +156,7 @@ fn templates_are_valid() {
                 .is_some_and(|extension| extension == "yaml")
         })
         .collect();
-    assert_eq!(templates.len(), 2);
+    assert_eq!(templates.len(), 3);
     let output = Command::new(&python)
         .args(["-c", "import cfnlint.runner; cfnlint.runner.main()", "--"])
         .args(&templates)

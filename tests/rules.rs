@@ -689,6 +689,7 @@ fn configurations_are_for_this_plugin() {
             "folder.yaml",
             "follow.yaml",
             "history.yaml",
+            "logs.yaml",
             "s3.yaml",
             "sqs.yaml"
         ]

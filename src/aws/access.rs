@@ -64,6 +64,7 @@ struct Endpoints {
     s3: Option<Endpoint>,
     sqs: Option<Endpoint>,
     cloudtrail: Option<Endpoint>,
+    logs: Option<Endpoint>,
 }
 
 /// How buckets are named in requests.
@@ -146,6 +147,7 @@ impl Access {
             Service::S3 => &self.endpoints.s3,
             Service::Sqs => &self.endpoints.sqs,
             Service::CloudTrail => &self.endpoints.cloudtrail,
+            Service::Logs => &self.endpoints.logs,
         }
         .as_ref()
     }
@@ -215,10 +217,28 @@ impl Access {
         aws_sdk_cloudtrail::Client::from_conf(builder.build())
     }
 
-    /// The region for a queue: that of the configuration or else of the machine, if it is AWS's.
-    pub async fn region_or_machine(&self) -> Option<String> {
+    /// A client of CloudWatch Logs for a region.
+    pub fn logs(&self, region: &str) -> aws_sdk_cloudwatchlogs::Client {
+        let mut builder = aws_sdk_cloudwatchlogs::config::Builder::from(&self.sdk)
+            .region(Region::new(region.to_owned()));
+        if let Some(endpoint) = &self.endpoints.logs {
+            builder = builder
+                .endpoint_url(&endpoint.url)
+                .use_fips(false)
+                .use_dual_stack(false);
+        }
+        aws_sdk_cloudwatchlogs::Client::from_conf(builder.build())
+    }
+
+    /// The region of log groups that do not tell their own.
+    pub async fn region_of_logs(&self) -> Option<String> {
+        self.region_or_machine(Service::Logs).await
+    }
+
+    /// The region for what does not tell its own: that of the configuration or else of the machine, if it is AWS's.
+    pub(super) async fn region_or_machine(&self, service: Service) -> Option<String> {
         match self.region() {
-            None if self.endpoints.sqs.is_some() => Some(ANYWHERE.to_owned()),
+            None if self.endpoint(service).is_some() => Some(ANYWHERE.to_owned()),
             None => {
                 let machine = ImdsRegionProvider::builder()
                     .configure(&ProviderConfig::default().with_http_client(self.sdk.http_client()?))
@@ -237,6 +257,7 @@ impl Endpoints {
                 s3: Endpoint::configured(files, "s3")?,
                 sqs: Endpoint::configured(files, "sqs")?,
                 cloudtrail: Endpoint::configured(files, "cloudtrail")?,
+                logs: Endpoint::configured(files, "cloudwatch_logs")?,
             });
         };
         let endpoint = Endpoint::new(url, "aws.endpoint");
@@ -245,7 +266,8 @@ impl Endpoints {
         Ok(Self {
             s3: Some(endpoint),
             sqs: of_others.clone(),
-            cloudtrail: of_others,
+            cloudtrail: of_others.clone(),
+            logs: of_others,
         })
     }
 }

@@ -35,7 +35,7 @@ pub(crate) enum Kind {
     CredentialsInvalid,
     /// A permission is missing.
     Denied,
-    /// There is no such bucket, object or queue.
+    /// There is no such bucket, object, queue or log group.
     Gone,
     /// The object is archived.
     Archived,
@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Elsewhere,
     /// The token for the next page is no longer accepted.
     PageTokenInvalid,
+    /// Something is wrong with the request, as the service sees it.
+    ParameterInvalid,
     /// The service doesn't have this.
     Unsupported,
     /// Everything else, for which another try does not help.
@@ -89,8 +91,10 @@ pub(crate) struct Error {
 /// What the words of an [`Error`] are made of.
 #[derive(Debug)]
 struct Details {
-    /// What it was about: a bucket's URL, a queue's name, a region.
+    /// What it was about: a bucket's URL, a queue's name, a log group's, a region.
     target: String,
+    /// The same as an ARN, as policies need it, where the operation's permission does not tell it.
+    resource: Option<String>,
     /// What users call the credentials in use.
     who: String,
     /// The endpoint that was asked instead of AWS.
@@ -137,6 +141,7 @@ impl Error {
             elapsed: Duration::ZERO,
             details: Box::new(Details {
                 target: target.to_owned(),
+                resource: None,
                 who: access.who(),
                 endpoint: access.endpoint(operation.service()).cloned(),
                 reason: reason(error),
@@ -192,12 +197,19 @@ impl Error {
             elapsed: Duration::ZERO,
             details: Box::new(Details {
                 target: target.to_owned(),
+                resource: None,
                 who: String::new(),
                 endpoint: None,
                 reason,
             }),
             advice: Advice::Complete,
         }
+    }
+
+    /// About this resource, an ARN in the form that policies need.
+    pub fn on(mut self, resource: &str) -> Self {
+        self.details.resource = Some(resource.to_owned());
+        self
     }
 
     /// Does a store refuse buckets in the path, or in the host's name?
@@ -220,6 +232,9 @@ impl Error {
         match (self.kind, self.code.as_str()) {
             (Kind::Gone, _) if service == Service::Sqs => "there is no such queue there, or these credentials may \
                  not see it: check its name and region (aws.region) and, if another account owns it, sqsOwnerAccount"
+                .to_owned(),
+            (Kind::Gone, _) if service == Service::Logs => "there is no such log group there, or these credentials may not \
+                 see it: check its name and region (logs://REGION/GROUP); that of another account is given as its ARN"
                 .to_owned(),
             (Kind::Expired, _) => {
                 "the credentials have expired: log in again (aws sso login, aws login) or renew them".to_owned()
@@ -256,7 +271,11 @@ impl Error {
             };
             return format!("the {what} encrypted: these credentials need kms:Decrypt on the key");
         }
-        format!("these credentials need {}", self.operation.permission())
+        let permission = self.operation.permission();
+        match &self.details.resource {
+            Some(resource) => format!("these credentials need {permission} on {resource}"),
+            None => format!("these credentials need {permission}"),
+        }
     }
 }
 
@@ -349,6 +368,8 @@ impl Error {
              certificate in AWS_CA_BUNDLE or ca_bundle"
         } else if self.operation.service() == Service::CloudTrail {
             "can't reach CloudTrail there: check the region's name"
+        } else if self.operation.service() == Service::Logs {
+            "can't reach CloudWatch Logs there: check the region's name"
         } else {
             "can't reach it"
         };
@@ -358,7 +379,7 @@ impl Error {
 
 impl StdError for Error {}
 
-/// What a code of S3, SQS, CloudTrail, STS or KMS means.
+/// What a code of S3, SQS, CloudTrail, CloudWatch Logs, STS or KMS means.
 fn kind_of_code(code: &str, status: Option<u16>, reason: &str) -> Kind {
     match code {
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Kind::Expired,
@@ -388,6 +409,7 @@ fn kind_of_code(code: &str, status: Option<u16>, reason: &str) -> Kind {
         "NoSuchBucket"
         | "NoSuchKey"
         | "QueueDoesNotExist"
+        | "ResourceNotFoundException"
         | "AWS.SimpleQueueService.NonExistentQueue" => Kind::Gone,
         "InvalidObjectState" => Kind::Archived,
         "PermanentRedirect"
@@ -395,6 +417,7 @@ fn kind_of_code(code: &str, status: Option<u16>, reason: &str) -> Kind {
         | "IllegalLocationConstraintException"
         | "301" => Kind::Elsewhere,
         "InvalidNextTokenException" => Kind::PageTokenInvalid,
+        "InvalidParameterException" => Kind::ParameterInvalid,
         "InvalidEventCategoryException"
         | "UnsupportedOperationException"
         | "OperationNotPermittedException" => Kind::Unsupported,
@@ -407,6 +430,8 @@ fn kind_of_code(code: &str, status: Option<u16>, reason: &str) -> Kind {
         | "KmsThrottled"
         | "KMS.ThrottlingException"
         | "OverLimit"
+        // Of Logs Insights: as many queries run already as may.
+        | "LimitExceededException"
         | "429" => Kind::Throttled,
         "RequestTimeout" | "TemporaryRedirect" => Kind::Transient,
         _ => match status {
@@ -453,6 +478,7 @@ mod tests {
                 &["PermanentRedirect", "AuthorizationHeaderMalformed", "301"],
             ),
             (Kind::PageTokenInvalid, &["InvalidNextTokenException"]),
+            (Kind::ParameterInvalid, &["InvalidParameterException"]),
             (Kind::Unsupported, &["UnsupportedOperationException"]),
             (
                 Kind::Throttled,

@@ -1,7 +1,7 @@
 //! AWS in memory, for tests: answers the requests of the SDK's clients without sockets, so that time can be paused.
 //!
-//! S3 lists and gives objects, SQS receives and deletes messages, CloudTrail looks up events, and STS gives out keys that
-//! expire. What goes wrong, and when, tests say.
+//! S3 lists and gives objects, SQS receives and deletes messages, CloudTrail looks up events, CloudWatch Logs gives those of
+//! a group, and STS gives out keys that expire. What goes wrong, and when, tests say.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -40,13 +40,14 @@ pub(crate) enum To {
     S3,
     Sqs,
     CloudTrail,
+    Logs,
     Sts,
 }
 
 /// Says of a request to a service at a time whether it fails.
 type Fails = dyn Fn(To, Timestamp) -> Option<Failure> + Send + Sync;
 
-/// AWS, with one bucket, one queue, and the event history of one account.
+/// AWS, with one bucket, one queue, one log group, and the event history of one account.
 pub(crate) struct Aws {
     clock: Clock,
     state: Mutex<State>,
@@ -64,6 +65,10 @@ struct State {
     count: usize,
     /// Events: when they happened, when they are seen, and their records.
     events: Vec<(Timestamp, Timestamp, String)>,
+    /// The same of log events, by their times in milliseconds and numbers.
+    log_events: BTreeMap<(i64, usize), (Timestamp, String)>,
+    /// Pages of the log group that were given.
+    log_pages: usize,
     /// Keys given out, and when they expire.
     keys: BTreeMap<String, Timestamp>,
 }
@@ -154,6 +159,19 @@ impl Aws {
         self.state().events.push((time, seen, record));
     }
 
+    /// A log event of this time that is seen later.
+    pub fn log(&self, time: Timestamp, seen: Timestamp, message: String) {
+        let mut state = self.state();
+        let number = state.log_events.len();
+        let key = (time.as_millisecond(), number);
+        state.log_events.insert(key, (seen, message));
+    }
+
+    /// Pages of the log group that were given.
+    pub fn log_pages(&self) -> usize {
+        self.state().log_pages
+    }
+
     /// Status and body; none where the network is down.
     fn answer(&self, request: &Request) -> Option<(u16, Vec<u8>)> {
         let now = self.clock.now();
@@ -182,6 +200,7 @@ impl Aws {
             },
             To::Sqs => self.queue(request),
             To::CloudTrail => self.look_up(request, now),
+            To::Logs => self.filter(request, now),
         };
         Some((200, body.into_bytes()))
     }
@@ -305,6 +324,54 @@ impl Aws {
     }
 }
 
+/// Log events of a page.
+pub(crate) const LOG_PAGE: usize = 700;
+
+impl Aws {
+    fn filter(&self, request: &Request, now: Timestamp) -> String {
+        let body = request.json();
+        if request
+            .header("x-amz-target")
+            .ends_with(".DescribeLogGroups")
+        {
+            let arn = "arn:aws:logs:us-east-1:111122223333:log-group:trail";
+            return json!({"logGroups": [{"logGroupName": "trail", "logGroupArn": arn}]})
+                .to_string();
+        }
+        let time = |name: &str| body[name].as_i64().unwrap_or_default();
+        let (from, to) = ((time("startTime"), 0), (time("endTime"), usize::MAX));
+        let cursor = body["nextToken"].as_str().map(|token| {
+            let (time, number) = token.split_once('/').unwrap();
+            (time.parse().unwrap(), number.parse().unwrap())
+        });
+        let mut state = self.state();
+        state.log_pages += 1;
+        let visible = state.log_events.range(from..=to);
+        let visible = visible.filter(|(_, (seen, _))| *seen <= now);
+        let events: Vec<_> = match body["startFromHead"] == false {
+            true => visible
+                .rev()
+                .filter(|(key, _)| cursor.is_none_or(|cursor| **key < cursor))
+                .take(LOG_PAGE + 1)
+                .collect(),
+            false => visible
+                .filter(|(key, _)| cursor.is_none_or(|cursor| **key > cursor))
+                .take(LOG_PAGE + 1)
+                .collect(),
+        };
+        let page = &events[..events.len().min(LOG_PAGE)];
+        let shown = page.iter().map(|((time, number), (_, message))| {
+            json!({"eventId": number.to_string(), "timestamp": time, "message": message})
+        });
+        let mut answer = json!({"events": shown.collect::<Vec<_>>()});
+        if events.len() > LOG_PAGE {
+            let ((time, number), _) = page[page.len() - 1];
+            answer["nextToken"] = format!("{time}/{number}").into();
+        }
+        answer.to_string()
+    }
+}
+
 /// A request as it was sent.
 struct Request {
     sent: HttpRequest,
@@ -333,6 +400,8 @@ impl Request {
             _ if host.contains("//sts.") => To::Sts,
             _ if host.contains("//sqs.") => To::Sqs,
             _ if host.contains("//cloudtrail.") => To::CloudTrail,
+            // The bucket is called logs.
+            _ if host.contains("//logs.us-east-1.amazonaws.com") => To::Logs,
             _ => To::S3,
         }
     }

@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod http;
 mod ini;
+pub(crate) mod logs;
 #[cfg(test)]
 pub(crate) mod memory;
 mod operation;

@@ -18,6 +18,12 @@ pub(crate) enum Operation {
     /// Insights events on the data events of a trail.
     ListInsights,
     ListPublicKeys,
+    DescribeTrails,
+    DescribeLogGroups,
+    ListLogGroups,
+    FilterLogEvents,
+    StartQuery,
+    GetQueryResults,
 }
 
 /// A service of AWS.
@@ -26,6 +32,7 @@ pub(crate) enum Service {
     S3,
     Sqs,
     CloudTrail,
+    Logs,
 }
 
 impl Service {
@@ -34,6 +41,7 @@ impl Service {
             Self::S3 => "S3",
             Self::Sqs => "SQS",
             Self::CloudTrail => "CloudTrail",
+            Self::Logs => "CloudWatch Logs",
         }
     }
 }
@@ -58,6 +66,15 @@ impl Operation {
             Self::ListPublicKeys => {
                 format!("asking CloudTrail for the public keys of {target}")
             }
+            Self::DescribeTrails => format!("asking CloudTrail for the trails of {target}"),
+            Self::DescribeLogGroups | Self::ListLogGroups => {
+                format!("looking for log groups in {target}")
+            }
+            Self::FilterLogEvents => format!("reading the log group {target}"),
+            Self::StartQuery => format!("querying the log group {target}"),
+            Self::GetQueryResults => {
+                format!("asking for the results of a query of the log group {target}")
+            }
         }
     }
 
@@ -69,7 +86,14 @@ impl Operation {
             | Self::Receive
             | Self::Delete
             | Self::ExtendVisibility => Service::Sqs,
-            Self::LookUp | Self::ListInsights | Self::ListPublicKeys => Service::CloudTrail,
+            Self::LookUp | Self::ListInsights | Self::ListPublicKeys | Self::DescribeTrails => {
+                Service::CloudTrail
+            }
+            Self::DescribeLogGroups
+            | Self::ListLogGroups
+            | Self::FilterLogEvents
+            | Self::StartQuery
+            | Self::GetQueryResults => Service::Logs,
         }
     }
 
@@ -90,6 +114,12 @@ impl Operation {
             Self::ListPublicKeys => {
                 "cloudtrail:ListPublicKeys, or the keys in a file (validateKeys)"
             }
+            Self::DescribeTrails => "cloudtrail:DescribeTrails, or the log group's name",
+            Self::DescribeLogGroups => "logs:DescribeLogGroups",
+            Self::ListLogGroups => "logs:ListLogGroups, or the log group's name",
+            Self::FilterLogEvents => "logs:FilterLogEvents",
+            Self::StartQuery => "logs:StartQuery",
+            Self::GetQueryResults => "logs:GetQueryResults",
         }
     }
 }

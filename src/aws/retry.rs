@@ -242,7 +242,7 @@ impl<C> Sessions<C> {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 14] = [
+    const KINDS: [Kind; 15] = [
         Kind::Transient,
         Kind::Throttled,
         Kind::Clock,
@@ -255,6 +255,7 @@ mod tests {
         Kind::Archived,
         Kind::Elsewhere,
         Kind::PageTokenInvalid,
+        Kind::ParameterInvalid,
         Kind::Unsupported,
         Kind::Other,
     ];

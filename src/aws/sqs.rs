@@ -12,7 +12,7 @@ use aws_sdk_sqs::types::{
 };
 
 use super::error::{Error, Kind};
-use super::operation::Operation;
+use super::operation::{Operation, Service};
 use super::retry::{Policy, Retry, Trouble};
 use super::sessions::{Login, Session, Sessions};
 use crate::settings::location::QueueLocation;
@@ -67,7 +67,7 @@ impl Queue {
         let (access, _) = login.current();
         let region = match location.region {
             Some(region) => region,
-            None => access.region_or_machine().await.with_context(|| {
+            None => access.region_or_machine(Service::Sqs).await.with_context(|| {
                 format!(
                     "the region of the queue {} is not known: set aws.region, or give the queue's URL or ARN",
                     location.name

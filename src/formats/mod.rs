@@ -14,7 +14,7 @@ use std::io::Read;
 use archive::Kind;
 use compression::{Compression, ZstdFrames};
 use gzip::GzipMembers;
-use shapes::ValueKind;
+pub(crate) use shapes::ValueKind;
 use utf16::Utf8;
 
 /// Compressed data within compressed data within …: Firehose can compress what CloudWatch Logs has compressed.
@@ -41,14 +41,24 @@ pub(crate) fn holds_events(name: &str, input: &mut dyn Read) -> bool {
 
 /// The record that this is, by itself or wrapped.
 pub(crate) fn record_within(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim_ascii();
-    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
-    let mut data = text.as_bytes().to_vec();
-    let end = data.len();
-    match shapes::look_into(&mut data, 0..end) {
-        ValueKind::Record(range) => Some(data[range].to_vec()),
+    match look_into_text(text) {
+        (data, ValueKind::Record(range)) => Some(data[range].to_vec()),
         _ => None,
     }
+}
+
+/// What a text is that comes by itself, and the bytes that a record's place is in.
+pub(crate) fn look_into_text(text: &str) -> (Vec<u8>, ValueKind) {
+    let mut data = text.trim_ascii().as_bytes().to_vec();
+    let kind = match serde_json::from_slice::<serde::de::IgnoredAny>(&data) {
+        Ok(_) => {
+            let end = data.len();
+            shapes::look_into(&mut data, 0..end)
+        }
+        Err(error) if shapes::is_event(&data) => ValueKind::Broken(format!("is broken: {error}")),
+        Err(_) => ValueKind::Unknown("is text"),
+    };
+    (data, kind)
 }
 
 /// The first bytes of what is compressed so often, as they are when they are inflated, in UTF-8.

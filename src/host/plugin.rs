@@ -50,7 +50,7 @@ impl Plugin for CloudTrail {
             Err(_) => panic!("a NUL in the version"),
         };
     const DESCRIPTION: &'static CStr =
-        c"Reads AWS CloudTrail events from S3, an SQS queue, the event history, a folder or a file";
+        c"Reads AWS CloudTrail events from S3, an SQS queue, the event history, CloudWatch Logs, a folder or a file";
     const CONTACT: &'static CStr = c"The maintainers of this plugin; see its README.md";
 
     type ConfigType = Json<Init>;
@@ -110,11 +110,13 @@ fn metrics(stats: &Stats) -> Vec<Metric> {
         (c"records_handed_over", &stats.records_handed),
         (c"records_passed_over", &stats.records_passed_over),
         (c"records_filtered", &stats.records_filtered),
+        (c"records_elsewhere", &stats.records_elsewhere),
         (c"records_left_out", &stats.records_left_out),
         (c"records_repeated", &stats.records_repeated),
         (c"records_other", &stats.records_other),
         (c"records_unreadable", &stats.records_unreadable),
         (c"history_pages", &stats.pages),
+        (c"log_group_pages", &stats.log_pages),
         (c"values_redacted", &stats.values_redacted),
         (c"messages_received", &stats.messages_received),
         (c"messages_deleted", &stats.messages_deleted),

@@ -31,7 +31,8 @@ pub struct Config {
     /// Read only log files delivered in this time: how far back to go (5d, 36h), a start (2024-03-06, yesterday,
     /// 2024-03-06T09:00+09:00), or start and end with a dash between (5d-2d, yesterday-yesterday). Days, and times without
     /// an offset, are in UTC. The time of delivery counts, as in the file's name, to the minute, both ends included; events
-    /// are a few minutes older. Of the event history it is the time of the events. Empty reads all.
+    /// are a few minutes older. Of log groups it is the time of delivery, too; of the event history that of the events. Empty
+    /// reads all.
     #[schemars(title = "Time interval")]
     pub s3_interval: String,
     /// Which time the interval means: delivery, when the log files were delivered; or event, when the events happened. For
@@ -51,21 +52,21 @@ pub struct Config {
     #[schemars(title = "Regions")]
     pub s3_region_list: String,
     /// Do not end after the last event: wait for the log files that CloudTrail delivers next, without a queue, or for new
-    /// events in the event history. To find them, the bucket is listed, or the history looked up, again and again.
-    /// (Default: false)
-    #[schemars(title = "Follow the bucket or history")]
+    /// events in log groups or the event history. To find them, the bucket is listed, or events are asked for, again and
+    /// again. (Default: false)
+    #[schemars(title = "Follow")]
     pub s3_follow: bool,
-    /// How often a bucket that is followed is listed, or the event history looked up, in seconds. (Default: 30)
+    /// How often a bucket that is followed is listed, or a log group or the event history asked, in seconds. (Default: 30)
     #[schemars(title = "Seconds between listings", range(min = 1, max = 3600))]
     pub s3_poll_interval: u32,
-    /// A file that tells how far a bucket or event history that is followed was read, so that the next capture goes on there:
+    /// A file that tells how far a bucket, log group or event history that is followed was read, so that the next capture goes on there:
     /// nothing is lost over a restart, and hardly anything comes twice. It is made at the first capture, and its folder has to be there.
     /// Empty: each capture begins anew.
     #[schemars(title = "State file")]
     pub state_path: String,
-    /// In which order the event history (cloudtrail://REGION) is read: time, the oldest event first as from a bucket, or
+    /// In which order the event history (cloudtrail://REGION) or a log group (logs://GROUP) is read: time, the oldest event first as from a bucket, or
     /// newest, the newest first, as the console shows it.
-    #[schemars(title = "Order of the event history", extend("enum" = ["time", "newest"]))]
+    #[schemars(title = "Order of events", extend("enum" = ["time", "newest"]))]
     pub history_order: String,
     /// Show Insights events, which CloudTrail writes when the rate of calls or errors is unusual. (Default: true)
     #[schemars(title = "Include Insights events")]
@@ -145,7 +146,7 @@ pub struct Aws {
     /// The external ID that the role asks for, if any.
     #[schemars(title = "External ID")]
     pub external_id: String,
-    /// The URL of an S3-compatible store, such as https://minio.example.com:9000; requests to SQS and CloudTrail go there as well. If empty, AWS.
+    /// The URL of an S3-compatible store, such as https://minio.example.com:9000; requests to SQS, CloudWatch Logs and CloudTrail go there as well. If empty, AWS.
     #[schemars(title = "Endpoint URL")]
     pub endpoint: String,
     /// Pay for the requests to a bucket whose owner requires that readers pay. (Default: false)

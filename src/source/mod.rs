@@ -4,11 +4,13 @@
 mod bucket;
 mod directory;
 mod history;
+mod logs;
 mod queue;
 #[cfg(test)]
 mod restarts;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod twins;
 mod validated;
 
@@ -102,6 +104,9 @@ pub(crate) async fn open(
                 queue::open(location, wanted.clone(), settings, environment, stats).await?;
             (Box::new(source), wanted)
         }
+        Location::Logs(location) => {
+            logs::open(location, wanted, settings, environment, stats).await?
+        }
         // The event history is looked up by the time of events, whatever the interval applies to otherwise.
         Location::History(location) => {
             let (source, asked) =
@@ -117,9 +122,13 @@ fn say_what_has_no_effect(location: &Location, settings: &Settings, stats: &Stat
         Location::Bucket(_) => "a bucket",
         Location::Queue(_) => "a queue",
         Location::Path(_) => "a folder or file",
+        Location::Logs(_) => "log groups",
         Location::History(_) => "the event history",
     };
-    let can_be_followed = matches!(location, Location::Bucket(_) | Location::History(_));
+    let can_be_followed = matches!(
+        location,
+        Location::Bucket(_) | Location::Logs(_) | Location::History(_)
+    );
     if settings.follow && !can_be_followed {
         stats.note(match location {
             Location::Queue(_) => {
@@ -170,6 +179,9 @@ async fn open_validated(
     let (source, digests): (Box<dyn Source>, Box<dyn DigestStore>) = match location {
         Location::History(_) => bail!(
             "validate: {word}: CloudTrail signs log files, not the event history. Set validate to off here"
+        ),
+        Location::Logs(_) => bail!(
+            "validate: {word}: CloudTrail signs log files, not what it sends to CloudWatch Logs. Set validate to off here"
         ),
         Location::Queue(_) => return Err(late()),
         _ if settings.follow => return Err(late()),

@@ -26,9 +26,21 @@ enum Reads {
     Queue,
     History,
     FollowedHistory,
+    Logs,
+    FollowedLogs,
 }
 
-use self::Reads::{Bucket, FollowedBucket, FollowedHistory, History, Queue};
+use self::Reads::{Bucket, FollowedBucket, FollowedHistory, FollowedLogs, History, Logs, Queue};
+
+const ALL: [Reads; 7] = [
+    Bucket,
+    FollowedBucket,
+    Queue,
+    History,
+    FollowedHistory,
+    Logs,
+    FollowedLogs,
+];
 
 impl Reads {
     fn location(self) -> Location {
@@ -36,6 +48,7 @@ impl Reads {
             Bucket | FollowedBucket => "s3://logs",
             Queue => "sqs://q",
             History | FollowedHistory => "cloudtrail://us-east-1",
+            Logs | FollowedLogs => "logs://trail",
         };
         Location::parse(text, None).unwrap()
     }
@@ -45,13 +58,15 @@ impl Reads {
         match self {
             // Two pages a second.
             History => 30_000,
+            // A log file each half minute.
+            Logs => 30_000,
             _ => 15,
         }
     }
 
     /// Does it take what comes while it runs?
     fn is_live(self) -> bool {
-        !matches!(self, Bucket | History)
+        !matches!(self, Bucket | History | Logs)
     }
 }
 
@@ -84,6 +99,7 @@ fn happen(aws: &Aws, from: Reads, number: usize, time: Timestamp) {
         }
         // It is seen some minutes later.
         History | FollowedHistory => aws.happen(time, time + minutes(3), record),
+        Logs | FollowedLogs => aws.log(time, time + minutes(3), record),
     }
 }
 
@@ -111,9 +127,9 @@ async fn capture(
     let aws = Aws::new(clock, move |to, now| fails(to, now.duration_since(start)));
     let home = TempDir::new().unwrap();
     let mut settings = Aws::settings(home.path());
-    settings.follow = matches!(from, FollowedBucket | FollowedHistory);
+    settings.follow = matches!(from, FollowedBucket | FollowedHistory | FollowedLogs);
     let mut wanted = Selection::default();
-    if from == History {
+    if matches!(from, History | Logs) {
         let end = Some(start);
         wanted.asked = Interval {
             start: Some(start - minutes(600)),
@@ -122,7 +138,7 @@ async fn capture(
     }
     // Two pages of the history a second are looked up, and log files are named by the minute.
     let step = match from {
-        History => SignedDuration::from_secs(1),
+        History | Logs => SignedDuration::from_secs(1),
         _ => minutes(1),
     };
     if !from.is_live() {
@@ -209,7 +225,7 @@ fn between(
 
 #[tokio::test(start_paused = true)]
 async fn credentials_that_cant_be_renewed_for_minutes_cost_no_event() {
-    for from in [Bucket, FollowedBucket, Queue, History, FollowedHistory] {
+    for from in ALL {
         for failure in [Failure::Down, Failure::Status(500), Failure::Status(503)] {
             // Those of the beginning expire after two minutes.
             let what = format!("{from:?}, {failure:?}");
@@ -228,6 +244,7 @@ async fn a_network_that_is_down_for_an_hour_ends_nothing_that_is_live() {
         (FollowedBucket, To::S3),
         (Queue, To::Sqs),
         (FollowedHistory, To::CloudTrail),
+        (FollowedLogs, To::Logs),
     ] {
         for failure in [Failure::Down, Failure::Status(503)] {
             let what = format!("{from:?}, {failure:?}");
@@ -241,7 +258,7 @@ async fn a_network_that_is_down_for_an_hour_ends_nothing_that_is_live() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_read_once_gives_up_after_some_minutes_and_says_why() {
-    for from in [Bucket, History] {
+    for from in [Bucket, History, Logs] {
         let fails = between(To::Sts, Failure::Status(500), 1, 600);
         let error = capture(from, from.events(), fails).await.unwrap_err();
         let text = format!("{error:#}");
@@ -252,7 +269,7 @@ async fn what_is_read_once_gives_up_after_some_minutes_and_says_why() {
 
 #[tokio::test(start_paused = true)]
 async fn credentials_that_are_not_there_are_said_when_a_capture_is_opened() {
-    for from in [Bucket, FollowedBucket, Queue, History, FollowedHistory] {
+    for from in ALL {
         let fails = between(To::Sts, Failure::Status(500), 0, 600);
         let error = capture(from, 2, fails).await.unwrap_err();
         let text = format!("{error:#}");
@@ -396,4 +413,95 @@ async fn memory_does_not_grow_over_thirty_days_of_following() {
     let most = |range: std::ops::Range<usize>| *memory[range].iter().max().unwrap();
     let (second, last) = (most(10..20), most(90..100));
     assert!(last * 100 <= second * 105, "{second} pages, then {last}");
+}
+
+/// Follow a log group for so many days. Events come in bursts, many in one millisecond; most are seen after some seconds,
+/// some after minutes, and a few after the hour that is promised. The network fails, and credentials can't be renewed.
+async fn follow_log_group_for(days: i64, poll: Duration) {
+    let start: Timestamp = "2024-12-30T23:00:00Z".parse().unwrap();
+    let clock = Clock::at(start);
+    let aws = Aws::new(clock, move |to, now| {
+        let minute = now.duration_since(start).as_mins();
+        match to {
+            To::Logs if minute % 360 > 357 => Some(Failure::Status(503)),
+            To::Logs if minute % 500 > 497 => Some(Failure::Down),
+            To::Sts if minute % 480 > 474 => Some(Failure::Status(500)),
+            _ => None,
+        }
+    });
+    let home = TempDir::new().unwrap();
+    let mut settings = Aws::settings(home.path());
+    settings.follow = true;
+    settings.poll_interval = poll;
+    let rounds = days * 24 * 60;
+    let sender = {
+        let aws = Arc::clone(&aws);
+        async move {
+            let mut sent = 0;
+            for round in 0..rounds {
+                let now = clock.now();
+                // More than a page, once in a while.
+                let events = match round % 97 {
+                    0 => 1_000,
+                    n => n % 7,
+                };
+                for n in 0..events {
+                    let late = match (round + n) % 50 {
+                        7 => minutes(12),
+                        23 => minutes(58),
+                        _ => SignedDuration::from_secs(round % 100),
+                    };
+                    sent += 1;
+                    let record = format!(
+                        r#"{{"eventVersion":"1.08","eventID":"{sent}","eventTime":"{now}"}}"#
+                    );
+                    aws.log(now, now + late, record);
+                }
+                sleep(Duration::from_secs(60)).await;
+            }
+            sent
+        }
+    };
+    let stats = Arc::new(Stats::default());
+    let (mut source, _) = open(
+        FollowedLogs.location(),
+        &settings,
+        Selection::default(),
+        &aws.environment(),
+        stats,
+    )
+    .await
+    .unwrap();
+    let sender = tokio::spawn(sender);
+    let budget = Budget::new(16 << 20);
+    let mut seen = Seen::new();
+    while let Ok(next) = timeout(Duration::from_secs(4 * 60 * 60), source.next()).await {
+        let file = next.unwrap().unwrap();
+        let room = budget.take(file.size).await.unwrap();
+        let Ok(Body::Bytes(bytes)) = (file.fetch)(room, Concurrency::new(8).pace()).await else {
+            panic!("{} is not read", file.name);
+        };
+        see(&bytes, &mut seen);
+    }
+    let sent = sender.await.unwrap();
+    let twice: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    let missing: Vec<_> = (1..=sent)
+        .filter(|n| !seen.contains_key(&n.to_string()))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?} of {sent}");
+    let polls = days * 24 * 60 * 60 / i64::try_from(poll.as_secs()).unwrap();
+    println!("{sent} events, {polls} polls, {} pages", aws.log_pages());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_group_is_followed_over_troubles_with_every_event_once() {
+    follow_log_group_for(2, Duration::from_secs(60)).await;
+}
+
+/// By hand: `cargo test --release --lib thirty_days -- --ignored --nocapture`.
+#[tokio::test(start_paused = true)]
+#[ignore = "takes minutes, by hand"]
+async fn a_log_group_is_followed_for_thirty_days() {
+    follow_log_group_for(30, Duration::from_secs(30)).await;
 }

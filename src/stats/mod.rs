@@ -1,7 +1,7 @@
 //! What was found, handed over and lost: the counters of one capture.
 //!
 //! They add up: log files listed = delivered + failed + withheld + repeated + archives, whose own log files are listed as well, and
-//! records found = handed over + passed over + filtered + left out + repeated + of others + unreadable.
+//! records found = handed over + passed over + filtered + elsewhere + left out + repeated + of others + unreadable.
 //! What is not a log file is counted apart, as passed over.
 
 use jiff::Timestamp;
@@ -93,6 +93,8 @@ pub(crate) struct Stats {
     pub newest_first: AtomicBool,
     /// Pages of the event history.
     pub pages: Count,
+    /// Pages of log groups.
+    pub log_pages: Count,
     /// Lines for the host's log, which is written to on its own thread only.
     notes: Mutex<Vec<Note>>,
     /// Messages that a queue gave, each time that it did.
@@ -121,6 +123,8 @@ pub(crate) struct Stats {
     pub records_passed_over: Count,
     /// Records outside the interval of events.
     pub records_filtered: Count,
+    /// Records of other accounts or regions than are read, where the source saw them.
+    pub records_elsewhere: Count,
     /// Records that `filter` does not keep.
     pub records_left_out: Count,
     /// Records that `dedupe` leaves out, since they were handed over before.
@@ -248,9 +252,10 @@ impl Stats {
 
     /// What the events came in: so many log files, or pages.
     fn parts(&self, files: u64) -> String {
-        match self.pages.get() {
-            0 => count(files, "log file"),
-            pages => count(pages, "page") + " of the event history",
+        match (self.pages.get(), self.log_pages.get()) {
+            (0, 0) => count(files, "log file"),
+            (0, pages) => count(pages, "page") + " of CloudWatch Logs",
+            (pages, _) => count(pages, "page") + " of the event history",
         }
     }
 
@@ -286,6 +291,10 @@ impl Stats {
                 "of Insights left out as configured",
             ),
             (self.records_filtered.get(), "outside s3Interval"),
+            (
+                self.records_elsewhere.get(),
+                "outside s3AccountList or s3RegionList",
+            ),
             (self.records_left_out.get(), "left out by filter"),
             (self.records_repeated.get(), "left out by dedupe"),
             (self.records_other.get(), "of others than CloudTrail"),

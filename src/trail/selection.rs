@@ -96,6 +96,11 @@ impl Listed {
         self.0.is_empty()
     }
 
+    /// The names in the list.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// Is it to be read? A list takes nothing of which it is not known whose it is.
     pub fn contain(&self, name: Option<&str>) -> bool {
         self.are_all() || name.is_some_and(|name| self.0.contains(name))

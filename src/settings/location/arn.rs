@@ -1,8 +1,8 @@
-//! ARNs of buckets, access points, queues and trails.
+//! ARNs of buckets, access points, queues and trails; those of log groups are in `logs`.
 
 use anyhow::{Result, bail, ensure};
 
-use super::{BucketLocation, HistoryLocation, Location, QueueLocation, queue_location, s3};
+use super::{BucketLocation, HistoryLocation, Location, QueueLocation, logs, queue_location, s3};
 use crate::settings::partitions::Partition;
 use crate::trail::{is_account, is_region};
 
@@ -13,6 +13,9 @@ pub(super) fn arn(text: &str, params: &str) -> Result<Location> {
     let [_, _, service, region, account, resource] = parts[..] else {
         bail!("{params}: the ARN is not complete");
     };
+    if service == "logs" {
+        return logs::logs(text, params);
+    }
     if service == "sqs" {
         let Location::Queue(queue) = queue_location(resource, params)? else {
             bail!("{params}: not an ARN of a queue");
@@ -25,7 +28,7 @@ pub(super) fn arn(text: &str, params: &str) -> Result<Location> {
     }
     ensure!(
         service.starts_with("s3"),
-        "{params}: not an ARN of S3 or SQS but of {service:?}"
+        "{params}: not an ARN of S3, SQS or CloudWatch Logs but of {service:?}"
     );
     if region.is_empty() && !resource.starts_with("accesspoint") {
         let location = s3(resource, params)?;

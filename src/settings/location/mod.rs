@@ -1,6 +1,7 @@
-//! What the open params name: a folder or file, a place in a bucket, a queue, or the event history.
+//! What the open params name: a folder or file, a place in a bucket, a queue, log groups, or the event history.
 
 mod arn;
+mod logs;
 mod web;
 
 use std::net::Ipv4Addr;
@@ -14,6 +15,7 @@ use crate::process::platform::user_path;
 use crate::stats::count;
 use crate::trail::is_region;
 use arn::arn;
+pub(crate) use logs::{GroupName, LogGroups, LogsLocation, Place};
 pub(crate) use web::is_s3_of_aws;
 use web::{queue_url, web};
 
@@ -26,6 +28,8 @@ pub(crate) enum Location {
     Bucket(BucketLocation),
     /// The log files that a queue's messages tell of.
     Queue(QueueLocation),
+    /// Log groups of CloudWatch Logs.
+    Logs(LogsLocation),
     /// CloudTrail's event history.
     History(HistoryLocation),
 }
@@ -66,8 +70,8 @@ pub(crate) struct BucketLocation {
 }
 
 /// Forms that every error about the open params shows.
-const FORMS: &str = "give a folder or file, a bucket as s3://BUCKET/PREFIX, a queue as sqs://NAME, or the event history as \
-     cloudtrail://REGION";
+const FORMS: &str = "give a folder or file, a bucket as s3://BUCKET/PREFIX, a queue as sqs://NAME, a log group as \
+     logs://GROUP, or the event history as cloudtrail://REGION";
 
 /// A URL, or its host, as errors may show it: without a password, and without the query of a signed one.
 pub(crate) fn presentable(url: &str) -> String {
@@ -113,6 +117,7 @@ impl Location {
             "file" => file(rest, shown),
             "http" | "https" => web(params, shown, endpoint),
             "sqs" => sqs(rest, shown),
+            "logs" => logs::logs(rest, shown),
             "cloudtrail" => history(rest, shown),
             _ => bail!("{shown}: {scheme}:// is not supported; {FORMS}"),
         }
@@ -141,7 +146,7 @@ fn check_is_path(params: &str, shown: &str) -> Result<()> {
         let rest = rest.trim_start_matches(['/', '\\']);
         let slashes = if scheme == "file" { "///" } else { "//" };
         ensure!(
-            !["s3", "sqs", "cloudtrail", "file", "http", "https"].contains(&&*scheme),
+            !["s3", "sqs", "logs", "cloudtrail", "file", "http", "https"].contains(&&*scheme),
             "{shown}: a URL has two slashes behind the colon: {}",
             presentable(&format!("{scheme}:{slashes}{rest}"))
         );
@@ -830,7 +835,7 @@ mod tests {
             ),
             (
                 "arn:aws:sns:us-east-1:123456789012:topic",
-                "not an ARN of S3 or SQS",
+                "not an ARN of S3, SQS or CloudWatch Logs",
             ),
             ("arn:aws:s3", "the ARN is not complete"),
             (

@@ -4,7 +4,8 @@ use anyhow::{Context, Result, bail, ensure};
 use url::{Host, Url};
 
 use super::{
-    BucketLocation, FORMS, Location, QueueLocation, bucket_location, decode, history, is_queue, s3,
+    BucketLocation, FORMS, Location, QueueLocation, bucket_location, decode, history, is_queue,
+    logs, s3,
 };
 use crate::settings::partitions::{Partition, console_host, service_host};
 use crate::trail::{is_account, is_region};
@@ -46,7 +47,7 @@ pub(super) fn web(text: &str, params: &str, endpoint: Option<&str>) -> Result<Lo
     let has_user = !url.username().is_empty() || url.password().is_some();
     let not_s3 = || {
         format!(
-            "{params}: not a URL of S3, SQS or their consoles; for another store set aws.endpoint; {FORMS}"
+            "{params}: not a URL of S3, SQS or AWS's console; for another store set aws.endpoint; {FORMS}"
         )
     };
     let Some(Host::Domain(host)) = url.host().filter(|_| !has_user) else {
@@ -89,9 +90,14 @@ fn console(url: &Url, partition: &Partition, host: &str, params: &str) -> Result
     }
     // REGION.console.aws.amazon.com/cloudtrailv2/home?region=REGION#/events
     let path = decode(url.path())?;
+    let region = host.rsplit('.').next().unwrap_or_default().into();
+    let region = query("region").unwrap_or(region);
     if path.starts_with("/cloudtrail") {
-        let region = host.rsplit('.').next().unwrap_or_default();
-        return history(query("region").as_deref().unwrap_or(region), params).map(Some);
+        return history(&region, params).map(Some);
+    }
+    // REGION.console.aws.amazon.com/cloudwatch/home?region=REGION#logsV2:log-groups/log-group/NAME
+    if path.starts_with("/cloudwatch") {
+        return logs::console(url, &region, params);
     }
     // s3.console.aws.amazon.com/s3/buckets/BUCKET?prefix=KEY, also /s3/object/BUCKET
     let mut parts = path.split('/').skip_while(|part| *part != "s3").skip(1);

@@ -1,30 +1,22 @@
 //! CloudTrail's event history: the management and Insights events of the last 90 days, without a trail.
 //!
-//! Each region and category is read by a [`reader`] of its own, at the pace that AWS allows ([`EventHistory`]); here they
-//! are merged. The records go on as the text of log files.
+//! Each region and category is read by a [`reader`] of its own, at the pace that AWS allows ([`EventHistory`]); a
+//! [`Timeline`] merges them.
 
 mod attribute;
-mod consumed;
 mod reader;
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
 
-use anyhow::{Error, Result};
-use futures_util::future::{BoxFuture, join_all};
+use anyhow::Result;
+use futures_util::future::join_all;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
-use self::consumed::{Acks, Consumed};
-use self::reader::{Batch, Follow, LAG, Plan, Reader, place};
-use super::Source;
-use crate::aws::cloudtrail::{Category, Event, EventHistory, Lookup, Page, Query};
+use self::reader::{Follow, LAG, LONG_LAG, Plan, Reader};
+use super::timeline::consumed::{Acks, Consumed, Scale, StreamName};
+use super::timeline::{self, Timeline};
+use crate::aws::cloudtrail::{Category, EventHistory, Lookup, Page, Query};
 use crate::aws::{self, Environment, Kind, Login};
-use crate::log_file::{Body, LogFile};
 use crate::settings::location::HistoryLocation;
 use crate::settings::partitions::Partition;
 use crate::settings::{HistoryOrder, Settings};
@@ -34,35 +26,11 @@ use crate::trail::Interval;
 
 /// How far the history goes back, in seconds.
 const HISTORY: i64 = 90 * 24 * 60 * 60;
-/// What is handed on as one log file, at most: events and bytes.
-const EVENTS: usize = 1_000;
-const BYTES: usize = 1 << 20;
-
-/// The event history of some regions.
-pub(super) struct History {
-    /// `cloudtrail://us-east-1`
-    name: String,
-    streams: Vec<Stream>,
-    /// Events that are next, in order, with the number of their stream.
-    next: VecDeque<(usize, Event)>,
-    newest_first: bool,
-    /// The interval, where its end is known.
-    span: Option<(i64, i64)>,
-    /// None without a state file.
-    acks: Option<Acks>,
-    stats: Arc<Stats>,
-}
-
-/// What a reader gives.
-struct Stream {
-    batches: mpsc::Receiver<Batch>,
-    /// None once it has ended.
-    reader: Option<JoinHandle<Result<()>>>,
-    /// Events that are here, in order.
-    ready: VecDeque<Event>,
-    /// See [`Batch::until`].
-    until: i64,
-}
+/// The times of the history: in seconds.
+const SCALE: Scale = Scale {
+    per_second: 1,
+    lag: LONG_LAG,
+};
 
 impl Plan {
     /// What to read of the event history, if it is now this time.
@@ -90,7 +58,7 @@ pub(super) async fn open(
     settings: &Settings,
     environment: &Environment,
     stats: Arc<Stats>,
-) -> Result<(History, Interval)> {
+) -> Result<(Timeline, Interval)> {
     let login = Arc::new(Login::load(&settings.aws, environment).await?);
     let now = environment.clock.now().as_second();
     let names = regions(&location, login.current().0.region().as_deref());
@@ -123,7 +91,7 @@ pub(super) async fn open(
     let from_start = Consumed::default();
     let resume = |region: &str, lookup: &Lookup| {
         let consumed = consumed.unwrap_or(&from_start);
-        consumed.stream(region, lookup, plan.from)
+        consumed.stream(&stream_name(region, lookup), plan.from)
     };
     let first_pages = names.iter().map(async |name| {
         let region = Arc::new(EventHistory::new(name, &login, follow, &stats));
@@ -139,7 +107,7 @@ pub(super) async fn open(
     });
     let found = open_regions(join_all(first_pages).await, location.all, &stats)?;
 
-    let mut streams = Vec::new();
+    let mut readers = Vec::new();
     let mut of_streams = Vec::new();
     for (region, first) in found {
         if is_empty && !follow {
@@ -153,37 +121,42 @@ pub(super) async fn open(
                 ..plan
             };
             let seen = stream.seen.clone();
-            let reader =
-                |sender| Reader::new(Arc::clone(&region), Arc::clone(lookup), plan, seen, sender);
-            streams.push(Stream::start(reader, first.take()));
-            of_streams.push((Arc::clone(&region), Arc::clone(lookup), stream));
+            let first = first.take();
+            readers.push(timeline::Reader::start(|sender| {
+                Reader::new(Arc::clone(&region), Arc::clone(lookup), plan, seen, sender).run(first)
+            }));
+            of_streams.push((stream_name(&region.name, lookup), stream));
         }
-    }
-    if !follow {
-        let seconds = |time: i64| u64::try_from(time).unwrap_or(0);
-        stats.from.raise(seconds(plan.from));
-        stats.to.raise(seconds(plan.to));
-        stats.newest_first.store(plan.newest_first, Relaxed);
     }
     let acks = state.map(|(state, consumed, _)| {
         state.begin();
-        Acks::new(state, consumed.account, of_streams)
+        Acks::new(state, SCALE, consumed.account, of_streams)
     });
-    let history = History {
-        name,
-        streams,
-        next: VecDeque::new(),
-        newest_first: plan.newest_first,
-        span: (!follow).then_some((plan.from, plan.to)),
-        acks,
-        stats,
-    };
+    let mut history = Timeline::new(name, SCALE.per_second, readers, stats).with_acks(acks);
+    if !follow {
+        history = history.within(plan.from, plan.to, plan.newest_first);
+    }
     Ok((history, interval))
+}
+
+/// What a lookup in a region is called in the state file.
+fn stream_name(region: &str, lookup: &Lookup) -> StreamName {
+    StreamName {
+        kind: match &lookup.category {
+            Category::Management => format!("{region} management"),
+            Category::Insights => format!("{region} insights"),
+            Category::InsightsOfTrail(trail) => format!("{region} insights of {trail}"),
+        },
+        choice: lookup
+            .attribute
+            .as_ref()
+            .map(|(attribute, value)| format!("{} {value}", attribute.name())),
+    }
 }
 
 /// Log where an earlier capture has ended.
 fn say_resumed(consumed: &Consumed, oldest: i64, stats: &Stats) {
-    let Some(reached) = consumed.reached() else {
+    let Some(reached) = consumed.reached(SCALE) else {
         stats.note(
             "statePath: goes on where the capture before ended: nothing is consumed yet".to_owned(),
         );
@@ -347,171 +320,4 @@ fn open_regions(
         }
     }
     Ok(found)
-}
-
-impl Source for History {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
-        Box::pin(async {
-            loop {
-                if let Some(file) = self.log_file()? {
-                    return Ok(Some(file));
-                }
-                let until = self.streams.iter().map(|stream| stream.until).min();
-                let until = until.unwrap_or(i64::MAX);
-                self.merge(until);
-                if self.next.is_empty() && !self.receive(until).await? {
-                    return Ok(None);
-                }
-            }
-        })
-    }
-
-    fn newest_first(&self) -> bool {
-        self.newest_first
-    }
-
-    fn closing(&self) -> BoxFuture<'static, ()> {
-        match &self.acks {
-            Some(acks) => acks.state().closing(),
-            None => Box::pin(std::future::ready(())),
-        }
-    }
-}
-
-impl History {
-    /// Take the next events: all of them up to a place that every reader has reached.
-    fn merge(&mut self, until: i64) {
-        let newest_first = self.newest_first;
-        let place = |event: &Event| place(event.time, newest_first);
-        for (number, stream) in self.streams.iter_mut().enumerate() {
-            let reached = stream.ready.partition_point(|event| place(event) <= until);
-            let events = stream.ready.drain(..reached);
-            self.next.extend(events.map(|event| (number, event)));
-        }
-        self.next
-            .make_contiguous()
-            .sort_by_key(|(_, event)| place(event));
-        let Some((from, to)) = self.span else {
-            return;
-        };
-        let reached = match until {
-            i64::MIN => return,
-            i64::MAX => to,
-            until if newest_first => from + to + until,
-            until => until,
-        };
-        self.stats
-            .reached
-            .raise(u64::try_from(reached).unwrap_or(0));
-    }
-
-    /// Wait for one of the readers that the others wait for. False at the end.
-    async fn receive(&mut self, until: i64) -> Result<bool> {
-        let received = poll_fn(|context| poll_received(&mut self.streams, until, context));
-        let Some((index, batch)) = received.await else {
-            return Ok(false);
-        };
-        let stream = &mut self.streams[index];
-        match batch {
-            Some(batch) => {
-                stream.ready.extend(batch.events);
-                stream.until = batch.until;
-            }
-            // The task's result says why.
-            None => {
-                if let Some(reader) = stream.reader.take() {
-                    reader.await.map_err(|dead| {
-                        Error::new(dead)
-                            .context("internal error: the event history's requests ended")
-                    })??;
-                }
-                stream.until = i64::MAX;
-            }
-        }
-        Ok(true)
-    }
-
-    /// Some of the events that are next, as a log file.
-    fn log_file(&mut self) -> Result<Option<LogFile>> {
-        let Some((_, first)) = self.next.front() else {
-            return Ok(None);
-        };
-        let first = first.time;
-        let mut last = first;
-        let mut events = Vec::new();
-        let mut text = b"{\"Records\":[".to_vec();
-        for n in 0..EVENTS {
-            if text.len() >= BYTES {
-                break;
-            }
-            let Some((stream, event)) = self.next.pop_front() else {
-                break;
-            };
-            if n > 0 {
-                text.push(b',');
-            }
-            text.extend_from_slice(event.json.as_bytes());
-            last = event.time;
-            if self.acks.is_some() {
-                events.push((stream, event));
-            }
-        }
-        let ack = match &mut self.acks {
-            Some(acks) => Some(acks.expect(&events)?),
-            None => None,
-        };
-        text.extend_from_slice(b"]}");
-        self.stats.files_listed.add(1);
-        let time = |seconds| Timestamp::from_second(seconds).ok();
-        Ok(Some(LogFile {
-            name: match time(first) {
-                Some(first) => format!("{} from {first} on", self.name),
-                None => self.name.clone(),
-            },
-            size: text.len() as u64,
-            // It tells the progress, too.
-            delivered: time(last).filter(|_| !self.newest_first),
-            cached: None,
-            fetch: Box::new(move |_, _| Box::pin(std::future::ready(Ok(Body::Bytes(text))))),
-            ack,
-            proof: None,
-        }))
-    }
-}
-
-/// What one of the streams that have not passed `until` has received, with its index: a batch, or none at its end. None if
-/// there is no such stream.
-fn poll_received(
-    streams: &mut [Stream],
-    until: i64,
-    context: &mut Context<'_>,
-) -> Poll<Option<(usize, Option<Batch>)>> {
-    let mut waits = false;
-    for (index, stream) in streams.iter_mut().enumerate() {
-        if stream.reader.is_none() || stream.until > until {
-            continue;
-        }
-        waits = true;
-        if let Poll::Ready(batch) = stream.batches.poll_recv(context) {
-            return Poll::Ready(Some((index, batch)));
-        }
-    }
-    match waits {
-        true => Poll::Pending,
-        false => Poll::Ready(None),
-    }
-}
-
-impl Stream {
-    fn start(reader: impl FnOnce(mpsc::Sender<Batch>) -> Reader, first: Option<Page>) -> Self {
-        // A reader is one batch ahead.
-        let (sender, batches) = mpsc::channel(1);
-        let reader = reader(sender);
-        Self {
-            batches,
-            reader: Some(tokio::spawn(reader.run(first))),
-            ready: VecDeque::new(),
-            until: i64::MIN,
-        }
-    }
 }

@@ -12,8 +12,9 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::consumed::identity;
 use crate::aws::cloudtrail::{Event, EventHistory, Lookup, Page, Query};
+use crate::source::timeline::{self, Batch, Seen, place};
+use crate::state;
 
 /// Pages of a window, at most and at first: the first events come soon.
 const MOST: i64 = 8;
@@ -35,14 +36,6 @@ pub(super) const LONG_LAG: i64 = 2 * 60 * 60;
 /// How many tokens in a row may be refused before that is an error.
 const BAD_TOKENS: u32 = 5;
 
-/// The next events, and up to where they are complete.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub events: Vec<Event>,
-    /// Up to this place, in the order in use, no more events come, except late ones.
-    pub until: i64,
-}
-
 /// What to read; times in seconds since the epoch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
@@ -61,11 +54,6 @@ pub(super) struct Follow {
     pub end: Option<i64>,
     /// When the look before the first began.
     pub looked: i64,
-}
-
-/// The place of an event in the order in use.
-pub(super) fn place(time: i64, newest_first: bool) -> i64 {
-    if newest_first { -time } else { time }
 }
 
 /// Reads one region's events of one lookup.
@@ -109,11 +97,7 @@ impl Reader {
             batches,
             span: i64::MAX,
             most: FIRST,
-            seen: is_needed.then(|| Seen {
-                since: plan.to - LONG_LAG,
-                events: HashMap::new(),
-                consumed,
-            }),
+            seen: is_needed.then(|| Seen::new(plan.to - LONG_LAG, consumed)),
             live: false,
             bad_tokens: 0,
         }
@@ -280,9 +264,10 @@ impl Reader {
     }
 
     /// Hand over events in their order.
-    async fn give(&mut self, mut events: Vec<Event>, until: i64) -> Result<()> {
+    async fn give(&mut self, events: Vec<Event>, until: i64) -> Result<()> {
+        let mut events: Vec<timeline::Event> = events.into_iter().map(event).collect();
         if let Some(seen) = &mut self.seen {
-            events.retain(|event| seen.is_new(event));
+            events.retain(|event| seen.is_new(event.id, event.time));
         }
         let until = if self.live { i64::MAX } else { until };
         let batch = Batch { events, until };
@@ -320,29 +305,13 @@ impl Reader {
     }
 }
 
-/// Which events were read: hashes of their IDs, and their times.
-struct Seen {
-    /// Those that happen from this time on are remembered.
-    since: i64,
-    events: HashMap<u64, i64>,
-    /// By an earlier capture.
-    consumed: HashMap<u64, i64>,
-}
-
-impl Seen {
-    fn is_new(&mut self, event: &Event) -> bool {
-        let is_remembered = event.time >= self.since;
-        if !is_remembered && self.consumed.is_empty() {
-            return true;
-        }
-        let id = identity(event);
-        !self.consumed.contains_key(&id)
-            && (!is_remembered || self.events.insert(id, event.time).is_none())
-    }
-
-    fn forget_before(&mut self, since: i64) {
-        self.since = self.since.max(since);
-        self.events.retain(|_, time| *time >= self.since);
-        self.consumed.retain(|_, time| *time >= self.since);
-    }
+/// An event of a region's lookup, as all sources hand them over.
+fn event(event: Event) -> timeline::Event {
+    // Few have no ID.
+    let id = state::hash(match event.id.is_empty() {
+        true => &event.json,
+        false => &event.id,
+    });
+    let Event { time, json, .. } = event;
+    timeline::Event { time, id, json }
 }

@@ -12,7 +12,10 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
 
-use crate::{aws::Credentials, trail::Record};
+use crate::{
+    aws::{ACCOUNT, Credentials},
+    trail::Record,
+};
 
 /// Requests a second that AWS takes, of an account in a region.
 const RATE: f64 = 2.0;
@@ -27,6 +30,7 @@ struct World {
     events: HashMap<(String, String), Vec<Record>>,
     /// Regions that the account has not enabled.
     closed: BTreeSet<String>,
+    trails: Vec<Trail>,
     /// What tokens stand for.
     tokens: HashMap<String, Rest>,
     /// How many tokens there were.
@@ -34,6 +38,19 @@ struct World {
     /// By region, what may be asked now, and since when.
     buckets: HashMap<String, (f64, Instant)>,
     counts: Counts,
+}
+
+/// What DescribeTrails tells of a trail.
+#[derive(Debug, Clone)]
+pub struct Trail {
+    /// Its name.
+    pub name: String,
+    /// Where it was made.
+    pub home: String,
+    /// Whether it has the events of all regions, and is so shown in all.
+    pub is_multi_region: bool,
+    /// The ARN of the log group that it sends its events to, which ends in `:*`.
+    pub log_group: Option<String>,
 }
 
 /// What is left of an answer, for those who ask as before.
@@ -90,6 +107,11 @@ impl Histories {
     /// Makes a region one that the account has not enabled.
     pub fn close(&self, region: &str) {
         self.world().closed.insert(region.into());
+    }
+
+    /// Makes a trail.
+    pub fn add_trail(&self, trail: Trail) {
+        self.world().trails.push(trail);
     }
 
     /// Makes all tokens so far invalid.
@@ -152,12 +174,18 @@ type Refusal = (&'static str, &'static str);
 
 impl World {
     fn look_up(&mut self, region: &str, action: &str, mut input: Value) -> Result<Value, Refusal> {
-        if !matches!(action, "LookupEvents" | "ListInsightsData") {
+        if !matches!(
+            action,
+            "LookupEvents" | "ListInsightsData" | "DescribeTrails"
+        ) {
             return Err(("InvalidAction", "not here"));
         }
         if self.closed.contains(region) {
             let message = "The security token included in the request is invalid.";
             return Err(("UnrecognizedClientException", message));
+        }
+        if action == "DescribeTrails" {
+            return Ok(self.describe_trails(region, &input));
         }
         if !self.may_ask(region) {
             self.counts.throttled += 1;
@@ -223,6 +251,30 @@ impl World {
         }
         self.counts.answered += 1;
         Ok(output)
+    }
+
+    /// The trails of a region, and those of others that are for it, too.
+    fn describe_trails(&self, region: &str, input: &Value) -> Value {
+        let with_others = input["includeShadowTrails"] != false;
+        let is_shown =
+            |trail: &&Trail| trail.home == region || trail.is_multi_region && with_others;
+        let shown = self.trails.iter().filter(is_shown).map(|trail| {
+            let mut shown = json!({
+                "Name": trail.name,
+                "S3BucketName": "trails",
+                "IncludeGlobalServiceEvents": true,
+                "IsMultiRegionTrail": trail.is_multi_region,
+                "HomeRegion": trail.home,
+                "TrailARN": format!("arn:aws:cloudtrail:{}:{ACCOUNT}:trail/{}", trail.home, trail.name),
+                "LogFileValidationEnabled": false,
+                "IsOrganizationTrail": false,
+            });
+            if let Some(group) = &trail.log_group {
+                shown["CloudWatchLogsLogGroupArn"] = group.clone().into();
+            }
+            shown
+        });
+        json!({"trailList": shown.collect::<Vec<_>>()})
     }
 
     /// Takes from a region's token bucket, if there is something in it.

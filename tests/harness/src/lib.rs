@@ -4,7 +4,7 @@
 //! - [`capture`] does so in a process of its own, with an environment of the test's choosing.
 //! - [`home`] has the credentials of plugins in the test's own process.
 //! - [`aws`] is an AWS on 127.0.0.1: S3 over a folder, with real signature checks, and the
-//!   services that credentials come from, SQS ([`sqs`]), the event history ([`history`]); [`proxy`] makes it answer by AWS's own host names.
+//!   services that credentials come from, SQS ([`sqs`]), the event history ([`history`]), CloudWatch Logs ([`logs`]); [`proxy`] makes it answer by AWS's own host names.
 //! - [`faulty`] is an S3 and SQS whose answers go wrong as a test says.
 //! - [`moto`] is somebody else's AWS, with S3, SNS, SQS and EventBridge wired up.
 //! - [`others`] are stores of other people's making: rclone's server and SeaweedFS.
@@ -25,11 +25,13 @@ pub mod capture;
 pub mod digest;
 pub mod fast_s3;
 pub mod faulty;
+mod filter_pattern;
 pub mod forms;
 pub mod history;
 pub mod home;
 pub mod hosts;
 mod list;
+pub mod logs;
 pub mod moto;
 pub mod needs;
 pub mod others;

@@ -43,6 +43,7 @@ pub use world::Credentials;
 
 use crate::{
     history::Histories,
+    logs::LogGroups,
     server::Server,
     sqs::Queues,
     tls::Authority,
@@ -95,6 +96,7 @@ struct State {
     log: Mutex<Vec<Request>>,
     queues: Queues,
     history: Histories,
+    logs: LogGroups,
 }
 
 impl Aws {
@@ -140,6 +142,7 @@ impl Aws {
             log: Mutex::default(),
             queues: Queues::default(),
             history: Histories::default(),
+            logs: LogGroups::default(),
             acceptor: authority.acceptor(),
         });
         let served = state.clone();
@@ -235,6 +238,11 @@ impl Aws {
     /// The event history.
     pub fn history(&self) -> &Histories {
         &self.state.history
+    }
+
+    /// CloudWatch Logs.
+    pub fn logs(&self) -> &LogGroups {
+        &self.state.logs
     }
 
     /// Says when an object was stored, which is now otherwise.

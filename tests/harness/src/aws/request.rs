@@ -65,6 +65,8 @@ pub enum Op {
     Sqs,
     /// CloudTrail, whose action is in [`Request::key`] and what was asked in [`Request::query`]
     CloudTrail,
+    /// CloudWatch Logs, whose action is in [`Request::key`] and what was asked in [`Request::query`]
+    Logs,
     /// Anything else
     Other,
 }
@@ -173,6 +175,10 @@ impl Request {
             request.bucket = queue(body);
         } else if let Some((_, action)) = target.split_once("CloudTrail_20131101.") {
             request.op = Op::CloudTrail;
+            request.key = action.into();
+            request.query.extend(members(body));
+        } else if let Some(action) = target.strip_prefix("Logs_20140328.") {
+            request.op = Op::Logs;
             request.key = action.into();
             request.query.extend(members(body));
         } else {

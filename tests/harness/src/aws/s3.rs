@@ -215,6 +215,7 @@ fn refuse(world: &World, request: &Request) -> Option<Response<Body>> {
             | Op::SsoToken
             | Op::Sqs
             | Op::CloudTrail
+            | Op::Logs
             | Op::Other
     );
     if !is_s3 {

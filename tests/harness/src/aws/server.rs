@@ -139,6 +139,14 @@ async fn of_service(
             }
         }
         .map(full),
+        Op::Logs => match history::refuse(known()) {
+            Some(refusal) => refusal,
+            None => {
+                let region = seen.region.as_deref().unwrap_or_default();
+                state.logs.answer(region, &seen.key, &body)
+            }
+        }
+        .map(full),
         Op::AssumeRoleWithWebIdentity => sts::web_identity(world, seen),
         Op::Container => container::answer(world, seen),
         Op::Instance => imds::answer(world, seen),
@@ -173,7 +181,7 @@ pub fn error(request: &Request, status: u16, code: &str, message: &str) -> Respo
         }
         .response()
         .map(full),
-        Op::CloudTrail => history::error(status, code, message).map(full),
+        Op::CloudTrail | Op::Logs => history::error(status, code, message).map(full),
         _ => s3::error(request, status, code, message),
     }
 }

@@ -1,7 +1,7 @@
-//! What the host has consumed of an event history that is followed, as a state file keeps it.
+//! What the host has consumed of events that are followed, as a state file keeps it.
 //!
-//! Each stream, a lookup in one region, is read in the order of time, but for events that come late. So it goes on
-//! [`LONG_LAG`] before its last consumed event, and the events consumed since then are known by their IDs.
+//! Each stream, what one reader reads, comes in the order of time, but for events that come late. So it goes on
+//! [`Scale::lag`] before its last consumed event, and the events consumed since then are known by what stands for them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,15 +10,17 @@ use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::reader::LONG_LAG;
-use crate::aws::cloudtrail::{Category, Event, EventHistory, Lookup};
+use super::Event;
 use crate::log_file::Ack;
 use crate::state::{self, State};
 use crate::trail::Interval;
 
+/// So many events of a stream are kept, at most.
+const MOST: usize = 1_000_000;
+
 /// What is consumed. Times are in seconds since the epoch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Consumed {
+pub(in crate::source) struct Consumed {
     /// Where `s3Interval` began at the first start.
     start: Option<Timestamp>,
     /// Whose events they are, once one was seen.
@@ -27,47 +29,47 @@ pub(super) struct Consumed {
     streams: BTreeMap<String, Stream>,
 }
 
-/// A lookup in one region.
+/// What one reader reads.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Stream {
-    /// Where it goes on: at the start, or `LONG_LAG` before its last consumed event.
+pub(in crate::source) struct Stream {
+    /// Where it goes on: at the start, or [`Scale::lag`] before its last consumed event.
     pub from: i64,
-    /// Hashes of the IDs of the events consumed since then, and when they happened.
+    /// What stands for the events consumed since then, and the seconds in which they happened or came.
     #[serde(with = "state::packed")]
     pub seen: HashMap<u64, i64>,
 }
 
-/// What stands for an event.
-pub(super) fn identity(event: &Event) -> u64 {
-    // Few have no ID.
-    state::hash(match event.id.is_empty() {
-        true => &event.json,
-        false => &event.id,
-    })
+/// The times of a source.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::source) struct Scale {
+    /// How many of its units a second has.
+    pub per_second: i64,
+    /// How late events may come, in seconds.
+    pub lag: i64,
 }
 
-/// A region and a kind of events in it.
-fn kind(region: &str, lookup: &Lookup) -> String {
-    match &lookup.category {
-        Category::Management => format!("{region} management"),
-        Category::Insights => format!("{region} insights"),
-        Category::InsightsOfTrail(trail) => format!("{region} insights of {trail}"),
+/// What a stream is called in the state file.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::source) struct StreamName {
+    /// Where its events are from, and their kind.
+    pub kind: String,
+    /// What AWS chooses by, if it does.
+    pub choice: Option<String>,
+}
+
+impl StreamName {
+    fn key(&self) -> String {
+        match &self.choice {
+            Some(choice) => format!("{}, {choice}", self.kind),
+            None => self.kind.clone(),
+        }
     }
-}
 
-/// What a stream is called in the state file: its region and kind, and what AWS chooses by.
-fn name(region: &str, lookup: &Lookup) -> String {
-    let kind = kind(region, lookup);
-    match &lookup.attribute {
-        Some((attribute, value)) => format!("{kind}, {} {value}", attribute.name()),
-        None => kind,
+    /// Is the stream with this key of the same kind?
+    fn is_kind_of(&self, key: &str) -> bool {
+        let rest = key.strip_prefix(&self.kind);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
     }
-}
-
-/// Is the stream of this name one of this region and kind?
-fn is_of(name: &str, kind: &str) -> bool {
-    let rest = name.strip_prefix(kind);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
 }
 
 impl Consumed {
@@ -88,22 +90,22 @@ impl Consumed {
     }
 
     /// The time of the last consumed event, of all.
-    pub fn reached(&self) -> Option<Timestamp> {
+    pub fn reached(&self, scale: Scale) -> Option<Timestamp> {
         let streams = self.streams.values();
         let begun = streams.filter(|stream| !stream.seen.is_empty());
         let from = begun.map(|stream| stream.from).max()?;
-        Timestamp::from_second(from + LONG_LAG).ok()
+        Timestamp::from_second(from + scale.lag).ok()
     }
 
     /// Where a stream goes on, not before `start`. With another filter AWS chooses by something else: what was consumed of
     /// the same kind of events stays consumed.
-    pub fn stream(&self, region: &str, lookup: &Lookup, start: i64) -> Stream {
-        let streams: Vec<&Stream> = match self.streams.get(&name(region, lookup)) {
+    pub fn stream(&self, name: &StreamName, start: i64) -> Stream {
+        let streams: Vec<&Stream> = match self.streams.get(&name.key()) {
             Some(stream) => vec![stream],
             None => {
-                let kind = kind(region, lookup);
-                let streams = self.streams.iter().filter(|(name, _)| is_of(name, &kind));
-                streams.map(|(_, stream)| stream).collect()
+                let mut streams: Vec<_> = self.streams.iter().collect();
+                streams.retain(|(key, _)| name.is_kind_of(key));
+                streams.into_iter().map(|(_, stream)| stream).collect()
             }
         };
         let from = streams.iter().map(|stream| stream.from).min();
@@ -116,12 +118,14 @@ impl Consumed {
 }
 
 /// Waits for events to be consumed.
-pub(super) struct Acks {
+pub(in crate::source) struct Acks {
     state: State<Consumed>,
-    /// The names of the streams.
-    names: Arc<[String]>,
+    scale: Scale,
+    /// The keys of the streams.
+    keys: Arc<[String]>,
     /// The account of the state, and of the events; none until one was looked at.
     account: Option<String>,
+    /// The account is that of all events, and has been looked at.
     is_checked: bool,
 }
 
@@ -129,26 +133,33 @@ impl Acks {
     /// Of a capture of these streams. What the state tells of others of their kinds is theirs now, and forgotten.
     pub fn new(
         state: State<Consumed>,
+        scale: Scale,
         account: Option<String>,
-        streams: Vec<(Arc<EventHistory>, Arc<Lookup>, Stream)>,
+        streams: Vec<(StreamName, Stream)>,
     ) -> Self {
-        let names = streams.iter();
-        let names = names.map(|(region, lookup, _)| name(&region.name, lookup));
-        let names: Arc<[String]> = names.collect();
+        let keys: Arc<[String]> = streams.iter().map(|(name, _)| name.key()).collect();
         state.change(|consumed| {
-            for (region, lookup, _) in &streams {
-                let kind = kind(&region.name, lookup);
-                consumed.streams.retain(|name, _| !is_of(name, &kind));
+            for (name, _) in &streams {
+                consumed.streams.retain(|key, _| !name.is_kind_of(key));
             }
-            let streams = streams.into_iter().map(|(_, _, stream)| stream);
-            consumed.streams.extend(names.iter().cloned().zip(streams));
+            let streams = streams.into_iter().map(|(_, stream)| stream);
+            consumed.streams.extend(keys.iter().cloned().zip(streams));
             true
         });
         Self {
             state,
-            names,
+            scale,
+            keys,
             account,
             is_checked: false,
+        }
+    }
+
+    /// The events may be of many accounts.
+    pub fn of_any_account(self) -> Self {
+        Self {
+            is_checked: true,
+            ..self
         }
     }
 
@@ -168,23 +179,24 @@ impl Acks {
             self.check(event)?;
         }
         let events = events.iter();
+        let second = |time: i64| time.div_euclid(self.scale.per_second);
         let events: Vec<_> = events
-            .map(|(stream, event)| (*stream, identity(event), event.time))
+            .map(|(stream, event)| (*stream, event.id, second(event.time)))
             .collect();
-        let (state, names) = (self.state.clone(), Arc::clone(&self.names));
+        let (state, keys, lag) = (self.state.clone(), Arc::clone(&self.keys), self.scale.lag);
         // What can't be read now can't be read later: it is here already.
         Ok(Box::new(move |_| {
             state.change(|consumed| {
                 for (stream, id, time) in events {
-                    let Some(name) = names.get(stream) else {
+                    let Some(key) = keys.get(stream) else {
                         continue;
                     };
-                    let stream = consumed.streams.entry(name.clone()).or_default();
+                    let stream = consumed.streams.entry(key.clone()).or_default();
                     stream.seen.insert(id, time);
-                    stream.from = stream.from.max(time - LONG_LAG);
+                    stream.from = stream.from.max(time - lag);
                 }
                 for stream in consumed.streams.values_mut() {
-                    stream.seen.retain(|_, time| *time >= stream.from);
+                    stream.forget();
                 }
                 true
             });
@@ -215,5 +227,17 @@ impl Acks {
             true
         });
         Ok(())
+    }
+}
+
+impl Stream {
+    /// Forget what is before the place where it goes on, which comes later where there are too many.
+    fn forget(&mut self) {
+        if self.seen.len() > MOST {
+            let mut times: Vec<i64> = self.seen.values().copied().collect();
+            let (_, middle, _) = times.select_nth_unstable(MOST / 2);
+            self.from = self.from.max(*middle + 1);
+        }
+        self.seen.retain(|_, time| *time >= self.from);
     }
 }

@@ -1,0 +1,353 @@
+//! Log groups of CloudWatch Logs, to which a trail or a telemetry rule sends events.
+//!
+//! Each group is read by a [`reader`] of its own, or by [`queries`] where its class allows nothing else; a [`Timeline`]
+//! merges them. A log event's time is that of its delivery; it is in the record that the event's own time is, see
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/send-cloudtrail-events-to-cloudwatch-logs.html>.
+
+mod found;
+mod messages;
+mod pattern;
+mod queries;
+mod reader;
+
+use std::sync::Arc;
+
+use anyhow::{Error, Result, bail};
+use futures_util::future::join_all;
+use jiff::Timestamp;
+
+use self::found::Found;
+use self::messages::Messages;
+use self::queries::Queries;
+use self::reader::{Asked, Follow, LAG, LONG_LAG, Plan, Reader};
+use super::Source;
+use super::timeline::consumed::{Acks, Consumed, Scale, Stream, StreamName};
+use super::timeline::{self, Timeline};
+use crate::aws::logs::{Class, Group, LogsRegion, Page, Query};
+use crate::aws::{Environment, Kind, Login};
+use crate::settings::location::LogsLocation;
+use crate::settings::{HistoryOrder, Settings};
+use crate::state::State;
+use crate::stats::{Stats, count};
+use crate::trail::{Interval, Selection};
+
+/// The times of log events: in milliseconds.
+const SCALE: Scale = Scale {
+    per_second: 1_000,
+    lag: LONG_LAG / 1_000,
+};
+/// Log events may be so much older than their group, in milliseconds: PutLogEvents takes them up to 14 days after their
+/// time, see <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>.
+const OLDER_THAN_GROUP: i64 = 14 * 24 * 60 * 60 * 1_000;
+/// So many groups are named in a line of the log.
+const NAMED: usize = 5;
+
+/// Look up the first page of every group, and begin to read. What is to be read is returned as well.
+pub(super) async fn open(
+    location: LogsLocation,
+    wanted: Selection,
+    settings: &Settings,
+    environment: &Environment,
+    stats: Arc<Stats>,
+) -> Result<(Box<dyn Source>, Selection)> {
+    let login = Arc::new(Login::load(&settings.aws, environment).await?);
+    let now = environment.clock.now().as_millisecond();
+    let Found {
+        name,
+        groups,
+        is_search,
+    } = found::find(&location, &login, settings.follow, &stats).await?;
+    let state = match settings.state_path.as_deref().filter(|_| settings.follow) {
+        Some(path) => {
+            let source = match &settings.aws.endpoint {
+                None => name.clone(),
+                Some(endpoint) => format!("{name} of {endpoint}"),
+            };
+            let first = Consumed::nothing(wanted.asked.start);
+            Some(State::open(path, &source, first, &stats).await?)
+        }
+        None => None,
+    };
+    let consumed = state.as_ref().map(|(_, consumed, _)| consumed);
+    let asked = consumed.map_or(wanted.asked, |consumed| consumed.interval(wanted.asked));
+    let selection = settings.selection_of(asked);
+    if let Some((_, consumed, true)) = &state {
+        say_resumed(consumed, &stats);
+    }
+    let pattern = pattern::pattern(
+        &settings.filter.required(),
+        &settings.accounts,
+        &settings.regions,
+    );
+    if let Some(pattern) = &pattern {
+        stats.note(format!(
+            "AWS applies the filter pattern {pattern}, and what of filter is not in it is applied here"
+        ));
+    }
+    let pattern: Option<Arc<str>> = pattern.map(Into::into);
+    let messages = Arc::new(Messages::new(settings, &stats));
+
+    let nothing = Consumed::default();
+    let consumed = consumed.unwrap_or(&nothing);
+    let candidates = groups.into_iter().map(|(region, group)| {
+        let plan = plan(selection.interval, &group, settings, now);
+        Candidate::new(region, group, plan, pattern.as_deref(), consumed)
+    });
+    let candidates: Vec<Candidate> = candidates.collect();
+    let first_pages = candidates
+        .iter()
+        .map(|candidate| candidate.first_page(settings, selection.interval, &pattern, now));
+    let first_pages = join_all(first_pages).await;
+
+    let (mut read, mut refused) = (Vec::new(), Vec::new());
+    for (candidate, first) in candidates.into_iter().zip(first_pages) {
+        match first {
+            Ok(first) => read.push((candidate, first)),
+            // What was found, or is one of many, may be another account's.
+            Err(Refusal::OfGroup(error)) if is_search => refused.push(error),
+            Err(Refusal::OfGroup(error) | Refusal::OfAll(error)) => return Err(error),
+        }
+    }
+    let names: Vec<String> = read.iter().map(|(one, _)| one.group.shown()).collect();
+    say_groups(&names, &refused, &stats);
+    if read.is_empty()
+        && let Some(error) = refused.into_iter().next()
+    {
+        return Err(error);
+    }
+    let plans = || read.iter().map(|(one, _)| one.plan);
+    let follows = plans().any(|plan| plan.follow.is_some());
+    let newest_first = plans().any(|plan| plan.newest_first);
+    let from = plans().map(|plan| plan.from).min().unwrap_or_default();
+    let to = plans().map(|plan| plan.to).max().unwrap_or_default();
+    say_limits(settings, follows, &stats);
+
+    let (mut readers, mut of_streams) = (Vec::new(), Vec::new());
+    let mut running = Vec::new();
+    for (candidate, first) in read {
+        let Candidate {
+            region,
+            group,
+            plan,
+            name,
+            stream,
+        } = candidate;
+        if plan.from > plan.to && plan.follow.is_none() {
+            continue;
+        }
+        let (group, messages) = (Arc::new(group), Arc::clone(&messages));
+        readers.push(match group.class {
+            Class::InfrequentAccess => {
+                let queries = Queries::new(region, group, plan, messages, &stats);
+                running.push(queries.running());
+                timeline::Reader::start(|batches| queries.run(batches))
+            }
+            _ => {
+                let seen = stream.seen.iter();
+                // To the end of the second that the state file knows.
+                let seen = seen.map(|(id, second)| (*id, (second + 1) * SCALE.per_second - 1));
+                let seen = seen.collect();
+                let asked = Asked {
+                    region,
+                    group,
+                    pattern: pattern.clone(),
+                };
+                timeline::Reader::start(|batches| {
+                    Reader::new(asked, plan, messages, seen, &stats, batches).run(first)
+                })
+            }
+        });
+        of_streams.push((name, stream));
+    }
+    let acks = state.map(|(state, consumed, _)| {
+        state.begin();
+        Acks::new(state, SCALE, consumed.account, of_streams).of_any_account()
+    });
+    let mut timeline = Timeline::new(name, SCALE.per_second, readers, stats).with_acks(acks);
+    if !follows && from <= to {
+        timeline = timeline.within(from, to, newest_first);
+    }
+    if !running.is_empty() {
+        timeline = timeline.with_close(queries::stop(running));
+    }
+    Ok((Box::new(timeline), selection))
+}
+
+/// A group that may be read.
+struct Candidate {
+    region: Arc<LogsRegion>,
+    group: Group,
+    plan: Plan,
+    /// What it is called in a state file, and what that tells of it.
+    name: StreamName,
+    stream: Stream,
+}
+
+/// Why a group is not read.
+enum Refusal {
+    /// Others may be.
+    OfGroup(Error),
+    OfAll(Error),
+}
+
+impl Candidate {
+    fn new(
+        region: Arc<LogsRegion>,
+        group: Group,
+        plan: Plan,
+        pattern: Option<&str>,
+        consumed: &Consumed,
+    ) -> Self {
+        let name = StreamName {
+            kind: group.arn.clone().unwrap_or_else(|| group.shown()),
+            choice: pattern.map(str::to_owned),
+        };
+        let stream = consumed.stream(&name, plan.from.div_euclid(SCALE.per_second));
+        let plan = Plan {
+            from: plan.from.max(stream.from * SCALE.per_second),
+            ..plan
+        };
+        Self {
+            region,
+            group,
+            plan,
+            name,
+            stream,
+        }
+    }
+
+    /// The first page, so that what is wrong is an error at once. None where there is none, or it is queried for.
+    async fn first_page(
+        &self,
+        settings: &Settings,
+        interval: Interval,
+        pattern: &Option<Arc<str>>,
+        now: i64,
+    ) -> Result<Option<Page>, Refusal> {
+        check_class(&self.group, settings, interval).map_err(Refusal::OfGroup)?;
+        if self.group.class != Class::Standard {
+            return Ok(None);
+        }
+        // If the interval has not begun, asking for one millisecond still tells whether access is allowed.
+        let (from, to, newest_first) = self.plan.first();
+        let query = Query {
+            from: from.min(now),
+            to: to.max(from.min(now)),
+            newest_first,
+            pattern: pattern.clone(),
+            token: None,
+        };
+        match self.region.first(&self.group, &query).await {
+            Ok(page) => Ok(Some(page).filter(|_| self.plan.from <= self.plan.to)),
+            Err(error) if matches!(error.kind, Kind::Denied | Kind::Gone) => {
+                Err(Refusal::OfGroup(error.into()))
+            }
+            Err(error) => Err(Refusal::OfAll(error.into())),
+        }
+    }
+}
+
+/// What to read of a group, if it is now this time.
+fn plan(interval: Interval, group: &Group, settings: &Settings, now: i64) -> Plan {
+    const MINUTE: i64 = 60_000;
+    // Deliveries are chosen to the minute, both ends included.
+    let minute = |time: Timestamp| time.as_millisecond().div_euclid(MINUTE) * MINUTE;
+    let end = interval
+        .end
+        .map(|end| minute(end).saturating_add(MINUTE - 1));
+    let follow = settings.follow && end.is_none_or(|end| now <= end.saturating_add(LAG));
+    let from = match interval.start {
+        Some(start) => minute(start),
+        None => group.created.map_or(0, |made| made - OLDER_THAN_GROUP),
+    };
+    Plan {
+        from: from.max(0),
+        to: end.map_or(now, |end| end.min(now)),
+        newest_first: settings.history_order == HistoryOrder::Newest
+            && !settings.follow
+            && group.class == Class::Standard,
+        follow: follow.then_some(Follow {
+            interval: settings.poll_interval,
+            end,
+            looked: now,
+        }),
+    }
+}
+
+/// Can a group of this class be read as the settings say?
+fn check_class(group: &Group, settings: &Settings, interval: Interval) -> Result<()> {
+    let shown = group.shown();
+    match group.class {
+        Class::Standard => Ok(()),
+        Class::Delivery => bail!(
+            "the log group {shown} is of class Delivery, whose events CloudWatch Logs gives to nobody: read what it delivers to"
+        ),
+        Class::InfrequentAccess => {
+            let stored = group.stored_bytes.map_or_else(String::new, |bytes| {
+                format!(", and this one has stored {:.1} GB", bytes as f64 / 1e9)
+            });
+            let why = format!(
+                "the log group {shown} is of class Infrequent Access, which Logs Insights alone can read: it costs some $0.005 \
+                 for each GB of the time that is read{stored}"
+            );
+            if settings.follow {
+                bail!(
+                    "{why}, so it can't be followed: set s3Follow to false and s3Interval to what you need"
+                );
+            }
+            if interval.start.is_none() {
+                bail!("{why}: set s3Interval to what you need");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Log which groups are read, and which are not.
+fn say_groups(names: &[String], refused: &[Error], stats: &Stats) {
+    let some = |names: &[String]| {
+        let more = match names.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        names[..names.len().min(NAMED)].join(", ") + &more
+    };
+    if !names.is_empty() {
+        let groups = count(names.len() as u64, "log group");
+        stats.note(format!("{groups} read: {}", some(names)));
+    }
+    for error in refused.iter().take(NAMED) {
+        stats.warn(format!("a log group is not read: {error:#}"));
+    }
+    if refused.len() > NAMED {
+        let groups = count((refused.len() - NAMED) as u64, "more log group");
+        stats.warn(format!("{groups} not read, for such reasons"));
+    }
+}
+
+/// Log where an earlier capture has ended.
+fn say_resumed(consumed: &Consumed, stats: &Stats) {
+    let reached = match consumed.reached(SCALE) {
+        Some(reached) => format!("log events up to {reached} are consumed"),
+        None => "nothing is consumed yet".to_owned(),
+    };
+    stats.note(format!(
+        "statePath: goes on where the capture before ended: {reached}; a start in s3Interval counts at the first capture only"
+    ));
+}
+
+/// Log which settings have no effect here.
+fn say_limits(settings: &Settings, follows: bool, stats: &Stats) {
+    if !follows {
+        return;
+    }
+    if settings.history_order == HistoryOrder::Newest {
+        stats
+            .note("historyOrder has no effect with s3Follow: events come in time order".to_owned());
+    }
+    stats.note(format!(
+        "each log group is looked into every {} seconds once all before is read; CloudTrail delivers events there some five \
+         minutes after they happen",
+        settings.poll_interval.as_secs()
+    ));
+}
