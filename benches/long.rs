@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `queue` | an SQS queue of messages, each of which names a log file of one event | 1,000,000 |
 //! | `folder` | a folder of log files of 10,000 events each | 200,000,000 |
+//! | `logs` | a log group of CloudWatch Logs, with the rate that AWS allows, and how many requests it takes | 1,000,000 |
 //!
 //! With few events memory still grows towards what the plugin may hold: `queue` takes 100,000 at least, `folder`
 //! 10,000,000.
@@ -23,7 +24,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use harness::{
-    aws::{ACCESS_KEY, ACCOUNT, REGION, SECRET_KEY},
+    aws::{ACCESS_KEY, ACCOUNT, Aws, REGION, SECRET_KEY},
     fast_s3::{FastS3, Objects},
     host::{Library, Status},
     memory,
@@ -60,13 +61,16 @@ fn main() -> Result<()> {
     match asked[..] {
         [] => {
             queue(1_000_000)?;
+            logs(1_000_000)?;
             folder(200_000_000)
         }
         ["queue"] => queue(1_000_000),
         ["queue", messages] => queue(messages.parse()?),
         ["folder"] => folder(200_000_000),
         ["folder", events] => folder(events.parse()?),
-        _ => bail!("cargo bench --bench long [-- queue|folder [EVENTS]]"),
+        ["logs"] => logs(1_000_000),
+        ["logs", events] => logs(events.parse()?),
+        _ => bail!("cargo bench --bench long [-- queue|folder|logs [EVENTS]]"),
     }
 }
 
@@ -104,6 +108,40 @@ fn queue(messages: u64) -> Result<()> {
     let counts = queues.counts("trail");
     println!("{counts:?}, {} GET", server.counts().gets.load(Relaxed));
     finish("queue", child, messages, start)
+}
+
+/// A log group, 50 of whose events come in each second.
+fn logs(events: u64) -> Result<()> {
+    /// What CloudWatch Logs counts for an event beside its message, and bytes of a page, at most.
+    const OVERHEAD: u64 = 26;
+    const PAGE: u64 = 1 << 20;
+    let aws = Aws::start();
+    let mut maker = Maker::new(1);
+    let first = parse_time(START);
+    let mut bytes = 0;
+    for second in 0..events.div_ceil(50) {
+        let time = first + SignedDuration::from_secs(second as i64);
+        let left = 50.min(events - 50 * second);
+        let records: Vec<String> = (0..left)
+            .map(|_| maker.record(ACCOUNT, REGION, time).json)
+            .collect();
+        bytes += records
+            .iter()
+            .map(|json| json.len() as u64 + OVERHEAD)
+            .sum::<u64>();
+        let records: Vec<(i64, String)> = records
+            .into_iter()
+            .map(|json| (time.as_millisecond(), json))
+            .collect();
+        aws.logs().put(REGION, "trail", "stream", &records);
+    }
+    let start = Instant::now();
+    let config = json!({"aws": {"endpoint": aws.endpoint()}});
+    let child = start_host(&config, "logs://trail", events)?;
+    finish("logs", child, events, start)?;
+    let counts = aws.logs().counts();
+    println!("{} pages at least; {counts:?}", bytes.div_ceil(PAGE));
+    Ok(())
 }
 
 /// Log files in a folder, all of them names of the same bytes.

@@ -12,7 +12,10 @@ use harness::capture::{Capture, Seen, Stage};
 use harness::history::Trail;
 use harness::home::Home;
 use harness::host::{Instance, Plugin, ids};
+use harness::hosts::Hosts;
 use harness::logs::{Asked, Class, arn};
+use harness::moto::Moto;
+use harness::sample;
 use harness::trail::{Maker, Record, log_text, sorted};
 use harness::until;
 use jiff::Timestamp;
@@ -1354,4 +1357,143 @@ fn closing_ends_the_requests() {
     let asked = world.aws.log_of(Op::Logs).len();
     thread::sleep(SOON);
     assert!(world.aws.log_of(Op::Logs).len() <= asked + 1);
+}
+
+/// What a capture of something else gives of the same records: payloads, and values of all fields.
+fn shown(seen: &Seen) -> Vec<(Vec<u8>, Value)> {
+    let events = seen.events.iter().zip(&seen.fields);
+    let mut shown: Vec<(Vec<u8>, Value)> = events
+        .map(|(event, fields)| {
+            let values = fields
+                .iter()
+                .map(|(name, field)| (name.clone(), field.value.clone()));
+            (event.payload().to_vec(), Value::Object(values.collect()))
+        })
+        .collect();
+    shown.sort_by(|(one, _), (other, _)| one.cmp(other));
+    shown
+}
+
+#[test]
+fn a_bucket_a_queue_and_a_log_group_give_the_same_events_of_a_trail() {
+    let aws = Aws::start();
+    aws.queues().create("trail", Duration::from_secs(30));
+    let mut count = 0;
+    for file in sample::files() {
+        file.put(&aws, "logs");
+        let notification = json!({"s3Bucket": "logs", "s3ObjectKey": [file.key("")]});
+        aws.queues().send("trail", notification.to_string());
+        let delivered = harness::trail::parse_time(&file.time).as_millisecond();
+        let messages = file.records.iter();
+        let messages: Vec<(i64, &str)> = messages
+            .map(|record| (delivered, record.json.as_str()))
+            .collect();
+        aws.logs().put(REGION, "trail", STREAM, &messages);
+        count += messages.len();
+    }
+    let read = |params: &str| {
+        let seen = capture(&aws, params, json!({}))
+            .fields()
+            .enough(count)
+            .run();
+        assert_eq!(seen.events.len(), count, "{params}: {}", seen.words());
+        shown(&seen)
+    };
+    let bucket = read("s3://logs/AWSLogs/");
+    assert_eq!(read("logs://trail"), bucket);
+    assert_eq!(read("sqs://trail"), bucket);
+}
+
+/// Moto as a second opinion of the form of requests and answers.
+#[test]
+fn log_groups_of_moto_are_read() {
+    let Some(moto) = Moto::get() else {
+        return;
+    };
+    let mut maker = Maker::new(99);
+    let records: Vec<Delivered> = (0..60)
+        .map(|n| {
+            let at = ago(3_000 - 10 * n);
+            (at.as_millisecond(), maker.record(ACCOUNT, REGION, at))
+        })
+        .collect();
+    let group = "aws/cloudtrail/of-moto";
+    moto.log_group(group, STREAM);
+    let events: Vec<(i64, &str)> = records
+        .iter()
+        .map(|(at, record)| (*at, record.json.as_str()))
+        .collect();
+    moto.log(group, STREAM, &events);
+    let of_moto = |params: &str, config: Value| {
+        let mut config = config;
+        config["aws"] = json!({"endpoint": moto.endpoint()});
+        let capture = Capture::new(params).config(config).keys();
+        capture.env("AWS_REGION", REGION).limit(LIMIT).run()
+    };
+    for params in [format!("logs://{group}"), "logs://*/of-mot*".to_owned()] {
+        let seen = of_moto(&params, last_hour());
+        // It has no ListLogGroups, which a pattern needs that begins with an asterisk.
+        if params.contains('*') {
+            assert_names(&seen.words(), &["looking for log groups"]);
+            continue;
+        }
+        assert_read(&seen, &records);
+    }
+    let seen = of_moto("logs://aws/cloudtrail/of-*", last_hour());
+    assert_read(&seen, &records);
+    // It gives the oldest first, whatever is asked for.
+    let seen = of_moto(
+        &format!("logs://{group}"),
+        json!({"s3Interval": "1h", "historyOrder": "newest"}),
+    );
+    assert_eq!(sorted(seen.ids()), sorted(record_ids(&records)));
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn hosts_show_log_groups() {
+    let Some(hosts) = Hosts::new("logs") else {
+        return;
+    };
+    let aws = Aws::start();
+    let group = "aws/cloudtrail/managementevents";
+    let events = deliver(&aws, 7, REGION, group, (0..40).map(|n| 100 + 10 * n));
+    let mut expected = record_ids(&events);
+    let config = json!({"aws": {"endpoint": aws.endpoint()}, "s3Interval": "1h"}).to_string();
+    let params = format!("logs://{REGION}/{group}");
+    let arguments = ["-p", "%ct.id"];
+    expected.sort();
+    assert_eq!(sorted(hosts.sysdig(&params, &config, &arguments)), expected);
+    // The example for Falco, but for its following.
+    let example =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-config/falco/logs.yaml");
+    let endpoint = json!({"endpoint": aws.endpoint()}).to_string();
+    let yaml = fs::read_to_string(example)
+        .unwrap()
+        .replace(
+            "path: libcloudtrail.so",
+            &format!("path: {}", hosts.plugin.display()),
+        )
+        .replace(r#""s3Follow":true"#, &format!(r#""aws":{endpoint}"#));
+    assert!(yaml.contains(&endpoint));
+    let file = hosts.folder.join("falco.yaml");
+    fs::write(&file, yaml).unwrap();
+    let file = file.display().to_string();
+    let shown = hosts.stdout(&["sysdig", "--plugin-config-file", &file, "-p", "%ct.id"]);
+    assert_eq!(sorted(lines(&shown)), expected);
+    // Stratoshark's dialog captures by falcodump, and shows what that has captured.
+    let endpoint = aws.endpoint();
+    let options = [
+        "--cloudtrail-aws-endpoint",
+        endpoint.as_str(),
+        "--cloudtrail-s3interval",
+        "1h",
+    ];
+    let output = hosts.falcodump(&params, "logs.scap", &options);
+    assert!(output.status.success(), "{output:?}");
+    let shown = hosts.stdout(&["strato", "-r", "logs.scap", "-T", "fields", "-e", "ct.id"]);
+    assert_eq!(sorted(lines(&shown)), expected);
 }

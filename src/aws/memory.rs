@@ -3,7 +3,7 @@
 //! S3 lists and gives objects, SQS receives and deletes messages, CloudTrail looks up events, CloudWatch Logs gives those of
 //! a group, and STS gives out keys that expire. What goes wrong, and when, tests say.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -67,8 +67,10 @@ struct State {
     events: Vec<(Timestamp, Timestamp, String)>,
     /// The same of log events, by their times in milliseconds and numbers.
     log_events: BTreeMap<(i64, usize), (Timestamp, String)>,
-    /// Pages of the log group that were given.
+    /// Log events that were given, pages that were, and those of them that had nothing new.
+    log_given: BTreeSet<usize>,
     log_pages: usize,
+    log_pages_again: usize,
     /// Keys given out, and when they expire.
     keys: BTreeMap<String, Timestamp>,
 }
@@ -167,9 +169,10 @@ impl Aws {
         state.log_events.insert(key, (seen, message));
     }
 
-    /// Pages of the log group that were given.
-    pub fn log_pages(&self) -> usize {
-        self.state().log_pages
+    /// Pages of the log group that were given, and those of them that had events and nothing new.
+    pub fn log_pages(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.log_pages, state.log_pages_again)
     }
 
     /// Status and body; none where the network is down.
@@ -367,6 +370,14 @@ impl Aws {
         if events.len() > LOG_PAGE {
             let ((time, number), _) = page[page.len() - 1];
             answer["nextToken"] = format!("{time}/{number}").into();
+        }
+        let numbers: Vec<usize> = page.iter().map(|((_, number), _)| *number).collect();
+        let is_empty = numbers.is_empty();
+        let new = numbers
+            .into_iter()
+            .filter(|number| state.log_given.insert(*number));
+        if new.count() == 0 && !is_empty {
+            state.log_pages_again += 1;
         }
         answer.to_string()
     }

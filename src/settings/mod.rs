@@ -160,6 +160,7 @@ impl Settings {
     pub(crate) fn interval_words(&self, location: &Location) -> &'static str {
         match (location, self.interval_of) {
             (Location::History(_), _) | (_, IntervalOf::Event) => "events",
+            (Location::Logs(_), IntervalOf::Delivery) => "log events delivered",
             (_, IntervalOf::Delivery) => "log files delivered",
         }
     }

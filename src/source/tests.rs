@@ -491,7 +491,71 @@ async fn follow_log_group_for(days: i64, poll: Duration) {
         .collect();
     assert!(missing.is_empty(), "{missing:?} of {sent}");
     let polls = days * 24 * 60 * 60 / i64::try_from(poll.as_secs()).unwrap();
-    println!("{sent} events, {polls} polls, {} pages", aws.log_pages());
+    let (pages, again) = aws.log_pages();
+    println!("{sent} events, {polls} polls, {pages} pages, {again} of them with nothing new");
+}
+
+/// A group in which so many events come each second for hours: pages that were asked for, those with nothing new, and the
+/// log.
+async fn follow_busy_group(per_second: usize, hours: u64) -> (usize, usize, String) {
+    let clock = Clock::at(START.parse().unwrap());
+    let aws = Aws::new(clock, |_, _| None);
+    let home = TempDir::new().unwrap();
+    let mut settings = Aws::settings(home.path());
+    settings.follow = true;
+    let sender = {
+        let aws = Arc::clone(&aws);
+        tokio::spawn(async move {
+            for n in 0.. {
+                let now = clock.now();
+                for m in 0..per_second {
+                    let record = format!(
+                        r#"{{"eventVersion":"1.08","eventID":"{n}-{m}","eventTime":"{now}"}}"#
+                    );
+                    aws.log(now, now, record);
+                }
+                sleep(Duration::from_secs(1)).await;
+            }
+        })
+    };
+    let stats = Arc::new(Stats::default());
+    let (mut source, _) = open(
+        FollowedLogs.location(),
+        &settings,
+        Selection::default(),
+        &aws.environment(),
+        Arc::clone(&stats),
+    )
+    .await
+    .unwrap();
+    let end = tokio::time::Instant::now() + Duration::from_secs(hours * 60 * 60);
+    while let Ok(next) = tokio::time::timeout_at(end, source.next()).await {
+        next.unwrap();
+    }
+    sender.abort();
+    let (pages, again) = aws.log_pages();
+    let notes = stats.take_notes().into_iter();
+    let log: Vec<String> = notes.map(|note| format!("{note:?}\n")).collect();
+    (pages, again, log.concat())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarter_of_the_requests_at_most_finds_nothing_new() {
+    // One poll in half a minute, whose page has room for 700 events.
+    let polls = 3 * 60 * 2;
+    let (pages, again, log) = follow_busy_group(0, 3).await;
+    assert!(pages <= polls + 2, "{pages}");
+    assert_eq!(again, 0);
+    assert!(!log.contains("may be missed"), "{log}");
+
+    let (pages, again, log) = follow_busy_group(2, 3).await;
+    assert!(again * 4 <= pages, "{again} of {pages}");
+    assert!(!log.contains("may be missed"), "{log}");
+
+    let (pages, again, log) = follow_busy_group(40, 3).await;
+    assert!(again * 4 <= pages, "{again} of {pages}");
+    assert!(again * 10 > pages, "{again} of {pages}");
+    assert!(log.contains("those are found which come up to"), "{log}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -279,7 +279,8 @@ async fn none(part: &LogGroups, regions: &[Arc<LogsRegion>]) -> anyhow::Error {
         _ => format!("; there is {}", there.join(", ")),
     };
     anyhow::anyhow!(
-        "there is no log group {what} in {place}{there}: check its name and region (logs://REGION/GROUP)"
+        "there is no log group {what} in {place}{there}: check its name and region (logs://REGION/GROUP); one of another account is \
+         given as its ARN"
     )
 }
 

@@ -2,18 +2,17 @@
 //! cost by that. One query for each part of the time, so long that its results are not cut.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
 use super::messages::Messages;
 use super::reader::Plan;
 use crate::aws::logs::{Answer, Group, LogEvent, LogsRegion};
-use crate::process::lock;
 use crate::source::timeline::{Batch, Close};
 use crate::stats::{Stats, count};
 
@@ -42,7 +41,16 @@ pub(super) struct Queries {
 #[derive(Clone)]
 pub(super) struct Running {
     region: Arc<LogsRegion>,
-    query: Arc<Mutex<Option<String>>>,
+    /// Locked while one is started, so that its ID is there once it runs.
+    query: Arc<Mutex<Query>>,
+}
+
+#[derive(Debug)]
+enum Query {
+    None,
+    Runs(String),
+    /// No other is started.
+    Closed,
 }
 
 /// What has been read of a part.
@@ -62,7 +70,7 @@ impl Queries {
     ) -> Self {
         let running = Running {
             region: Arc::clone(&region),
-            query: Arc::default(),
+            query: Arc::new(Mutex::new(Query::None)),
         };
         Self {
             region,
@@ -193,10 +201,21 @@ impl Queries {
     async fn query(&self, from: i64, to: i64, most: usize) -> Result<String> {
         let mut tries = 0;
         loop {
-            let query = self.region.start_query(&self.group, from, to, most).await?;
-            *lock(&self.running.query) = Some(query.clone());
+            let query = {
+                let mut running = self.running.query.lock().await;
+                if matches!(*running, Query::Closed) {
+                    bail!("the capture was closed");
+                }
+                let query = self.region.start_query(&self.group, from, to, most).await?;
+                *running = Query::Runs(query.clone());
+                query
+            };
             let why = self.wait(&query).await;
-            *lock(&self.running.query) = None;
+            let mut running = self.running.query.lock().await;
+            if matches!(*running, Query::Runs(_)) {
+                *running = Query::None;
+            }
+            drop(running);
             let Some(why) = why? else {
                 return Ok(query);
             };
@@ -232,8 +251,8 @@ pub(super) fn stop(running: Vec<Running>) -> Close {
         let running = running.clone();
         Box::pin(async move {
             let stopped = running.iter().map(async |Running { region, query }| {
-                let query = lock(query).take();
-                if let Some(query) = query {
+                let mut query = query.lock().await;
+                if let Query::Runs(query) = std::mem::replace(&mut *query, Query::Closed) {
                     region.stop_query(&query).await;
                 }
             });

@@ -308,8 +308,10 @@ impl Reader {
         // What came since the last look, until it is handed over.
         let mut fresh = Some(Vec::new());
         let mut pages = 0;
-        let mut is_needed = true;
+        // The last page had new events of a time that was looked at before, so the next one may have more.
+        let mut finds_late = false;
         loop {
+            let is_needed = fresh.is_some() || finds_late;
             if !is_needed && !self.looks.may_read(is_long) {
                 return Ok(reached);
             }
@@ -330,8 +332,11 @@ impl Reader {
             }
             reached = page.events.last().map_or(reached, |event| event.time);
             let mut events = self.new_events(&page.events);
-            is_needed = fresh.is_some() || !events.is_empty();
-            self.looks.count(is_needed, is_long);
+            // What is behind an empty page is like what was before it.
+            if !page.events.is_empty() {
+                finds_late = events.iter().any(|event| event.time <= looked);
+            }
+            self.looks.count(fresh.is_some() || finds_late, is_long);
             token = page.next;
             let is_end = token.is_none();
             if let Some(mut held) = fresh.take() {

@@ -194,6 +194,23 @@ impl Moto {
         )
     }
 
+    /// Makes a log group with a stream of this name.
+    pub fn log_group(&self, name: &str, stream: &str) {
+        let group = json!({"logGroupName": name});
+        self.logs("CreateLogGroup", &group);
+        let stream = json!({"logGroupName": name, "logStreamName": stream});
+        self.logs("CreateLogStream", &stream);
+    }
+
+    /// Puts events into a stream of a log group: times in milliseconds, and messages. They may not be older than 14 days.
+    pub fn log(&self, group: &str, stream: &str, events: &[(i64, &str)]) {
+        let events = events.iter();
+        let events = events.map(|(time, text)| json!({"timestamp": time, "message": text}));
+        let events: Vec<Value> = events.collect();
+        let input = json!({"logGroupName": group, "logStreamName": stream, "logEvents": events});
+        self.logs("PutLogEvents", &input);
+    }
+
     /// A queue's URL.
     pub fn queue_url(&self, queue: &str) -> String {
         format!("{}/{ACCOUNT}/{queue}", self.endpoint())
@@ -209,6 +226,13 @@ impl Moto {
         );
         let answer = self.ask("POST", "/", "sqs", &kind, input.to_string().as_bytes());
         serde_json::from_str(&answer).unwrap_or_default()
+    }
+
+    fn logs(&self, action: &str, input: &Value) {
+        let kind = format!(
+            "X-Amz-Target: Logs_20140328.{action}\r\nContent-Type: application/x-amz-json-1.1\r\n"
+        );
+        self.ask("POST", "/", "logs", &kind, input.to_string().as_bytes());
     }
 
     fn events(&self, action: &str, input: &Value) {
