@@ -19,6 +19,7 @@ mod filter;
 mod formats;
 #[cfg(any(fuzzing, test))]
 pub mod fuzz;
+mod geo;
 mod host;
 mod integrity;
 mod json;

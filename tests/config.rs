@@ -323,6 +323,8 @@ fn the_rows_come_in_an_order_that_makes_sense_and_are_all_there() {
         "filter",
         "s3RegionList",
         "statePath",
+        "geoDatabases",
+        "awsIpRanges",
     ];
     wanted.sort_unstable();
     assert_eq!(sorted, wanted);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up: a room knows those before it, and no other.
-const ROOMS: [&str; 21] = [
+const ROOMS: [&str; 22] = [
     "process",
     "clock",
     "budget",
@@ -15,6 +15,7 @@ const ROOMS: [&str; 21] = [
     "json",
     "trail",
     "record",
+    "geo",
     "fields",
     "filter",
     "integrity",

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
 
+use crate::fields::Beside;
 use crate::fields::origin::{Sessions, may_tell};
 use crate::filter::Filter;
 use crate::formats::LAYERS;
@@ -32,6 +33,7 @@ use crate::formats::gzip::{GzipMembers, inflate};
 use crate::formats::split::{self, Found};
 use crate::formats::splitter::LARGEST_RECORD;
 use crate::formats::utf16::{Utf8, is_utf16};
+use crate::geo::{Atlas, Places};
 use crate::integrity::hash::hash;
 use crate::log_file::{Body, Content, FileError, LARGEST_WHOLE};
 use crate::record;
@@ -81,6 +83,8 @@ pub(crate) struct Decode {
     pub newest_first: bool,
     /// Which records are kept. It sees them as they are, before values are replaced.
     pub filter: Filter,
+    /// Where addresses are from, for `filter`.
+    pub atlas: Arc<Atlas>,
     /// Which of these get a fingerprint. It is of the record as it is, too.
     pub fingerprints: Fingerprints,
     /// Values to replace before the host sees them.
@@ -110,6 +114,7 @@ impl Default for Decode {
             include_insights: false,
             newest_first: false,
             filter: Filter::default(),
+            atlas: Arc::default(),
             fingerprints: Fingerprints::default(),
             redaction: Arc::default(),
             sessions: Arc::default(),
@@ -362,9 +367,14 @@ impl Decode {
         let mut index = record::Index::default();
         if !self.filter.keeps_all() {
             let before = records.len();
+            // What other records tell is not known yet.
+            let mut beside = Beside {
+                origins: None,
+                places: Places::new(&self.atlas),
+            };
             records.retain(|record| {
                 let record = data.get(record.range.clone()).unwrap_or_default();
-                self.filter.keeps(record, &mut index)
+                self.filter.keeps(record, &mut index, &mut beside)
             });
             outcome.left_out += (before - records.len()) as u64;
         }

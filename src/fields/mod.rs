@@ -2,6 +2,7 @@
 
 mod accounts;
 mod arn;
+mod beside;
 mod cache;
 mod ec2;
 mod given;
@@ -22,12 +23,14 @@ mod table;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::geo;
 use crate::record::{Member, Record, Value};
+pub(crate) use beside::Beside;
 pub(crate) use cache::Cache;
 pub(crate) use given::{Asked, asked};
 use joined::Path;
 use joined::joined;
-use origin::{Origin, Origins, Part};
+use origin::{Origin, Part};
 pub(crate) use possible::Possible;
 pub use schema::{markdown, schema};
 pub(crate) use summary::event as describe;
@@ -72,6 +75,8 @@ pub(crate) enum Source {
     ComputedNumber(fn(&mut Record<'_>) -> Option<u64>),
     /// What is known of who stands behind a session, which other records tell.
     Origin(Part),
+    /// Where the address is from.
+    Geo(geo::Part),
     /// Several texts, or the one with this index.
     List(for<'a> fn(&mut Record<'a>, Option<u64>) -> Vec<Text<'a>>),
 }
@@ -116,9 +121,10 @@ impl Field {
     /// The type, as hosts name it.
     pub fn kind(&self) -> &'static str {
         match self.source {
-            Source::Number(_) | Source::ComputedNumber(_) | Source::Origin(Part::Length) => {
-                "uint64"
-            }
+            Source::Number(_)
+            | Source::ComputedNumber(_)
+            | Source::Origin(Part::Length)
+            | Source::Geo(geo::Part::Asn) => "uint64",
             _ => "string",
         }
     }
@@ -162,18 +168,19 @@ impl Field {
             | Source::Flag(_)
             | Source::Number(_)
             | Source::ComputedNumber(_)
-            | Source::Origin(_) => Standing::Nowhere,
+            | Source::Origin(_)
+            | Source::Geo(_) => Standing::Nowhere,
         }
     }
 
-    /// What it has for a record. Without `origins`, nothing is known of what other records tell.
+    /// What it has for a record.
     // Inlined into what hosts call for each field of each event.
     #[inline(always)]
     pub(crate) fn values<'a>(
         &self,
         record: &mut Record<'a>,
         argument: Argument<'_>,
-        origins: Option<&mut Origins>,
+        beside: &mut Beside,
     ) -> Values<'a> {
         match self.source {
             Source::Text(member) => Values::Value(record.get(member)),
@@ -203,7 +210,8 @@ impl Field {
             Source::ComputedNumber(number) => {
                 Values::Number(number(record).map(|number| (number, COMPUTED)))
             }
-            Source::Origin(part) => of_origin(part, record, origins),
+            Source::Origin(part) => of_origin(part, record, beside),
+            Source::Geo(part) => of_place(part, record, beside),
             Source::List(texts) => Values::List(texts(
                 record,
                 match argument {
@@ -239,7 +247,8 @@ impl Field {
 }
 
 #[inline(never)]
-fn of_origin<'a>(part: Part, record: &mut Record<'_>, origins: Option<&mut Origins>) -> Values<'a> {
+fn of_origin<'a>(part: Part, record: &mut Record<'_>, beside: &mut Beside) -> Values<'a> {
+    let origins = beside.origins.as_mut();
     let origin = origins.map(|origins| origins.origin(record));
     match part {
         Part::Length => {
@@ -251,6 +260,30 @@ fn of_origin<'a>(part: Part, record: &mut Record<'_>, origins: Option<&mut Origi
             Values::Text(text.map(|text| (text.to_vec().into(), COMPUTED)))
         }
     }
+}
+
+#[inline(never)]
+fn of_place<'a>(part: geo::Part, record: &mut Record<'_>, beside: &mut Beside) -> Values<'a> {
+    let place = place(record, beside);
+    match part {
+        geo::Part::Asn => {
+            let number = place.and_then(|place| place.asn);
+            Values::Number(number.map(|number| (number, COMPUTED)))
+        }
+        _ => {
+            let text = place.and_then(|place| place.text(part));
+            Values::Text(text.map(|text| (text.as_bytes().to_vec().into(), COMPUTED)))
+        }
+    }
+}
+
+/// Where the address of a record is from, as far as that is known.
+pub(crate) fn place<'b>(record: &mut Record<'_>, beside: &'b mut Beside) -> Option<&'b geo::Place> {
+    if !beside.places.are_known() {
+        return None;
+    }
+    let address = record.text(Member::SourceIpAddress)?;
+    beside.places.find(&address)
 }
 
 /// A member's text and place.

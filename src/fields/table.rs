@@ -1,13 +1,14 @@
 //! The table of fields: what hosts know them by, and where each comes from.
 
 use super::Source::{
-    self, ComputedNumber, ComputedText, First, Flag, Joined, Json, List, Number, Origin, Part,
+    self, ComputedNumber, ComputedText, First, Flag, Geo, Joined, Json, List, Number, Origin, Part,
     Pointer, Text as Of,
 };
 use super::given::Given;
 use super::joined::{all, below};
 use super::origin::Part::{AccessKeyId, AccountId, Arn, By, Chain, EventId, Length, Name};
 use super::{Field, accounts, ec2, identity, joined, outcome, policy, s3, services, summary};
+use crate::geo::Part::{AsOrg, Asn, Aws, City, Country};
 use crate::record::Member;
 
 const fn field(
@@ -239,6 +240,11 @@ pub static FIELDS: &[Field] = &[
     field("ec2.maxcount", "Max Count", ComputedNumber(ec2::max_count), "How many EC2 instances the request asks for at most.").of(&[Member::RequestInstancesSet]),
     field("s3.publicaccessblock.off", "Public Access Block Off", ComputedText(s3::public_access_block_off), "The parts of a public access block that are off in the request, such as BlockPublicAcls, separated by commas; for S3 a missing one is off.").of(&[Member::RequestPublicAccessBlock]),
     field("s3.expirationdays", "Expiration Days", ComputedNumber(s3::expiration_days), "After how many days the first lifecycle rule of the request deletes objects.").of(&[Member::RequestLifecycle]),
+    field("ct.geo.country", "Country", Geo(Country), "The country that the request came from, as an ISO code such as DE, by the databases of geoDatabases. Absent without them, and for services and private addresses.").of(&[Member::SourceIpAddress]),
+    field("ct.geo.city", "City", Geo(City), "The city that the request came from, in English, by the databases of geoDatabases, as far as they know it.").of(&[Member::SourceIpAddress]),
+    field("ct.geo.asn", "AS Number", Geo(Asn), "The number of the autonomous system, the provider's network, that the request came from, by the databases of geoDatabases.").of(&[Member::SourceIpAddress]),
+    field("ct.geo.asorg", "AS Organization", Geo(AsOrg), "Whose network the request came from, such as a provider or a hoster, by the databases of geoDatabases.").of(&[Member::SourceIpAddress]),
+    field("ct.geo.aws", "AWS Address", Geo(Aws), "The service and region of AWS whose address the request came from, such as EC2 us-east-1, by AWS's own list in awsIpRanges. Present for addresses of AWS only.").of(&[Member::SourceIpAddress]),
 ];
 
 const _: () = assert!(FIELDS.len() < Given::BITS);

@@ -11,8 +11,7 @@ use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::parser::{Order, Transformer};
-use crate::fields::origin::Origins;
-use crate::fields::{Argument, Field, Values};
+use crate::fields::{Argument, Beside, Field, Values};
 use crate::record::Record;
 
 /// A condition that makes sense.
@@ -100,18 +99,14 @@ enum Found<'a> {
 }
 
 impl Condition {
-    /// Whether it holds for a record. Without `origins`, what other records tell is not known, and neither may this be.
-    pub fn holds(
-        &self,
-        record: &mut Record<'_>,
-        origins: &mut Option<&mut Origins>,
-    ) -> Option<bool> {
+    /// Whether it holds for a record. While what other records tell is not known, neither may this be.
+    pub fn holds(&self, record: &mut Record<'_>, beside: &mut Beside) -> Option<bool> {
         match self {
-            Self::All(parts) => first_of(parts, false, record, origins),
-            Self::Any(parts) => first_of(parts, true, record, origins),
-            Self::Not(part) => part.holds(record, origins).map(|holds| !holds),
-            Self::Check(check) if origins.is_none() && check.is_of_others() => None,
-            Self::Check(check) => Some(check.holds(record, origins)),
+            Self::All(parts) => first_of(parts, false, record, beside),
+            Self::Any(parts) => first_of(parts, true, record, beside),
+            Self::Not(part) => part.holds(record, beside).map(|holds| !holds),
+            Self::Check(check) if beside.origins.is_none() && check.is_of_others() => None,
+            Self::Check(check) => Some(check.holds(record, beside)),
         }
     }
 
@@ -130,11 +125,11 @@ fn first_of(
     parts: &[Condition],
     decisive: bool,
     record: &mut Record<'_>,
-    origins: &mut Option<&mut Origins>,
+    beside: &mut Beside,
 ) -> Option<bool> {
     let mut holds = Some(!decisive);
     for part in parts {
-        match part.holds(record, origins) {
+        match part.holds(record, beside) {
             Some(part) if part == decisive => return Some(decisive),
             Some(_) => {}
             None => holds = None,
@@ -144,8 +139,8 @@ fn first_of(
 }
 
 impl Check {
-    fn holds(&self, record: &mut Record<'_>, origins: &mut Option<&mut Origins>) -> bool {
-        let Some(found) = self.left.find(record, origins) else {
+    fn holds(&self, record: &mut Record<'_>, beside: &mut Beside) -> bool {
+        let Some(found) = self.left.find(record, beside) else {
             return false;
         };
         match (&self.test, &found) {
@@ -154,7 +149,7 @@ impl Check {
             (Test::Text(test), Found::List(texts)) => test.holds_for_list(texts),
             (Test::Number(test), Found::Number(number)) => test.holds(*number),
             (Test::Operand(relation, right), _) => right
-                .find(record, origins)
+                .find(record, beside)
                 .is_some_and(|right| relation.holds(&found, &right)),
             // Compiling a condition rules that out.
             (Test::Text(_), Found::Number(_)) | (Test::Number(_), _) => false,
@@ -171,17 +166,13 @@ impl Check {
 }
 
 impl Operand {
-    fn find<'a>(
-        &self,
-        record: &mut Record<'a>,
-        origins: &mut Option<&mut Origins>,
-    ) -> Option<Found<'a>> {
+    fn find<'a>(&self, record: &mut Record<'a>, beside: &mut Beside) -> Option<Found<'a>> {
         let argument = match &self.argument {
             OwnedArgument::None => Argument::None,
             OwnedArgument::Index(index) => Argument::Index(*index),
             OwnedArgument::Pointer(pointer) => Argument::Pointer(pointer.as_bytes()),
         };
-        let mut found = match self.field.values(record, argument, origins.as_deref_mut()) {
+        let mut found = match self.field.values(record, argument, beside) {
             Values::Value(value) => Found::Text(value?.text()?),
             Values::Text(text) => Found::Text(text?.0),
             Values::Flag(true) => Found::Text(b"true".into()),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, ensure};
 
-use crate::fields::origin::Origins;
+use crate::fields::Beside;
 use crate::record::{Index, Record};
 use condition::Condition;
 use literals::Needs;
@@ -72,26 +72,14 @@ impl Filter {
         kept.is_none_or(|kept| kept.needs.may_be_met(record))
     }
 
-    /// Whether a record is kept, or may be, as far as it tells itself. `index` is scratch space.
-    pub fn keeps(&self, record: &[u8], index: &mut Index) -> bool {
-        self.holds(record, index, None) != Some(false)
-    }
-
-    /// Whether a record is kept, with what other records tell.
-    pub fn keeps_knowing(&self, record: &[u8], index: &mut Index, origins: &mut Origins) -> bool {
-        origins.forget();
-        self.holds(record, index, Some(origins)) != Some(false)
-    }
-
-    fn holds(
-        &self,
-        record: &[u8],
-        index: &mut Index,
-        mut origins: Option<&mut Origins>,
-    ) -> Option<bool> {
-        let kept = self.0.as_ref()?;
+    /// Whether a record is kept, or may be, as far as it and what is known beside it tell. `index` is scratch space.
+    pub fn keeps(&self, record: &[u8], index: &mut Index, beside: &mut Beside) -> bool {
+        let Some(kept) = self.0.as_ref() else {
+            return true;
+        };
+        beside.forget();
         let mut record = Record::new(record, index);
-        kept.condition.holds(&mut record, &mut origins)
+        kept.condition.holds(&mut record, beside) != Some(false)
     }
 
     /// Whether what other records tell decides, so that [`Filter::keeps`] is not enough.
@@ -173,7 +161,7 @@ pub(crate) mod fuzz {
     /// A record that is kept has the literals that are looked for first, and what is required of its fields.
     pub fn assert_kept_by_all(filter: &Filter, record: &[u8]) {
         let mut index = Index::default();
-        if !filter.keeps(record, &mut index) {
+        if !filter.keeps(record, &mut index, &mut Beside::default()) {
             return;
         }
         assert!(filter.may_keep(record), "{filter:?}: literals");
@@ -201,7 +189,7 @@ mod tests {
     fn keeps(filter: &str, record: impl AsRef<[u8]>) -> bool {
         let filter = Filter::parse(filter).unwrap_or_else(|error| panic!("{filter}: {error:#}"));
         let record = record.as_ref();
-        let keeps = filter.keeps(record, &mut Index::default());
+        let keeps = filter.keeps(record, &mut Index::default(), &mut Beside::default());
         assert!(
             filter.may_keep(record) || !keeps,
             "{filter:?} needs more than it should"

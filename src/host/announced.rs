@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::log::HostLog;
 use crate::fields::origin::Sessions;
+use crate::geo::Atlas;
 
 /// What is the plugin object's own and not falco_plugin's.
 #[derive(Default)]
@@ -12,6 +13,8 @@ pub(super) struct Announced {
     pub log: HostLog,
     /// What is known of sessions, which extraction asks and decoding tells.
     pub sessions: Arc<Sessions>,
+    /// Where addresses are from, which the plugin loads.
+    pub atlas: Arc<Atlas>,
 }
 
 thread_local! {

@@ -148,12 +148,13 @@ fn event_types(number: *mut u32, _plugin: *mut ss_plugin_t) -> *mut u16 {
 
 unsafe fn init(input: *const ss_plugin_init_input, rc: *mut ss_plugin_rc) -> *mut ss_plugin_t {
     process::quiet_panics();
-    let sessions = Arc::default();
+    let (sessions, atlas) = (Arc::default(), Arc::default());
     // SAFETY: the host gives a valid pointer or null, which as_ref takes.
     let own = unsafe { input.as_ref() }.map(|input| {
         let announced = Announced {
             log: HostLog::new(input),
             sessions: Arc::clone(&sessions),
+            atlas: Arc::clone(&atlas),
         };
         announced.announce();
         ss_plugin_init_input {
@@ -164,7 +165,7 @@ unsafe fn init(input: *const ss_plugin_init_input, rc: *mut ss_plugin_rc) -> *mu
     let input = own.as_ref().map_or(input, ptr::from_ref);
     // SAFETY: `input` is null or lives to the end of this function, `rc` is the host's.
     let sdk = unsafe { base::plugin_init::<CloudTrail>(input, rc) };
-    Object::wrap(sdk, &sessions)
+    Object::wrap(sdk, &sessions, &atlas)
 }
 
 unsafe fn destroy(plugin: *mut ss_plugin_t) {

@@ -11,8 +11,10 @@ use falco_plugin::api::{ss_plugin_extract_field, ss_plugin_extract_value_offsets
 
 use crate::fields::origin::{Origins, Part, Sessions, may_tell};
 use crate::fields::{
-    self, Argument, Asked, COMPUTED, Cache, FIELDS, Field, Possible, Source, Text, Values, text_at,
+    self, Argument, Asked, Beside, COMPUTED, Cache, FIELDS, Field, Possible, Source, Text, Values,
+    text_at,
 };
+use crate::geo::{self, Atlas, Places};
 use crate::record::{Member, Record, Value};
 
 /// Where an event's payload begins, after its header. Ranges count from the start of the event.
@@ -33,31 +35,42 @@ fn asked(requests: &[ss_plugin_extract_field]) -> Asked {
 }
 
 /// Extracts fields, and remembers the last record in a `Cache`. What records tell of sessions is noted on the way.
-#[derive(Default)]
 pub struct Extractor {
     cache: Cache,
-    origins: Origins,
+    sessions: Arc<Sessions>,
+    beside: Beside,
+}
+
+impl Default for Extractor {
+    /// One of its own, without databases.
+    fn default() -> Self {
+        Self::new(&Arc::default(), &Arc::default())
+    }
 }
 
 impl Extractor {
-    /// One that notes and asks what is known of these sessions.
-    pub(crate) fn new(sessions: &Arc<Sessions>) -> Self {
+    /// One that notes and asks what is known of these sessions, and of where addresses are from.
+    pub(crate) fn new(sessions: &Arc<Sessions>, atlas: &Arc<Atlas>) -> Self {
         Self {
             cache: Cache::default(),
-            origins: Origins::new(sessions),
+            sessions: Arc::clone(sessions),
+            beside: Beside {
+                origins: Some(Origins::new(sessions)),
+                places: Places::new(atlas),
+            },
         }
     }
 
     /// Forgets the last record.
     pub fn reset(&mut self) {
         self.cache = Cache::default();
-        self.origins.forget();
+        self.beside.forget();
     }
 
     /// Takes note of an event of which no field may be asked for.
     pub fn parse(&self, payload: &[u8]) {
         if may_tell(payload) {
-            self.origins.sessions.note_bytes(payload);
+            self.sessions.note_bytes(payload);
         }
     }
 
@@ -74,17 +87,21 @@ impl Extractor {
         storage: &Bump,
     ) -> anyhow::Result<()> {
         let asked = asked(fields);
-        let Self { cache, origins } = self;
+        let Self {
+            cache,
+            sessions,
+            beside,
+        } = self;
         // One field that shows one member: what rules ask for most, call by call.
         if let ([request], None) = (&mut *fields, &offsets)
             && let Some(field) = FIELDS.get(request.field_id as usize)
             && let Some(member) = shown(field, request)
         {
-            let mut record = record(cache, origins, event_number, payload, asked);
+            let mut record = record(cache, sessions, beside, event_number, payload, asked);
             put_value(request, record.get(member), storage);
             return Ok(());
         }
-        let mut record = record(cache, origins, event_number, payload, asked);
+        let mut record = record(cache, sessions, beside, event_number, payload, asked);
         let mut places = offsets.map(|offsets| {
             let starts = storage.alloc_slice_fill_copy(fields.len(), 0u32);
             let lengths = storage.alloc_slice_fill_copy(fields.len(), 0u32);
@@ -107,7 +124,7 @@ impl Extractor {
                 request.res.str_ = std::ptr::null_mut();
                 continue;
             }
-            let range = extract(field, &mut record, origins, request, storage)?;
+            let range = extract(field, &mut record, beside, request, storage)?;
             if let Some((starts, lengths)) = &mut places
                 && !range.is_empty()
             {
@@ -121,7 +138,12 @@ impl Extractor {
     /// The event in one line.
     pub fn event_string(&mut self, payload: &[u8]) -> CString {
         let number = self.cache.number();
-        let mut record = record(&mut self.cache, &mut self.origins, number, payload, None);
+        let Self {
+            cache,
+            sessions,
+            beside,
+        } = self;
+        let mut record = record(cache, sessions, beside, number, payload, None);
         CString::new(fields::describe(&mut record)).unwrap_or_default()
     }
 }
@@ -130,21 +152,22 @@ impl Extractor {
 #[inline(always)]
 fn record<'a>(
     cache: &'a mut Cache,
-    origins: &mut Origins,
+    sessions: &Sessions,
+    beside: &mut Beside,
     number: u64,
     payload: &'a [u8],
     asked: Asked,
 ) -> Record<'a> {
     if !cache.is_last(number, payload, asked) {
-        note(origins, &mut cache.record(payload));
+        note(sessions, beside, &mut cache.record(payload));
     }
     cache.record(payload)
 }
 
 #[inline(never)]
-fn note(origins: &mut Origins, record: &mut Record<'_>) {
-    origins.sessions.note(record);
-    origins.forget();
+fn note(sessions: &Sessions, beside: &mut Beside, record: &mut Record<'_>) {
+    sessions.note(record);
+    beside.forget();
 }
 
 /// The member that a field shows as it is, and nothing else.
@@ -162,13 +185,13 @@ fn shown(field: &Field, request: &ss_plugin_extract_field) -> Option<Member> {
 fn extract(
     field: &Field,
     record: &mut Record<'_>,
-    origins: &mut Origins,
+    beside: &mut Beside,
     request: &mut ss_plugin_extract_field,
     storage: &Bump,
 ) -> anyhow::Result<Range<usize>> {
     match shown(field, request) {
         Some(member) => Ok(put_value(request, record.get(member), storage)),
-        None => extract_other(field, record, origins, request, storage),
+        None => extract_other(field, record, beside, request, storage),
     }
 }
 
@@ -176,7 +199,7 @@ fn extract(
 fn extract_other(
     field: &Field,
     record: &mut Record<'_>,
-    origins: &mut Origins,
+    beside: &mut Beside,
     request: &mut ss_plugin_extract_field,
     storage: &Bump,
 ) -> anyhow::Result<Range<usize>> {
@@ -198,14 +221,22 @@ fn extract_other(
         && part != Part::Length
     {
         // As it is kept, without a copy.
-        let text = origins.origin(record).text(part);
+        let origins = beside.origins.as_mut();
+        let text = origins.and_then(|origins| origins.origin(record).text(part));
         return Ok(put_text(
             request,
             text.map(|text| (text.into(), COMPUTED)),
             storage,
         ));
     }
-    Ok(match field.values(record, argument, Some(origins)) {
+    if let Source::Geo(part) = field.source
+        && part != geo::Part::Asn
+    {
+        let text = fields::place(record, beside).and_then(|place| place.text(part));
+        let text = text.map(|text| (text.as_bytes().into(), COMPUTED));
+        return Ok(put_text(request, text, storage));
+    }
+    Ok(match field.values(record, argument, beside) {
         Values::Value(value) => put_value(request, value, storage),
         Values::Text(text) => put_text(request, text, storage),
         Values::Number(number) => put_number(request, number, storage),

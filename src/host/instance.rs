@@ -14,6 +14,7 @@ use super::late::Late;
 use super::log::HostLog;
 use super::{PLUGIN_ID, for_host};
 use crate::decode::{ArchiveEntry, Chunk, Outcome};
+use crate::geo::Atlas;
 use crate::log_file::{Ack, Fate, FileError};
 use crate::pipeline::{Begun, Next, Pipeline, Step};
 use crate::process;
@@ -54,6 +55,7 @@ pub struct Instance {
     outside: Option<String>,
     late: Late,
     doubles: Doubles,
+    atlas: Arc<Atlas>,
 }
 
 impl Instance {
@@ -66,6 +68,7 @@ impl Instance {
         asked: Interval,
         late: Late,
         doubles: Doubles,
+        atlas: Arc<Atlas>,
     ) -> Self {
         Self {
             pipeline,
@@ -84,6 +87,7 @@ impl Instance {
             outside: None,
             late,
             doubles,
+            atlas,
         }
     }
 
@@ -137,6 +141,9 @@ impl Instance {
     }
 
     fn say_notes(&mut self) {
+        for line in self.atlas.take_notes() {
+            self.log.warn(&line);
+        }
         for note in self.stats.take_notes() {
             match note {
                 Note::Info(line) => self.log.info(&line),
@@ -293,8 +300,8 @@ impl Instance {
         let (found, other) = (stats.records_found.get(), stats.records_other.get());
         let nothing_else = other > 0 && found == other;
         let problem = self.first_problem.take();
-        let Some(problem) = problem.or_else(|| nothing_else.then(|| stats.summary())) else {
-            self.log.info(&stats.summary());
+        let Some(problem) = problem.or_else(|| nothing_else.then(|| self.summary())) else {
+            self.log.info(&self.summary());
             if stats.records_handed.get() == 0 {
                 self.remarks.extend(self.outside.take());
             }
@@ -314,16 +321,25 @@ impl Instance {
             process::say(&for_host(&text));
             return anyhow!(text);
         }
-        self.log.warn(&stats.summary());
+        self.log.warn(&self.summary());
         self.say_in_one_line(Some(&problem));
         Error::new(FailureReason::Eof)
+    }
+
+    /// The capture in one line, with the dates of the databases.
+    fn summary(&self) -> String {
+        let summary = self.stats.summary();
+        match self.atlas.describe() {
+            none if none.is_empty() => summary,
+            databases => format!("{summary}; addresses by {databases}"),
+        }
     }
 
     /// The one line at the end, for those who see no log: what was handed over and lost, and what else they should know.
     fn say_in_one_line(&self, problem: Option<&str>) {
         let remarks = self.remarks.iter().cloned();
         let problem = problem.map(|problem| format!("the first: {problem}"));
-        let parts: Vec<String> = [self.stats.summary()]
+        let parts: Vec<String> = [self.summary()]
             .into_iter()
             .chain(problem)
             .chain(remarks)

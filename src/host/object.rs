@@ -21,6 +21,7 @@ use super::event::record_of;
 use super::extract::Extractor;
 use super::{for_host, host_error};
 use crate::fields::origin::Sessions;
+use crate::geo::Atlas;
 use crate::process;
 
 /// What a host's `ss_plugin_t` points to.
@@ -36,10 +37,14 @@ pub(super) struct Object {
 
 impl Object {
     /// An object for the host around one of falco_plugin's, which is not null.
-    pub fn wrap(sdk: *mut ss_plugin_t, sessions: &Arc<Sessions>) -> *mut ss_plugin_t {
+    pub fn wrap(
+        sdk: *mut ss_plugin_t,
+        sessions: &Arc<Sessions>,
+        atlas: &Arc<Atlas>,
+    ) -> *mut ss_plugin_t {
         let object = Self {
             sdk,
-            extractor: Extractor::new(sessions),
+            extractor: Extractor::new(sessions, atlas),
             storage: Bump::new(),
             error: None,
         };

@@ -20,6 +20,7 @@ use super::log::HostLog;
 use super::{PLUGIN_ID, for_host, host_error};
 use crate::aws::{self, Environment};
 use crate::fields::origin::Sessions;
+use crate::geo::{Atlas, Watch};
 use crate::pipeline::{Limits, Pipeline, start_runtime};
 use crate::process;
 use crate::process::platform;
@@ -35,6 +36,9 @@ use jiff::Timestamp;
 pub struct CloudTrail {
     settings: Settings,
     sessions: Arc<Sessions>,
+    atlas: Arc<Atlas>,
+    /// Looks whether the files of `atlas` change.
+    _watch: Option<Watch>,
     /// For events as strings; the host's object has another one for fields.
     describer: Extractor,
     pub(crate) log: HostLog,
@@ -56,14 +60,21 @@ impl Plugin for CloudTrail {
     type ConfigType = Json<Init>;
 
     fn new(_input: Option<&TablesInput>, Json(Init(settings)): Self::ConfigType) -> Result<Self> {
-        let Announced { log, sessions } = Announced::take();
+        let Announced {
+            log,
+            sessions,
+            atlas,
+        } = Announced::take();
         let start = || {
             let settings = settings.map_err(anyhow::Error::msg)?;
             settings.unknown_words().inspect(|words| log.warn(words));
+            let watch = atlas.load(&settings.geo)?;
             Ok(Self {
                 settings,
-                describer: Extractor::new(&sessions),
+                describer: Extractor::new(&sessions, &atlas),
                 sessions,
+                atlas,
+                _watch: watch,
                 log,
                 stats: Arc::default(),
             })
@@ -185,6 +196,7 @@ impl SourcePlugin for CloudTrail {
                 concurrency: self.settings.download_concurrency,
                 include_insights: self.settings.include_insights,
                 filter: self.settings.filter.clone(),
+                atlas: Arc::clone(&self.atlas),
                 dedupe: self.settings.dedupe,
                 redaction: Arc::clone(&self.settings.redaction),
                 sessions: Arc::clone(&self.sessions),
@@ -197,10 +209,17 @@ impl SourcePlugin for CloudTrail {
         self.describer.reset();
         self.stats = Arc::clone(&stats);
         let remarks = self.settings.unknown_words().into_iter().collect();
-        let late = Late::new(&self.settings.filter, &self.sessions);
+        let late = Late::new(&self.settings.filter, &self.sessions, &self.atlas);
         let doubles = Doubles::new(self.settings.dedupe);
         Ok(Instance::new(
-            pipeline, stats, self.log, remarks, asked, late, doubles,
+            pipeline,
+            stats,
+            self.log,
+            remarks,
+            asked,
+            late,
+            doubles,
+            Arc::clone(&self.atlas),
         ))
     }
 

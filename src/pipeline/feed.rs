@@ -81,6 +81,7 @@ pub(super) async fn run(
             newest_first,
             selection: Arc::clone(&limits.selection),
             filter: limits.filter.clone(),
+            atlas: Arc::clone(&limits.atlas),
             fingerprints: fingerprints.clone(),
             redaction: Arc::clone(&limits.redaction),
             sessions: Arc::clone(&limits.sessions),

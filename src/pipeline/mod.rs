@@ -36,6 +36,7 @@ use crate::decode::redact::Redaction;
 use crate::decode::{ArchiveEntry, Chunk, Outcome};
 use crate::fields::origin::Sessions;
 use crate::filter::Filter;
+use crate::geo::Atlas;
 use crate::log_file::{Ack, FileError};
 use crate::process;
 use crate::process::platform;
@@ -59,6 +60,7 @@ pub(crate) struct Limits {
     pub selection: Arc<Selection>,
     /// Which events are kept.
     pub filter: Filter,
+    pub atlas: Arc<Atlas>,
     /// Whether all events get a fingerprint, or a sample of them.
     pub dedupe: bool,
     /// Values to replace.
@@ -397,6 +399,7 @@ mod tests {
             include_insights: true,
             selection: Arc::default(),
             filter: Filter::default(),
+            atlas: Arc::default(),
             dedupe: false,
             redaction: Arc::default(),
             sessions: Arc::default(),

@@ -100,6 +100,15 @@ pub struct Config {
     /// credentials: access keys, tokens, passwords and the like. Empty replaces nothing.
     #[schemars(title = "Redact")]
     pub redact: String,
+    /// Files that tell which country, city and network an address is of, for ct.geo.country and the like: databases in MaxMind's
+    /// format, separated by commas, such as GeoLite2-City.mmdb, GeoLite2-ASN.mmdb or those of DB-IP and IPinfo. They take as
+    /// much memory as they are large, and are read again when they change. Nothing is sent to anybody. Empty: no such fields.
+    #[schemars(title = "Databases of countries and networks")]
+    pub geo_databases: String,
+    /// The file in which AWS publishes its own addresses (https://ip-ranges.amazonaws.com/ip-ranges.json), for ct.geo.aws.
+    /// Empty: no such field.
+    #[schemars(title = "AWS's addresses")]
+    pub aws_ip_ranges: String,
     /// Leave out events that were handed over before, as where several trails write to one bucket, or of copies. Events are
     /// the same if they have the same event ID, recipient account and addendum. The last 900,000 events are known at least,
     /// and 1.8 million at most, which takes up to 45 MB. (Default: false)
@@ -190,6 +199,8 @@ impl Default for Config {
             sqs_delete: true,
             sqs_owner_account: String::new(),
             redact: String::new(),
+            geo_databases: String::new(),
+            aws_ip_ranges: String::new(),
             dedupe: false,
             cache_path: String::new(),
             cache_size: String::new(),

@@ -17,6 +17,7 @@ pub(crate) use cache::Cache;
 
 use crate::decode::redact::Redaction;
 use crate::filter::Filter;
+use crate::geo;
 use crate::trail::{Interval, Listed, RelativeInterval, Selection, is_account};
 use dialog::{Config, MOST_DOWNLOADS};
 
@@ -55,6 +56,8 @@ pub struct Settings {
     /// Events that were handed over before are left out.
     pub(crate) dedupe: bool,
     pub(crate) redaction: Arc<Redaction>,
+    /// Files that tell where addresses are from.
+    pub(crate) geo: geo::Files,
     /// A setting of the official plugin that has no effect here was changed.
     pub(crate) has_obsolete: bool,
     /// Keys of the configuration that are not those of settings.
@@ -206,6 +209,7 @@ impl Default for Settings {
             filter: Filter::default(),
             dedupe: false,
             redaction: Arc::default(),
+            geo: geo::Files::default(),
             has_obsolete: false,
             unknown: Vec::new(),
         }
@@ -285,6 +289,10 @@ impl TryFrom<Config> for Settings {
             filter: Filter::parse(&config.filter).context("filter")?,
             dedupe: config.dedupe,
             redaction: Arc::new(Redaction::parse(&config.redact).context("redact")?),
+            geo: geo::Files {
+                databases: listed(&config.geo_databases),
+                aws_ranges: given(&config.aws_ip_ranges),
+            },
             cache: Cache::parse(&config.cache_path, &config.cache_size)?,
             has_obsolete: config.use_async != unchanged.use_async
                 || config.use_s3_sns != unchanged.use_s3_sns,
@@ -336,6 +344,11 @@ impl TryFrom<dialog::Aws> for Aws {
 fn given(text: &str) -> Option<String> {
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The texts of a setting that has several, separated by commas.
+fn listed(text: &str) -> Vec<String> {
+    text.split(',').filter_map(given).collect()
 }
 
 fn unknown(key: &str, value: &str, known: &str) -> Error {

@@ -1,0 +1,27 @@
+//! Where an address is from: databases of countries, cities and networks in MaxMind's format, and AWS's own addresses. They are
+//! read into memory, and read anew when their files change. Nothing is asked of anybody.
+
+mod address;
+mod atlas;
+mod database;
+mod places;
+mod ranges;
+
+pub(crate) use atlas::{Atlas, Watch};
+pub(crate) use places::{Part, Place, Places};
+
+/// The files that tell where addresses are from, as users have written their paths.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Files {
+    /// In MaxMind's format. The first one that knows something of an address counts.
+    pub databases: Vec<String>,
+    /// AWS's published addresses.
+    pub aws_ranges: Option<String>,
+}
+
+impl Files {
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.databases.is_empty() && self.aws_ranges.is_none()
+    }
+}
