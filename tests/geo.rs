@@ -1,14 +1,13 @@
 //! Where addresses are from: databases that a public writer has made, in the layouts of their makers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use harness::capture::Capture;
+use harness::geo::Databases;
 use harness::host::{Event, Plugin};
-use harness::hosts::{Hosts, installed};
+use harness::hosts::Hosts;
 use harness::trail::log_text;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -27,50 +26,6 @@ const FIELDS: [&str; 5] = [
     "ct.geo.asorg",
     "ct.geo.aws",
 ];
-
-/// AWS's addresses, in the form of its file.
-const RANGES: &str = r#"{"syncToken":"1","createDate":"2026-11-24-10-11-12","prefixes":[
-    {"ip_prefix":"203.0.113.0/24","region":"us-east-1","service":"AMAZON","network_border_group":"us-east-1"},
-    {"ip_prefix":"203.0.113.0/24","region":"us-east-1","service":"EC2","network_border_group":"us-east-1"}],
-    "ipv6_prefixes":[]}"#;
-
-/// A folder with databases; nothing where their writer is missing.
-struct Databases {
-    folder: TempDir,
-    python: PathBuf,
-}
-
-impl Databases {
-    fn make() -> Option<Self> {
-        let python = installed("python/run", "scripts/python-tools")?;
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("ip-ranges.json"), RANGES).unwrap();
-        let made = Self { folder, python };
-        made.write(made.folder.path(), &[]);
-        Some(made)
-    }
-
-    fn write(&self, folder: &Path, arguments: &[&str]) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/geo/make.py");
-        let output = Command::new(&self.python)
-            .arg(script)
-            .arg(folder)
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-
-    /// The setting for these.
-    fn of(&self, names: &[&str]) -> String {
-        let paths = names.iter().map(|name| self.path(&format!("{name}.mmdb")));
-        paths.collect::<Vec<_>>().join(", ")
-    }
-}
 
 /// An event from this address.
 fn event(number: u64, address: &str) -> Event {

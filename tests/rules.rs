@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
+use harness::geo::Databases;
 use harness::host::{Library, numbers};
 use harness::hosts::Hosts;
 use harness::rules::{Rule, Rules, words};
@@ -30,6 +31,8 @@ fn tuned(mut rules: Rules) -> Rules {
     for (list, item) in [
         ("trusted_accounts", "444455556666"),
         ("known_addresses", "192.0.2.10"),
+        ("expected_countries", "DE"),
+        ("expected_networks", "64496"),
         ("deployment_roles", "deploy"),
         ("administrators", "carol"),
         ("service_users", "ci"),
@@ -270,12 +273,21 @@ fn rules_fire_on_what_they_are_for() {
     )
     .unwrap();
     let trail = trail.display().to_string();
+    // Some of the addresses are in these.
+    let Some(databases) = Databases::make() else {
+        return;
+    };
+    let config = json!({
+        "geoDatabases": databases.of(&["rules"]),
+        "awsIpRanges": databases.path("ip-ranges.json"),
+    });
+    let config = config.to_string();
 
     let fired = in_parallel(&all.rules, |rule| {
         // Nothing but the line's beginning is an event's ID; a request may have many lines.
         let format = format!("*\u{1}%ct.id {}", rule.text["output"]);
         let condition = all.expand(&rule.text["condition"]);
-        let lines = hosts.sysdig(&trail, "", &["-p", &format, &condition]);
+        let lines = hosts.sysdig(&trail, &config, &["-p", &format, &condition]);
         let ids = lines
             .iter()
             .filter_map(|line| line.strip_prefix('\u{1}')?.split(' ').next());

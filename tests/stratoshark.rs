@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use harness::geo::Databases;
 use harness::hosts::{Hosts, built};
 use harness::trail::log_text;
 
@@ -95,17 +96,24 @@ fn columns_tell_who_did_what() {
     );
 }
 
-/// It is hidden, and here all the same.
+/// They are hidden, and here all the same.
 #[test]
-fn a_column_tells_who_stands_behind_a_role() {
+fn columns_tell_who_stands_behind_a_role_and_where_from() {
     let text = fs::read_to_string(profile("preferences")).unwrap();
     let columns: Vec<&str> = text
         .lines()
         .filter(|line| line.contains("\", \"%"))
         .collect();
     let hidden = text.split("gui.column.hide: ").nth(1).unwrap();
-    let hidden: usize = hidden.lines().next().unwrap().parse().unwrap();
-    assert!(columns[hidden - 1].contains("%Cus:ct.origin:0:U"), "{text}");
+    let hidden = hidden.lines().next().unwrap().split(',');
+    let hidden: Vec<usize> = hidden.map(|number| number.parse().unwrap()).collect();
+    assert_eq!(hidden.len(), 2);
+    for (number, field) in hidden.into_iter().zip(["ct.origin", "ct.geo.country"]) {
+        assert!(
+            columns[number - 1].contains(&format!("%Cus:{field}:0:U")),
+            "{text}"
+        );
+    }
 }
 
 #[test]
@@ -239,6 +247,36 @@ fn buttons_answer_what_analysts_ask() {
         let chosen = filter.replace(&format!("${{{field}}}"), &format!("\"{value}\""));
         assert_ne!(chosen, filter, "{label}");
         assert_eq!(ids(&hosts, &chosen), expected, "{label}");
+    }
+    // Stratoshark gives the plugin no settings when it reads a file: the environment names the databases.
+    let Some(databases) = Databases::make() else {
+        return;
+    };
+    let paths = databases.of(&["dbip-country", "dbip-asn"]);
+    for (label, field, value) in [
+        ("Same//Country", "ct.geo.country", "\"BR\""),
+        ("Same//Network", "ct.geo.asn", "64511"),
+    ] {
+        let filter = buttons
+            .remove(label)
+            .unwrap_or_else(|| panic!("no button {label}"));
+        let chosen = filter.replace(&format!("${{{field}}}"), value);
+        let arguments = [
+            "strato", "-r", "log.scap", "-T", "fields", "-e", "ct.id", "-Y", &chosen,
+        ];
+        let with = |paths: &str| {
+            let mut command = hosts.command(&arguments);
+            let output = command.env("CLOUDTRAIL_GEO_DATABASES", paths).output();
+            output.unwrap()
+        };
+        let shown = String::from_utf8(with(&paths).stdout).unwrap();
+        let shown: Vec<&str> = shown.lines().collect();
+        assert_eq!(shown.join(" "), "login root opened secret photo", "{label}");
+        // One that is gone is said, and costs its fields alone.
+        let output = with("/nowhere/x.mmdb");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("/nowhere/x.mmdb: can't be read"), "{said}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
     }
     assert!(buttons.is_empty(), "not tested: {buttons:?}");
 }

@@ -176,7 +176,7 @@ pub(crate) mod fuzz {
                 },
                 test: Test::Text(TextTest::In(values)),
             });
-            let holds = check.holds(&mut Record::new(record, &mut index), &mut None);
+            let holds = check.holds(&mut Record::new(record, &mut index), &mut Beside::default());
             assert_eq!(holds, Some(true), "{filter:?} requires too much of {field}");
         }
     }

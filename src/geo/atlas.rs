@@ -16,7 +16,7 @@ use super::database::Database;
 use super::ranges::Ranges;
 use super::{Files, Place};
 use crate::process::platform::{block_sigpipe, user_path};
-use crate::process::{guard, lock};
+use crate::process::{guard, lock, say};
 
 /// A larger file is no database, in bytes; the largest that are sold have some gigabytes.
 const LARGEST: u64 = 8 << 30;
@@ -96,14 +96,21 @@ impl Atlas {
     /// Load the files, and look from now on whether they change.
     ///
     /// # Errors
-    /// Where one can't be read, or is not what it should be. The error names the setting and the file.
-    pub fn load(self: &Arc<Self>, files: &Files) -> Result<Option<Watch>> {
+    /// Where one that the settings name can't be read, or is not what it should be. The error names the setting and the file.
+    pub fn load(self: &Arc<Self>, given: &Files) -> Result<Option<Watch>> {
+        let files = given.or_environment();
         if files.is_empty() {
             return Ok(None);
         }
-        let mut watched = Watched::new(files);
-        let loaded = watched.load()?;
-        self.replace(loaded);
+        let mut watched = Watched::new(&files);
+        match watched.load() {
+            Ok(loaded) => self.replace(loaded),
+            // Nobody has asked for it this time, and what is read does not depend on it.
+            Err(error) if given.is_empty() => {
+                say(&format!("{error:#}: there are no countries and networks"));
+            }
+            Err(error) => return Err(error),
+        }
         Ok(Some(Watch::start(Arc::clone(self), watched)?))
     }
 

@@ -20,6 +20,26 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    /// What is not given is what the environment names: Stratoshark gives no settings to the plugin that reads a capture
+    /// file for it.
+    fn or_environment(&self) -> Self {
+        let variable = |name| {
+            std::env::var(name)
+                .ok()
+                .filter(|text| !text.trim().is_empty())
+        };
+        let listed = |text: String| text.split(',').map(|path| path.trim().to_owned()).collect();
+        let databases = match self.databases.is_empty() {
+            true => variable("CLOUDTRAIL_GEO_DATABASES").map_or_else(Vec::new, listed),
+            false => self.databases.clone(),
+        };
+        let ranges = self.aws_ranges.clone();
+        Self {
+            databases,
+            aws_ranges: ranges.or_else(|| variable("CLOUDTRAIL_AWS_IP_RANGES")),
+        }
+    }
+
     /// Is there none?
     pub fn is_empty(&self) -> bool {
         self.databases.is_empty() && self.aws_ranges.is_none()

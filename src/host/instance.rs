@@ -58,18 +58,28 @@ pub struct Instance {
     atlas: Arc<Atlas>,
 }
 
+/// What a capture goes by, beside what it reads.
+pub(crate) struct Settled {
+    pub log: HostLog,
+    /// What is told at the end as well.
+    pub remarks: Vec<String>,
+    /// `s3Interval`
+    pub asked: Interval,
+    pub late: Late,
+    pub doubles: Doubles,
+    pub atlas: Arc<Atlas>,
+}
+
 impl Instance {
-    /// `remarks` are told at the end as well.
-    pub(crate) fn new(
-        pipeline: Pipeline,
-        stats: Arc<Stats>,
-        log: HostLog,
-        remarks: Vec<String>,
-        asked: Interval,
-        late: Late,
-        doubles: Doubles,
-        atlas: Arc<Atlas>,
-    ) -> Self {
+    pub(crate) fn new(pipeline: Pipeline, stats: Arc<Stats>, settled: Settled) -> Self {
+        let Settled {
+            log,
+            remarks,
+            asked,
+            late,
+            doubles,
+            atlas,
+        } = settled;
         Self {
             pipeline,
             stats,

@@ -14,7 +14,7 @@ use super::announced::Announced;
 use super::doubles::Doubles;
 use super::event::Payload;
 use super::extract::Extractor;
-use super::instance::Instance;
+use super::instance::{Instance, Settled};
 use super::late::Late;
 use super::log::HostLog;
 use super::{PLUGIN_ID, for_host, host_error};
@@ -208,19 +208,15 @@ impl SourcePlugin for CloudTrail {
             process::guard("opening", open).map_err(|error| host_error(&error))?;
         self.describer.reset();
         self.stats = Arc::clone(&stats);
-        let remarks = self.settings.unknown_words().into_iter().collect();
-        let late = Late::new(&self.settings.filter, &self.sessions, &self.atlas);
-        let doubles = Doubles::new(self.settings.dedupe);
-        Ok(Instance::new(
-            pipeline,
-            stats,
-            self.log,
-            remarks,
+        let settled = Settled {
+            log: self.log,
+            remarks: self.settings.unknown_words().into_iter().collect(),
             asked,
-            late,
-            doubles,
-            Arc::clone(&self.atlas),
-        ))
+            late: Late::new(&self.settings.filter, &self.sessions, &self.atlas),
+            doubles: Doubles::new(self.settings.dedupe),
+            atlas: Arc::clone(&self.atlas),
+        };
+        Ok(Instance::new(pipeline, stats, settled))
     }
 
     fn event_to_string(&mut self, event: &EventInput<Self::Event<'_>>) -> Result<CString> {

@@ -85,5 +85,13 @@ make(
 make("ipinfo-city", "ipinfo standard_location.mmdb", [(["198.51.100.0/24"], {"city": "Paris", "country": "FR", "region": "IDF"})])
 make("ipinfo-asn", "ipinfo asn.mmdb", [(["198.51.100.0/24"], {"asn": "AS64498", "name": "Example SA", "domain": "example.com"})])
 make("four-only", "Four-Country", [(["198.51.100.0/24"], known("CH"))], ip_version=4, ipv4_compatible=False)
+make(
+    "rules",
+    "Test-City",
+    [
+        ([f"2001:db8:9e{n}::/48"], {**known(code), "autonomous_system_number": number, "autonomous_system_organization": who})
+        for n, code, number, who in [(0, "BR", 64511, "Some Hoster"), (1, "DE", 64496, "Ours"), (2, "US", 64500, "Amazon")]
+    ],
+)
 make("connection", "GeoIP2-Connection-Type", [(["198.51.100.0/24"], {"connection_type": "Cable/DSL"})])
 make("empty", "Empty-Country", [])

@@ -27,6 +27,7 @@ pub mod fast_s3;
 pub mod faulty;
 mod filter_pattern;
 pub mod forms;
+pub mod geo;
 pub mod history;
 pub mod home;
 pub mod hosts;
