@@ -74,7 +74,7 @@ fn events(network: impl Fn(u64) -> u64) -> Vec<Event> {
     let event = |n: u64| {
         let network = network(n);
         let (a, b, c) = (1 + network / 65_536, network / 256 % 256, network % 256);
-        let address = format!("{a}.{b}.{c}.{}", n % 256);
+        let address = format!("{a}.{b}.{c}.7");
         let record = json!({"eventID": format!("{n:036}"), "eventTime": "2026-11-24T00:00:00Z", "sourceIPAddress": address});
         Event::new(n + 1, 0, record.to_string().as_bytes())
     };

@@ -6,7 +6,7 @@ use super::address::address;
 use super::atlas::{Atlas, Loaded};
 
 /// Addresses that are kept, each in the place that its hash tells.
-const KEPT: usize = 256;
+const KEPT: usize = 1_024;
 /// What is longer is no address, but a list that hardly comes again, in bytes.
 const LONGEST: usize = 64;
 
@@ -133,10 +133,11 @@ impl Places {
 
 /// Where it is kept.
 fn slot(text: &[u8]) -> usize {
-    // FNV-1a, which is good enough for so few bytes.
+    // FNV-1a; addresses of one network differ in their last bytes, which it spreads too little by itself.
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in text {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
     }
-    (hash >> 32) as usize % KEPT
+    let spread = (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (spread >> 40) as usize % KEPT
 }
