@@ -12,6 +12,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,8 @@ use crate::process::lock;
 use crate::process::platform::{private_file, replace_file, user_path};
 use crate::stats::Stats;
 
-/// How often the file is written at most, beside at a close.
+/// How often the file is written at most, beside at a close; one of several MB not more often than once in so many times
+/// that.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long a start waits for the capture before it to let go of the file, which a busy disk may take seconds to write.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,6 +56,8 @@ struct Shared<T> {
     kept: Mutex<Kept<T>>,
     changed: Arc<Notify>,
     file: Mutex<StateFile>,
+    /// The size of what was written last, in bytes.
+    written: AtomicUsize,
     stats: Arc<Stats>,
 }
 
@@ -124,6 +128,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + 'static> State<T> {
             }),
             changed: Arc::default(),
             file: Mutex::new(file),
+            written: AtomicUsize::new(0),
             stats: Arc::clone(stats),
         }));
         let (shared, changed) = (Arc::downgrade(&state.0), Arc::clone(&state.0.changed));
@@ -134,8 +139,10 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + 'static> State<T> {
                     return;
                 };
                 shared.write().await;
+                let megabytes = shared.written.load(Ordering::Relaxed) >> 20;
                 drop(shared);
-                sleep(INTERVAL).await;
+                sleep(INTERVAL.saturating_mul(1 + u32::try_from(megabytes).unwrap_or(u32::MAX)))
+                    .await;
             }
         });
         Ok((state, consumed, is_told))
@@ -180,6 +187,9 @@ impl<T: Serialize + Clone + Send + 'static> Shared<T> {
             kept.consumed.clone()
         };
         let written = file.write(&consumed);
+        if let Ok(size) = &written {
+            self.written.store(*size, Ordering::Relaxed);
+        }
         let failed = written.is_err();
         if let Err(error) = written {
             lock(&self.kept).is_changed = true;
@@ -257,7 +267,8 @@ impl StateFile {
         Ok((file, told))
     }
 
-    fn write<T: Serialize>(&mut self, consumed: &T) -> io::Result<()> {
+    /// Gives the size in bytes.
+    fn write<T: Serialize>(&mut self, consumed: &T) -> io::Result<usize> {
         let content = Content {
             holder: self.holder.clone(),
             source: self.source.clone(),
@@ -266,7 +277,8 @@ impl StateFile {
         let content = serde_json::to_string(&content)?;
         let text = format!("{NAME} {VERSION} {}\n{content}\n", checksum(&content));
         // One capture writes it, so the name may be the same each time.
-        replace_file(&self.path, &beside(&self.path, ".new"), text.as_bytes())
+        replace_file(&self.path, &beside(&self.path, ".new"), text.as_bytes())?;
+        Ok(text.len())
     }
 }
 

@@ -160,7 +160,7 @@ fn plugin() -> (Library, Plugin) {
 /// Those that a record tells by itself; `tests/origin.rs` has those of chains, `tests/geo.rs` those of databases.
 fn ours(library: &Library) -> Vec<&str> {
     let mut names = library.field_names().split_off(OFFICIAL);
-    let others = ["ct.origin", "ct.chain", "ct.geo"];
+    let others = ["ct.origin", "ct.chain", "ct.geo", "ct.target"];
     names.retain(|name| !others.iter().any(|other| name.starts_with(other)));
     names
 }
@@ -627,6 +627,65 @@ fn every_field_has_its_value_on_real_and_made_records() {
     for name in MADE {
         assert!(made.contains(*name), "no made record has {name}");
     }
+}
+
+/// Every text in a value.
+fn texts(value: &Value, all: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => _ = all.insert(text.clone()),
+        Value::Array(values) => values.iter().for_each(|value| texts(value, all)),
+        Value::Object(members) => members.values().for_each(|value| texts(value, all)),
+        _ => {}
+    }
+}
+
+/// Nothing is guessed: what `ct.target` names is a text of the event, and most changes name it.
+#[test]
+fn what_was_acted_on_is_in_the_event() {
+    let Some(samples) = shared::folder("cloudtrail-samples") else {
+        return;
+    };
+    let (_library, plugin) = plugin();
+    let (mut changes, mut unnamed) = (0, 0);
+    for set in ["trail", "records"] {
+        for event in plugin.events(samples.join(set).to_str().unwrap()).unwrap() {
+            let record = event.json();
+            let fields = plugin.extract(&event, &["ct.target"]).unwrap();
+            let target = fields
+                .get("ct.target")
+                .map(|field| field.value.as_str().unwrap());
+            if record["readOnly"] == false || record["readOnly"] == "false" {
+                changes += 1;
+                unnamed += usize::from(target.is_none());
+            }
+            let Some(target) = target else { continue };
+            let mut all = BTreeSet::new();
+            for part in [
+                "requestParameters",
+                "responseElements",
+                "resources",
+                "additionalEventData",
+            ] {
+                texts(&record[part], &mut all);
+            }
+            let request = &record["requestParameters"];
+            let object = format!(
+                "s3://{}/{}",
+                request["bucketName"].as_str().unwrap_or_default(),
+                request["key"].as_str().unwrap_or_default()
+            );
+            let refused = record["errorMessage"].as_str().unwrap_or_default();
+            assert!(
+                all.contains(target)
+                    || target == object
+                    || target.split(',').all(|one| all.contains(one))
+                    || refused.split(' ').any(|word| word == target),
+                "{target} is not in {record}"
+            );
+        }
+    }
+    assert!(changes > 1_000, "{changes}");
+    assert!(unnamed * 100 <= changes * 15, "{unnamed} of {changes}");
 }
 
 /// Our fields of a made record, in so many words.

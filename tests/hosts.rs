@@ -399,8 +399,6 @@ fn the_capture_dialog() {
             ["--cloudtrail-sqsdelete", "Delete SQS messages", "boolean", "true"],
             ["--cloudtrail-sqsowneraccount", "SQS queue owner account", "string", ""],
             ["--cloudtrail-redact", "Redact", "string", ""],
-            ["--cloudtrail-geodatabases", "Databases of countries and networks", "string", ""],
-            ["--cloudtrail-awsipranges", "AWS's addresses", "string", ""],
             ["--cloudtrail-uses3sns", "SQS messages come from S3 (no effect)", "boolean", "false"],
             ["--cloudtrail-useasync", "Asynchronous extraction (no effect)", "boolean", "true"],
         ]

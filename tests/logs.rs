@@ -1036,6 +1036,106 @@ fn a_capture_goes_on_where_the_one_before_ended() {
     assert_names(&world.plugin.log(), &["statePath: goes on where"]);
 }
 
+/// Whether a group can be described changes nothing of what was consumed of it.
+#[test]
+fn a_capture_goes_on_whatever_it_may_ask() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("logs.state");
+    let world = World::following(json!({"statePath": path}));
+    let describes =
+        |request: &Request| request.op == Op::Logs && request.key == "DescribeLogGroups";
+    for is_denied in [true, false, true] {
+        if is_denied {
+            world
+                .aws
+                .fault_times(1, describes, denied("logs:DescribeLogGroups"));
+        }
+        let wanted: Vec<String> = (0..5).map(|n| world.now(20 - n)).collect();
+        let mut instance = world.plugin.open("logs://trail").unwrap();
+        let mut seen = read(&mut instance, 5);
+        for _ in 0..3 {
+            seen.extend(ids(&instance.next_batch().events));
+        }
+        assert_eq!(sorted(seen), sorted(wanted), "denied: {is_denied}");
+    }
+}
+
+/// Where several groups were found, one that is deleted or forbidden is said, and the others go on.
+#[test]
+fn a_group_that_is_gone_ends_its_own_reading_alone() {
+    let world = World::following(json!({}));
+    world.aws.logs().make(REGION, "trail-of-others");
+    let mut instance = world.plugin.open("logs://trail*").unwrap();
+    let first = world.now(0);
+    assert_eq!(read(&mut instance, 1), [first]);
+    world.aws.fault(
+        |request| {
+            request
+                .query
+                .get("logGroupName")
+                .is_some_and(|name| name == "trail-of-others")
+        },
+        Fault::error(
+            400,
+            "ResourceNotFoundException",
+            "The specified log group does not exist.",
+        ),
+    );
+    until("an end of that group", || {
+        let read = instance.read_while(SOON, |all| all.is_empty());
+        assert_eq!(ids(&read.events), Vec::<String>::new());
+        world.plugin.log().contains("a log group is no longer read")
+    });
+    let next = world.now(0);
+    assert_eq!(read(&mut instance, 1), [next]);
+}
+
+#[test]
+fn a_region_that_is_down_keeps_no_other_back() {
+    let world = World::following(json!({}));
+    let aws = &world.aws;
+    aws.logs().page_events(5);
+    let of_others = deliver(aws, 71, "eu-west-1", "trail", (0..20).map(|n| 1_000 + n));
+    let wanted: Vec<String> = (0..8).map(|n| world.now(300 - n)).collect();
+    aws.fault(
+        |request| request.region.as_deref() == Some("eu-west-1") && has_token(request),
+        Fault::error(503, "ServiceUnavailableException", "try again"),
+    );
+    let mut instance = world
+        .plugin
+        .open("logs://us-east-1/trail,eu-west-1/trail")
+        .unwrap();
+    let is_there = |all: &[harness::host::Event]| {
+        let all = ids(all);
+        wanted.iter().all(|id| all.contains(id))
+    };
+    let read = instance.read_while(LIMIT, |all| !is_there(all));
+    assert_eq!(read.error, None);
+    assert!(is_there(&read.events));
+    let known: BTreeSet<String> = record_ids(&of_others)
+        .into_iter()
+        .chain(wanted.clone())
+        .collect();
+    assert!(ids(&read.events).iter().all(|id| known.contains(id)));
+}
+
+/// Pages of one event do not show in which order they come.
+#[test]
+fn old_services_are_followed_by_pages_of_one_event() {
+    let world = World::following(json!({}));
+    world.aws.logs().ignores_start_from_head();
+    world.aws.logs().unlimited();
+    world.aws.logs().page_events(1);
+    let first: Vec<String> = (0..6).map(|n| world.now(300 - n)).collect();
+    let mut instance = world.plugin.open("logs://trail").unwrap();
+    assert_eq!(read(&mut instance, 6), first);
+    for _ in 0..2 {
+        let wanted: Vec<String> = (0..4).map(|n| world.now(3 - n)).collect();
+        assert_eq!(sorted(read(&mut instance, 4)), sorted(wanted));
+    }
+    read_nothing(&mut instance, SOON);
+}
+
 #[test]
 fn throttling_by_others_loses_nothing() {
     let aws = Aws::start();

@@ -19,6 +19,7 @@ mod schema;
 mod services;
 mod summary;
 mod table;
+mod target;
 
 use std::borrow::Cow;
 use std::ops::Range;

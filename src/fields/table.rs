@@ -7,7 +7,9 @@ use super::Source::{
 use super::given::Given;
 use super::joined::{all, below};
 use super::origin::Part::{AccessKeyId, AccountId, Arn, By, Chain, EventId, Length, Name};
-use super::{Field, accounts, ec2, identity, joined, outcome, policy, s3, services, summary};
+use super::{
+    Field, accounts, ec2, identity, joined, outcome, policy, s3, services, summary, target,
+};
 use crate::geo::Part::{AsOrg, Asn, Aws, City, Country};
 use crate::record::Member;
 
@@ -245,6 +247,7 @@ pub static FIELDS: &[Field] = &[
     field("ct.geo.asn", "AS Number", Geo(Asn), "The number of the autonomous system, the provider's network, that the request came from, by the databases of geoDatabases.").of(&[Member::SourceIpAddress]),
     field("ct.geo.asorg", "AS Organization", Geo(AsOrg), "Whose network the request came from, such as a provider or a hoster, by the databases of geoDatabases.").of(&[Member::SourceIpAddress]),
     field("ct.geo.aws", "AWS Address", Geo(Aws), "The service and region of AWS whose address the request came from, such as EC2 us-east-1, by AWS's own list in awsIpRanges. Present for addresses of AWS only.").of(&[Member::SourceIpAddress]),
+    field("ct.target", "Target", ComputedText(target::target), "What was acted on, by name, ID or ARN, as the request names it, or else the answer, the resources or what AWS says that was refused: a role, an instance, s3://bucket/key, several with commas. Absent where the event does not tell.").with(&["conversation"]).of(&[Member::RequestParameters, Member::ResponseElements, Member::Resources, Member::AdditionalEventData, Member::ErrorMessage]),
 ];
 
 const _: () = assert!(FIELDS.len() < Given::BITS);

@@ -103,11 +103,11 @@ pub struct Config {
     /// Files that tell which country, city and network an address is of, for ct.geo.country and the like: databases in MaxMind's
     /// format, separated by commas, such as GeoLite2-City.mmdb, GeoLite2-ASN.mmdb or those of DB-IP and IPinfo. They take as
     /// much memory as they are large, and are read again when they change. Nothing is sent to anybody. Empty: no such fields.
-    #[schemars(title = "Databases of countries and networks")]
+    #[schemars(title = "Databases of countries and networks", extend("hidden" = true))]
     pub geo_databases: String,
     /// The file in which AWS publishes its own addresses (https://ip-ranges.amazonaws.com/ip-ranges.json), for ct.geo.aws.
     /// Empty: no such field.
-    #[schemars(title = "AWS's addresses")]
+    #[schemars(title = "AWS's addresses", extend("hidden" = true))]
     pub aws_ip_ranges: String,
     /// Leave out events that were handed over before, as where several trails write to one bucket, or of copies. Events are
     /// the same if they have the same event ID, recipient account and addendum. The last 900,000 events are known at least,

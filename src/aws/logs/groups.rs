@@ -128,6 +128,8 @@ fn class(class: Option<&LogGroupClass>) -> Class {
     }
 }
 
+/// Pages of groups that are looked through, at most: those of 100,000 groups.
+const PAGES: usize = 2_000;
 /// Groups that an error may name, at most.
 const EXAMPLES: usize = 20;
 
@@ -212,7 +214,7 @@ impl LogsRegion {
     ) -> Result<Vec<Group>, Error> {
         let mut groups = Vec::new();
         let mut token: Option<String> = None;
-        loop {
+        for _ in 0..PAGES {
             let asked = &token;
             let page = self
                 .ask(OPEN, |session| async move {
@@ -234,6 +236,7 @@ impl LogsRegion {
                 return Ok(groups);
             }
         }
+        Err(self.too_many(Operation::DescribeLogGroups))
     }
 
     async fn list(
@@ -247,7 +250,7 @@ impl LogsRegion {
         let source = DataSourceFilter::builder().name(CLOUDTRAIL).build();
         // It fails where the name is missing.
         let sources = source.ok().filter(|_| of_cloudtrail);
-        loop {
+        for _ in 0..PAGES {
             let (asked, sources) = (&token, &sources);
             let page = self
                 .ask(OPEN, |session| async move {
@@ -272,6 +275,13 @@ impl LogsRegion {
                 return Ok(groups);
             }
         }
+        Err(self.too_many(Operation::ListLogGroups))
+    }
+
+    fn too_many(&self, operation: Operation) -> Error {
+        let most = PAGES * PAGE as usize;
+        let why = format!("there are more than {most}: give more of the name");
+        Error::new(Kind::Other, operation, &self.name, why)
     }
 
     fn error<E>(

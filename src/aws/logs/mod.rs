@@ -30,10 +30,9 @@ const PACE: Duration = Duration::from_millis(200);
 /// The same where others use up what the account may ask.
 const SLOWEST: Duration = Duration::from_secs(3);
 
-/// When a capture is opened; a machine may have to wake its network first.
+/// When a capture is opened; a machine may have to wake its network first, and others may use up the account's quota.
 const OPEN: Policy = Policy {
-    tries: Some(3),
-    waits_when_throttled: true,
+    tries: Some(6),
     ..Policy::OPEN
 };
 /// What is read once: half a minute or so, and longer where others use the account's quota.
@@ -104,10 +103,14 @@ impl LogsRegion {
         self.clock.now()
     }
 
-    /// The first page, so that what is wrong is an error at once.
-    pub async fn first(&self, group: &Group, query: &Query) -> Result<Page, Error> {
-        self.ask(OPEN, |session| self.filter(session, group, query))
-            .await
+    /// The first page, so that what is wrong is an error at once. None if requests are throttled at the moment, which is
+    /// not a reason to fail.
+    pub async fn first(&self, group: &Group, query: &Query) -> Result<Option<Page>, Error> {
+        let answer = self.ask(OPEN, |session| self.filter(session, group, query));
+        match answer.await {
+            Err(error) if error.kind == Kind::Throttled => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     /// A page. None if its token is no longer valid: AWS says so by the code that it has for all that is wrong with a
@@ -150,10 +153,13 @@ impl LogsRegion {
                 error.on(&group.resource())
             })?;
         self.stats.log_pages.add(1);
-        let mut time = query.from;
+        let mut time = match query.newest_first {
+            true => query.to,
+            false => query.from,
+        };
         let events = answer.events.unwrap_or_default().into_iter().map(|event| {
-            // An event without a time gets that of its neighbour.
-            time = event.timestamp.unwrap_or(time);
+            // An event without a time gets that of its neighbour; one outside of what was asked for would lead astray.
+            time = event.timestamp.unwrap_or(time).clamp(query.from, query.to);
             LogEvent {
                 time,
                 id: event.event_id.unwrap_or_default(),

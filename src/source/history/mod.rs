@@ -156,7 +156,7 @@ fn stream_name(region: &str, lookup: &Lookup) -> StreamName {
 
 /// Log where an earlier capture has ended.
 fn say_resumed(consumed: &Consumed, oldest: i64, stats: &Stats) {
-    let Some(reached) = consumed.reached(SCALE) else {
+    let Some(reached) = consumed.reached() else {
         stats.note(
             "statePath: goes on where the capture before ended: nothing is consumed yet".to_owned(),
         );

@@ -97,7 +97,7 @@ impl Reader {
             batches,
             span: i64::MAX,
             most: FIRST,
-            seen: is_needed.then(|| Seen::new(plan.to - LONG_LAG, consumed)),
+            seen: is_needed.then(|| Seen::new(plan.to - LONG_LAG, timeline::MOST, consumed)),
             live: false,
             bad_tokens: 0,
         }

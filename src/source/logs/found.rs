@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
@@ -38,6 +39,7 @@ pub(super) async fn find(
         follow,
         stats,
         regions: BTreeMap::new(),
+        said: AtomicBool::new(false),
     };
     let mut names = Vec::new();
     let mut groups: Vec<Located> = Vec::new();
@@ -104,6 +106,8 @@ struct Finder<'a> {
     stats: &'a Arc<Stats>,
     /// One for each region, so that all its groups share its pace.
     regions: BTreeMap<String, Arc<LogsRegion>>,
+    /// It was said that some groups are not found.
+    said: AtomicBool,
 }
 
 impl Finder<'_> {
@@ -111,6 +115,13 @@ impl Finder<'_> {
         let new = || LogsRegion::new(name, self.login, self.follow, self.stats);
         let region = self.regions.entry(name.to_owned());
         Arc::clone(region.or_insert_with(|| Arc::new(new())))
+    }
+
+    /// Of many regions one is enough.
+    fn say_once(&self, line: String) {
+        if !self.said.swap(true, Ordering::Relaxed) {
+            self.stats.warn(line);
+        }
     }
 
     /// The groups of a part, in these regions.
@@ -133,16 +144,32 @@ impl Finder<'_> {
             match found {
                 Ok(found) => {
                     for named in found {
+                        // All regions tell of the same trail.
+                        if let Named::Elsewhere(group) = &named
+                            && groups
+                                .iter()
+                                .any(|(_, known): &Located| known.arn == group.arn)
+                        {
+                            continue;
+                        }
                         groups.push(match named {
                             Named::Group(group) => (Arc::clone(region), group),
                             // A trail's group may be in another region than the trail.
-                            Named::Elsewhere(group) => (self.region(&group.region), group),
+                            Named::Elsewhere(group) => {
+                                let region = self.region(&group.region);
+                                let arn = group.arn.as_deref().unwrap_or_default();
+                                // Its class has to be known, if it can be.
+                                let described = region.with_arn(&group.name, arn).await;
+                                (region, described.ok().flatten().unwrap_or(group))
+                            }
                         });
                     }
                 }
                 // Of all regions, some may not be enabled, or not be allowed.
                 Err(error)
-                    if in_all && matches!(error.kind, Kind::CredentialsInvalid | Kind::Denied) =>
+                    if in_all
+                        && (matches!(error.kind, Kind::CredentialsInvalid | Kind::Denied)
+                            || error.kind.is_transient() && self.follow) =>
                 {
                     refused.push(error);
                 }
@@ -151,7 +178,7 @@ impl Finder<'_> {
         }
         if let Some(first) = refused.first().filter(|_| !groups.is_empty()) {
             self.stats.note(format!(
-                "{} not read, for want of access or since they are not enabled: {first}",
+                "{} not read, for want of access, since they are not enabled or don't answer: {first}",
                 count(refused.len() as u64, "region")
             ));
         }
@@ -172,14 +199,13 @@ impl Finder<'_> {
             (Ok(trails), Ok(rules)) => (trails, rules),
             (Err(error), Err(_)) => return Err(error),
             (Ok(trails), Err(error)) => {
-                self.stats.warn(format!(
+                self.say_once(format!(
                     "log groups of telemetry rules are not found: {error}"
                 ));
                 (trails, Vec::new())
             }
             (Err(error), Ok(rules)) => {
-                self.stats
-                    .warn(format!("log groups of trails are not found: {error}"));
+                self.say_once(format!("log groups of trails are not found: {error}"));
                 (Vec::new(), rules)
             }
         };

@@ -16,15 +16,15 @@ use anyhow::{Error, Result, bail};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use self::found::Found;
+use self::found::{Found, Located};
 use self::messages::Messages;
 use self::queries::Queries;
-use self::reader::{Asked, Follow, LAG, LONG_LAG, Plan, Reader};
+use self::reader::{Asked, Follow, LAG, LONG_LAG, NEWEST_FIRST_SINCE, Plan, Reader};
 use super::Source;
 use super::timeline::consumed::{Acks, Consumed, Scale, Stream, StreamName};
 use super::timeline::{self, Timeline};
 use crate::aws::logs::{Class, Group, LogsRegion, Page, Query};
-use crate::aws::{Environment, Kind, Login};
+use crate::aws::{self, Environment, Kind, Login};
 use crate::settings::location::LogsLocation;
 use crate::settings::{HistoryOrder, Settings};
 use crate::state::State;
@@ -39,6 +39,8 @@ const SCALE: Scale = Scale {
 /// Log events may be so much older than their group, in milliseconds: PutLogEvents takes them up to 14 days after their
 /// time, see <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>.
 const OLDER_THAN_GROUP: i64 = 14 * 24 * 60 * 60 * 1_000;
+/// So many log events of each group are remembered at least, however many groups there are.
+const LEAST_REMEMBERED: usize = 50_000;
 /// So many groups are named in a line of the log.
 const NAMED: usize = 5;
 
@@ -79,24 +81,41 @@ pub(super) async fn open(
         &settings.accounts,
         &settings.regions,
     );
-    if let Some(pattern) = &pattern {
-        stats.note(format!(
-            "AWS applies the filter pattern {pattern}, and what of filter is not in it is applied here"
-        ));
-    }
     let pattern: Option<Arc<str>> = pattern.map(Into::into);
     let messages = Arc::new(Messages::new(settings, &stats));
 
+    let is_queried = |(_, group): &Located| group.class == Class::InfrequentAccess;
+    let newest_first = settings.history_order == HistoryOrder::Newest && !settings.follow;
+    let newest_first = match newest_first && groups.iter().any(is_queried) {
+        true => {
+            stats.note(
+                "historyOrder has no effect where a log group is of class Infrequent Access: events come in time order"
+                    .to_owned(),
+            );
+            false
+        }
+        false => newest_first,
+    };
+    let account = account(&groups);
+    if let Some((_, consumed, true)) = &state
+        && let (Some(of_state), Some(account)) = (&consumed.account, &account)
+        && of_state != account
+    {
+        bail!(
+            "statePath: the file tells how far the log groups of account {of_state} were read, but the credentials are of \
+             {account}: give each account a state file of its own"
+        );
+    }
     let nothing = Consumed::default();
     let consumed = consumed.unwrap_or(&nothing);
     let candidates = groups.into_iter().map(|(region, group)| {
-        let plan = plan(selection.interval, &group, settings, now);
+        let plan = plan(selection.interval, &group, settings, newest_first, now);
         Candidate::new(region, group, plan, pattern.as_deref(), consumed)
     });
     let candidates: Vec<Candidate> = candidates.collect();
-    let first_pages = candidates
-        .iter()
-        .map(|candidate| candidate.first_page(settings, selection.interval, &pattern, now));
+    let first_pages = candidates.iter().map(|candidate| {
+        candidate.first_page(settings, selection.interval, &pattern, is_search, now)
+    });
     let first_pages = join_all(first_pages).await;
 
     let (mut read, mut refused) = (Vec::new(), Vec::new());
@@ -117,6 +136,12 @@ pub(super) async fn open(
     }
     let plans = || read.iter().map(|(one, _)| one.plan);
     let follows = plans().any(|plan| plan.follow.is_some());
+    let is_standard = |class| read.iter().any(|(one, _)| one.group.class == class);
+    if let Some(pattern) = pattern.as_ref().filter(|_| is_standard(Class::Standard)) {
+        stats.note(format!(
+            "AWS applies the filter pattern {pattern}, and what of filter is not in it is applied here"
+        ));
+    }
     let newest_first = plans().any(|plan| plan.newest_first);
     let from = plans().map(|plan| plan.from).min().unwrap_or_default();
     let to = plans().map(|plan| plan.to).max().unwrap_or_default();
@@ -124,6 +149,8 @@ pub(super) async fn open(
 
     let (mut readers, mut of_streams) = (Vec::new(), Vec::new());
     let mut running = Vec::new();
+    // What is remembered of all groups together.
+    let most = (timeline::MOST / read.len().max(1)).max(LEAST_REMEMBERED);
     for (candidate, first) in read {
         let Candidate {
             region,
@@ -140,7 +167,9 @@ pub(super) async fn open(
             Class::InfrequentAccess => {
                 let queries = Queries::new(region, group, plan, messages, &stats);
                 running.push(queries.running());
-                timeline::Reader::start(|batches| queries.run(batches))
+                timeline::Reader::start(|batches| {
+                    tolerated(queries.run(batches), is_search, Arc::clone(&stats))
+                })
             }
             _ => {
                 let seen = stream.seen.iter();
@@ -152,8 +181,10 @@ pub(super) async fn open(
                     group,
                     pattern: pattern.clone(),
                 };
+                let reader =
+                    |batches| Reader::new(asked, plan, messages, (seen, most), &stats, batches);
                 timeline::Reader::start(|batches| {
-                    Reader::new(asked, plan, messages, seen, &stats, batches).run(first)
+                    tolerated(reader(batches).run(first), is_search, Arc::clone(&stats))
                 })
             }
         });
@@ -161,7 +192,8 @@ pub(super) async fn open(
     }
     let acks = state.map(|(state, consumed, _)| {
         state.begin();
-        Acks::new(state, SCALE, consumed.account, of_streams).of_any_account()
+        let account = account.or(consumed.account);
+        Acks::new(state, SCALE, account, of_streams).of_known_account()
     });
     let mut timeline = Timeline::new(name, SCALE.per_second, readers, stats).with_acks(acks);
     if !follows && from <= to {
@@ -199,7 +231,7 @@ impl Candidate {
         consumed: &Consumed,
     ) -> Self {
         let name = StreamName {
-            kind: group.arn.clone().unwrap_or_else(|| group.shown()),
+            kind: group.shown(),
             choice: pattern.map(str::to_owned),
         };
         let stream = consumed.stream(&name, plan.from.div_euclid(SCALE.per_second));
@@ -222,6 +254,7 @@ impl Candidate {
         settings: &Settings,
         interval: Interval,
         pattern: &Option<Arc<str>>,
+        is_search: bool,
         now: i64,
     ) -> Result<Option<Page>, Refusal> {
         check_class(&self.group, settings, interval).map_err(Refusal::OfGroup)?;
@@ -238,17 +271,57 @@ impl Candidate {
             token: None,
         };
         match self.region.first(&self.group, &query).await {
-            Ok(page) => Ok(Some(page).filter(|_| self.plan.from <= self.plan.to)),
-            Err(error) if matches!(error.kind, Kind::Denied | Kind::Gone) => {
-                Err(Refusal::OfGroup(error.into()))
+            Ok(page) => Ok(page.filter(|_| self.plan.from <= self.plan.to)),
+            // A region that is down comes back.
+            Err(error) if error.kind.is_transient() && self.plan.follow.is_some() && is_search => {
+                Ok(None)
             }
+            Err(error) if is_of_group(&error) => Err(Refusal::OfGroup(error.into())),
             Err(error) => Err(Refusal::OfAll(error.into())),
         }
     }
 }
 
+/// Does an error concern this group, and others may be read all the same?
+fn is_of_group(error: &aws::Error) -> bool {
+    !error.kind.is_transient() && !error.kind.is_about_credentials()
+}
+
+/// Of several groups that were found, one may be deleted, or forbidden: that ends its reading alone.
+async fn tolerated(
+    read: impl Future<Output = Result<()>>,
+    is_search: bool,
+    stats: Arc<Stats>,
+) -> Result<()> {
+    match read.await {
+        Err(error)
+            if is_search
+                && error
+                    .downcast_ref::<aws::Error>()
+                    .is_some_and(|error| matches!(error.kind, Kind::Denied | Kind::Gone)) =>
+        {
+            stats.problem(format!("a log group is no longer read: {error:#}"));
+            Ok(())
+        }
+        ended => ended,
+    }
+}
+
+/// The account of the groups, where they are of the account that asks, and its number is known.
+fn account(groups: &[Located]) -> Option<String> {
+    let own = groups.iter().filter(|(_, group)| !group.by_arn);
+    let arn = own.filter_map(|(_, group)| group.arn.as_deref()).next()?;
+    arn.split(':').nth(4).map(str::to_owned)
+}
+
 /// What to read of a group, if it is now this time.
-fn plan(interval: Interval, group: &Group, settings: &Settings, now: i64) -> Plan {
+fn plan(
+    interval: Interval,
+    group: &Group,
+    settings: &Settings,
+    newest_first: bool,
+    now: i64,
+) -> Plan {
     const MINUTE: i64 = 60_000;
     // Deliveries are chosen to the minute, both ends included.
     let minute = |time: Timestamp| time.as_millisecond().div_euclid(MINUTE) * MINUTE;
@@ -260,12 +333,11 @@ fn plan(interval: Interval, group: &Group, settings: &Settings, now: i64) -> Pla
         Some(start) => minute(start),
         None => group.created.map_or(0, |made| made - OLDER_THAN_GROUP),
     };
+    let to = end.map_or(now, |end| end.min(now));
     Plan {
         from: from.max(0),
-        to: end.map_or(now, |end| end.min(now)),
-        newest_first: settings.history_order == HistoryOrder::Newest
-            && !settings.follow
-            && group.class == Class::Standard,
+        to,
+        newest_first: newest_first && to >= NEWEST_FIRST_SINCE,
         follow: follow.then_some(Follow {
             interval: settings.poll_interval,
             end,
@@ -327,7 +399,7 @@ fn say_groups(names: &[String], refused: &[Error], stats: &Stats) {
 
 /// Log where an earlier capture has ended.
 fn say_resumed(consumed: &Consumed, stats: &Stats) {
-    let reached = match consumed.reached(SCALE) {
+    let reached = match consumed.reached() {
         Some(reached) => format!("log events up to {reached} are consumed"),
         None => "nothing is consumed yet".to_owned(),
     };
@@ -339,6 +411,9 @@ fn say_resumed(consumed: &Consumed, stats: &Stats) {
 /// Log which settings have no effect here.
 fn say_limits(settings: &Settings, follows: bool, stats: &Stats) {
     if !follows {
+        if settings.follow {
+            stats.note("s3Follow has no effect: the end of s3Interval is over".to_owned());
+        }
         return;
     }
     if settings.history_order == HistoryOrder::Newest {
@@ -346,8 +421,8 @@ fn say_limits(settings: &Settings, follows: bool, stats: &Stats) {
             .note("historyOrder has no effect with s3Follow: events come in time order".to_owned());
     }
     stats.note(format!(
-        "each log group is looked into every {} seconds once all before is read; CloudTrail delivers events there some five \
-         minutes after they happen",
+        "each log group is looked into every {} seconds, as far as five requests a second and region allow, once all before is \
+         read; CloudTrail delivers events there some five minutes after they happen",
         settings.poll_interval.as_secs()
     ));
 }

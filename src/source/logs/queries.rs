@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::messages::Messages;
 use super::reader::Plan;
@@ -21,11 +21,13 @@ const ROWS: usize = 10_000;
 const MOST_ROWS: usize = 100_000;
 /// Seconds of the first part.
 const FIRST: i64 = 60 * 60;
-/// How often a query that has failed is sent again.
+/// How often a query is sent that fails, each time over less time.
 const TRIES: u32 = 3;
 /// How long to wait before asking whether a query is over, at first and at most.
 const SOON: Duration = Duration::from_millis(250);
 const LATER: Duration = Duration::from_secs(2);
+/// After this time the log says that a query is under way.
+const LONG: Duration = Duration::from_secs(30);
 
 /// Reads one group.
 pub(super) struct Queries {
@@ -95,9 +97,29 @@ impl Queries {
         // What stands for the events of the last second, which is queried again: whether the end of a query's time
         // includes its milliseconds is not documented.
         let mut edge = HashSet::new();
+        let mut tries = 0;
         loop {
             let end = to.min(from + span);
-            let part = self.part(from, end, most, &mut edge, &batches).await?;
+            let query = match self.query(from, end, most).await? {
+                Ok(query) => query,
+                Err(why) => {
+                    tries += 1;
+                    if tries == TRIES {
+                        bail!(
+                            "querying the log group {}: the query ended as {why}, {}: try again later",
+                            self.group.shown(),
+                            count(u64::from(tries), "time")
+                        );
+                    }
+                    // It may have been too much.
+                    span = ((end - from) / 4).max(1);
+                    continue;
+                }
+            };
+            tries = 0;
+            let part = self
+                .part(&query, (from, end), most, &mut edge, &batches)
+                .await?;
             if part.rows < most {
                 if end == to {
                     return Ok(());
@@ -131,13 +153,12 @@ impl Queries {
     /// Hand over what a query finds between two seconds.
     async fn part(
         &self,
-        from: i64,
-        to: i64,
+        query: &str,
+        (from, to): (i64, i64),
         most: usize,
         edge: &mut HashSet<u64>,
         batches: &mpsc::Sender<Batch>,
     ) -> Result<Part> {
-        let query = self.query(from, to, most).await?;
         let mut part = Part {
             rows: 0,
             reached: from,
@@ -146,13 +167,12 @@ impl Queries {
         let mut token: Option<String> = None;
         let mut reached = from * 1_000;
         loop {
-            let answer = self.region.results(&self.group, &query, token.as_deref());
-            let (rows, next) = match answer.await? {
-                Answer::Rows(rows, next) => (rows, next),
-                other => bail!(
-                    "the results of a query of {} are gone: {other:?}",
+            let answer = self.region.results(&self.group, query, token.as_deref());
+            let Answer::Rows(rows, next) = answer.await? else {
+                bail!(
+                    "querying the log group {}: the results are gone before all were read: try again later",
                     self.group.shown()
-                ),
+                );
             };
             part.rows += rows.len();
             let mut events = Vec::new();
@@ -197,47 +217,43 @@ impl Queries {
         }
     }
 
-    /// Run a query to its end. Gives its ID.
-    async fn query(&self, from: i64, to: i64, most: usize) -> Result<String> {
-        let mut tries = 0;
-        loop {
-            let query = {
-                let mut running = self.running.query.lock().await;
-                if matches!(*running, Query::Closed) {
-                    bail!("the capture was closed");
-                }
-                let query = self.region.start_query(&self.group, from, to, most).await?;
-                *running = Query::Runs(query.clone());
-                query
-            };
-            let why = self.wait(&query).await;
+    /// Run a query to its end. Gives its ID, or AWS's word for how it has ended without results.
+    async fn query(&self, from: i64, to: i64, most: usize) -> Result<Result<String, String>> {
+        let query = {
             let mut running = self.running.query.lock().await;
-            if matches!(*running, Query::Runs(_)) {
-                *running = Query::None;
+            if matches!(*running, Query::Closed) {
+                bail!("the capture was closed");
             }
-            drop(running);
-            let Some(why) = why? else {
-                return Ok(query);
-            };
-            tries += 1;
-            if tries == TRIES {
-                bail!(
-                    "querying the log group {}: the query ended as {why}, {}: set a shorter s3Interval",
-                    self.group.shown(),
-                    count(u64::from(tries), "time")
-                );
-            }
+            let query = self.region.start_query(&self.group, from, to, most).await?;
+            *running = Query::Runs(query.clone());
+            query
+        };
+        let why = self.wait(&query).await;
+        let mut running = self.running.query.lock().await;
+        if matches!(*running, Query::Runs(_)) {
+            *running = Query::None;
         }
+        Ok(why?.map_or(Ok(query), Err))
     }
 
     /// Wait for a query. None where it has results, else why it has none.
     async fn wait(&self, query: &str) -> Result<Option<String>> {
         let mut pause = SOON;
+        let began = Instant::now();
+        let mut is_said = false;
         loop {
             match self.region.results(&self.group, query, None).await? {
                 Answer::Running => {}
                 Answer::Rows(..) => return Ok(None),
                 Answer::Failed(why) => return Ok(Some(why)),
+            }
+            if began.elapsed() > LONG && !is_said {
+                is_said = true;
+                self.stats.note(format!(
+                    "{}: a query of Logs Insights takes more than {} seconds; AWS ends it after an hour",
+                    self.group.shown(),
+                    LONG.as_secs()
+                ));
             }
             sleep(pause).await;
             pause = (pause * 2).min(LATER);

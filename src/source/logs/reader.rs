@@ -31,7 +31,7 @@ const TURNED: usize = 4;
 const BAD_TOKENS: u32 = 5;
 /// `startFromHead=false` is taken from this time on, 2024-01-01T00:00:00Z, see
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>.
-const NEWEST_FIRST_SINCE: i64 = 1_704_067_200_000;
+pub(super) const NEWEST_FIRST_SINCE: i64 = 1_704_067_200_000;
 
 /// What to read; times in milliseconds since the epoch, both included.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ pub(super) struct Follow {
 impl Plan {
     /// What the first request asks for.
     pub fn first(&self) -> (i64, i64, bool) {
-        match self.newest_first && self.to >= NEWEST_FIRST_SINCE {
+        match self.newest_first {
             true => (self.from.max(NEWEST_FIRST_SINCE), self.to, true),
             false => (self.from, self.to, false),
         }
@@ -107,12 +107,12 @@ const MOST_SHORT: f64 = 20.0;
 const MOST_LONG: f64 = 2_000.0;
 
 impl Reader {
-    /// With what an earlier capture has consumed, which is left out.
+    /// With what an earlier capture has consumed, which is left out, and how many events may be remembered.
     pub fn new(
         asked: Asked,
         plan: Plan,
         messages: Arc<Messages>,
-        consumed: HashMap<u64, i64>,
+        (consumed, most): (HashMap<u64, i64>, usize),
         stats: &Arc<Stats>,
         batches: mpsc::Sender<Batch>,
     ) -> Self {
@@ -123,7 +123,7 @@ impl Reader {
             messages,
             batches,
             stats: Arc::clone(stats),
-            seen: is_needed.then(|| Seen::new(plan.to - LONG_LAG, consumed)),
+            seen: is_needed.then(|| Seen::new(plan.to - LONG_LAG, most, consumed)),
             live: false,
             bad_tokens: 0,
             looks: Looks {
@@ -140,7 +140,10 @@ impl Reader {
     /// Read all of it; `first` is the first page, where it is known already.
     pub async fn run(mut self, first: Option<Page>) -> Result<()> {
         let (from, to, newest_first) = self.plan.first();
-        self.read(from, to, newest_first, first).await?;
+        // The interval may not have begun.
+        if from <= to {
+            self.read(from, to, newest_first, first).await?;
+        }
         if from > self.plan.from {
             // What is older comes behind it, and in time order, since AWS gives it in no other.
             self.live = true;
@@ -230,6 +233,12 @@ impl Reader {
         };
         if query.token.is_some() {
             self.bad_tokens = 0;
+            if page.next == query.token {
+                bail!(
+                    "reading the log group {}: CloudWatch Logs gives the same page again and again",
+                    self.asked.group.shown()
+                );
+            }
         }
         Ok(Some(page))
     }
@@ -278,15 +287,15 @@ impl Reader {
             let now = self.asked.region.now().as_millisecond();
             let is_long = self.looks.last_long.elapsed() >= LONG_LOOKS;
             let lag = if is_long { LONG_LAG } else { LAG };
-            let mut floor = self.plan.from.max(looked - lag);
+            let wanted = self.plan.from.max(looked - lag);
             if let Some(seen) = &mut self.seen {
                 seen.forget_before(looked - LONG_LAG);
-                floor = floor.max(seen.since());
             }
+            let floor = wanted.max(self.known_since());
             let to = follow.end.map_or(now, |end| end.min(now));
             if floor <= to {
                 let reached = self.look(floor, to, looked, is_long).await?;
-                self.say_how_late(looked - reached, looked - floor, is_long);
+                self.say_how_late(looked - reached, looked - wanted, is_long);
             }
             if is_long {
                 self.looks.last_long = Instant::now();
@@ -305,6 +314,7 @@ impl Reader {
         }
         let (mut top, mut reached) = (to, to);
         let mut token = None;
+        let mut before = None;
         // What came since the last look, until it is handed over.
         let mut fresh = Some(Vec::new());
         let mut pages = 0;
@@ -315,13 +325,15 @@ impl Reader {
             if !is_needed && !self.looks.may_read(is_long) {
                 return Ok(reached);
             }
-            let Some(page) = self.page(floor, top, true, token.take()).await? else {
+            let Some(mut page) = self.page(floor, top, true, token.take()).await? else {
                 top = reached;
                 continue;
             };
             pages += 1;
-            if is_ascending(&page.events) {
+            if is_ascending(before, &page.events) {
                 self.looks.turns = false;
+                self.give(fresh.unwrap_or_default(), i64::MAX, false)
+                    .await?;
                 self.stats.note(format!(
                     "CloudWatch Logs in {} does not give the newest events first: each look reads {} minutes again",
                     self.asked.region.name,
@@ -331,13 +343,17 @@ impl Reader {
                 return Ok(floor);
             }
             reached = page.events.last().map_or(reached, |event| event.time);
+            before = page.events.last().map(|event| event.time).or(before);
+            // Of what is older nobody knows any more whether it was handed over.
+            let since = self.known_since();
+            page.events.retain(|event| event.time >= since);
             let mut events = self.new_events(&page.events);
             // What is behind an empty page is like what was before it.
             if !page.events.is_empty() {
                 finds_late = events.iter().any(|event| event.time <= looked);
             }
             self.looks.count(fresh.is_some() || finds_late, is_long);
-            token = page.next;
+            token = page.next.filter(|_| reached >= self.known_since());
             let is_end = token.is_none();
             if let Some(mut held) = fresh.take() {
                 held.append(&mut events);
@@ -360,9 +376,14 @@ impl Reader {
                 self.give(events, i64::MAX, false).await?;
             }
             if is_end {
-                return Ok(floor);
+                return Ok(floor.max(self.known_since().min(looked)));
             }
         }
+    }
+
+    /// From which time on it is known what was handed over.
+    fn known_since(&self) -> i64 {
+        self.seen.as_ref().map_or(i64::MIN, Seen::since)
     }
 
     /// Log how late events may come, where that is less than it should be, or is again as it should be.
@@ -428,10 +449,12 @@ impl Looks {
     }
 }
 
-/// Does time go on among these events?
-fn is_ascending(events: &[LogEvent]) -> bool {
+/// Does time go on among these events, or from what was before them?
+fn is_ascending(before: Option<i64>, events: &[LogEvent]) -> bool {
     match (events.first(), events.last()) {
-        (Some(first), Some(last)) => first.time < last.time,
+        (Some(first), Some(last)) => {
+            before.map_or(first.time, |before| before.min(first.time)) < last.time
+        }
         _ => false,
     }
 }

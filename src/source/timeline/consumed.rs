@@ -23,7 +23,7 @@ const MOST: usize = 1_000_000;
 pub(in crate::source) struct Consumed {
     /// Where `s3Interval` began at the first start.
     start: Option<Timestamp>,
-    /// Whose events they are, once one was seen.
+    /// Whose events they are, or whose the groups are that they come from, once that is known.
     pub account: Option<String>,
     /// By name.
     streams: BTreeMap<String, Stream>,
@@ -90,11 +90,10 @@ impl Consumed {
     }
 
     /// The time of the last consumed event, of all.
-    pub fn reached(&self, scale: Scale) -> Option<Timestamp> {
+    pub fn reached(&self) -> Option<Timestamp> {
         let streams = self.streams.values();
-        let begun = streams.filter(|stream| !stream.seen.is_empty());
-        let from = begun.map(|stream| stream.from).max()?;
-        Timestamp::from_second(from + scale.lag).ok()
+        let times = streams.flat_map(|stream| stream.seen.values().copied());
+        Timestamp::from_second(times.max()?).ok()
     }
 
     /// Where a stream goes on, not before `start`. With another filter AWS chooses by something else: what was consumed of
@@ -155,8 +154,13 @@ impl Acks {
         }
     }
 
-    /// The events may be of many accounts.
-    pub fn of_any_account(self) -> Self {
+    /// The account is known already, and those of the events say nothing of it.
+    pub fn of_known_account(self) -> Self {
+        let account = self.account.clone();
+        self.state.change(|consumed| {
+            consumed.account = account;
+            true
+        });
         Self {
             is_checked: true,
             ..self
@@ -187,16 +191,13 @@ impl Acks {
         // What can't be read now can't be read later: it is here already.
         Ok(Box::new(move |_| {
             state.change(|consumed| {
-                for (stream, id, time) in events {
-                    let Some(key) = keys.get(stream) else {
+                // Those of one stream stand together more often than not.
+                for events in events.chunk_by(|(one, ..), (other, ..)| one == other) {
+                    let Some(key) = keys.get(events[0].0) else {
                         continue;
                     };
                     let stream = consumed.streams.entry(key.clone()).or_default();
-                    stream.seen.insert(id, time);
-                    stream.from = stream.from.max(time - lag);
-                }
-                for stream in consumed.streams.values_mut() {
-                    stream.forget();
+                    stream.add(events.iter().map(|(_, id, time)| (*id, *time)), lag);
                 }
                 true
             });
@@ -231,6 +232,18 @@ impl Acks {
 }
 
 impl Stream {
+    /// These are consumed.
+    fn add(&mut self, events: impl Iterator<Item = (u64, i64)>, lag: i64) {
+        let from = self.from;
+        for (id, time) in events {
+            self.seen.insert(id, time);
+            self.from = self.from.max(time - lag);
+        }
+        if self.from > from || self.seen.len() > MOST {
+            self.forget();
+        }
+    }
+
     /// Forget what is before the place where it goes on, which comes later where there are too many.
     fn forget(&mut self) {
         if self.seen.len() > MOST {

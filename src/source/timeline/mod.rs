@@ -8,19 +8,23 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use anyhow::{Error, Result};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use self::consumed::Acks;
-pub(super) use self::seen::Seen;
+pub(super) use self::seen::{MOST, Seen};
 use super::Source;
 use crate::log_file::{Body, LogFile};
 use crate::stats::Stats;
 
+/// How long the others wait for a reader that is behind, where they are followed.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// What is handed on as one log file, at most: events and bytes.
 const EVENTS: usize = 1_000;
 const BYTES: usize = 1 << 20;
@@ -169,7 +173,18 @@ impl Timeline {
     /// Wait for one of the readers that the others wait for. False at the end.
     async fn receive(&mut self, until: i64) -> Result<bool> {
         let received = poll_fn(|context| poll_received(&mut self.readers, until, context));
-        let Some((index, batch)) = received.await else {
+        let received = match self.span {
+            Some(_) => Ok(received.await),
+            None => timeout(PATIENCE, received).await,
+        };
+        let Ok(received) = received else {
+            // One that has trouble keeps nobody back. What it has comes when it comes.
+            for reader in &mut self.readers {
+                reader.until = i64::MAX;
+            }
+            return Ok(true);
+        };
+        let Some((index, batch)) = received else {
             return Ok(false);
         };
         let reader = &mut self.readers[index];

@@ -3,21 +3,24 @@
 use std::collections::HashMap;
 
 /// So many are remembered, at most: some 40 MB.
-const MOST: usize = 1_000_000;
+pub(in crate::source) const MOST: usize = 1_000_000;
 
 /// What stands for events, and their times.
 pub(in crate::source) struct Seen {
     /// Those from this time on are remembered.
     since: i64,
+    most: usize,
     events: HashMap<u64, i64>,
     /// By an earlier capture.
     consumed: HashMap<u64, i64>,
 }
 
 impl Seen {
-    pub fn new(since: i64, consumed: HashMap<u64, i64>) -> Self {
+    /// So many are remembered at most, from this time on.
+    pub fn new(since: i64, most: usize, consumed: HashMap<u64, i64>) -> Self {
         Self {
             since,
+            most,
             events: HashMap::new(),
             consumed,
         }
@@ -36,9 +39,9 @@ impl Seen {
         }
         let is_new = !self.consumed.contains_key(&id)
             && (!is_remembered || self.events.insert(id, time).is_none());
-        if self.events.len() > MOST {
+        if self.events.len() > self.most {
             let mut times: Vec<i64> = self.events.values().copied().collect();
-            let (_, middle, _) = times.select_nth_unstable(MOST / 2);
+            let (_, middle, _) = times.select_nth_unstable(self.most / 2);
             self.forget_before(*middle + 1);
         }
         is_new
@@ -57,7 +60,7 @@ mod tests {
 
     #[test]
     fn an_event_is_new_once() {
-        let mut seen = Seen::new(10, HashMap::from([(1, 12)]));
+        let mut seen = Seen::new(10, MOST, HashMap::from([(1, 12)]));
         assert!(!seen.is_new(1, 12), "consumed by another capture");
         assert!(seen.is_new(2, 10));
         assert!(!seen.is_new(2, 10));
@@ -68,7 +71,7 @@ mod tests {
 
     #[test]
     fn so_many_are_remembered_and_the_oldest_forgotten() {
-        let mut seen = Seen::new(0, HashMap::new());
+        let mut seen = Seen::new(0, MOST, HashMap::new());
         for n in 0..=MOST as u64 {
             assert!(seen.is_new(n, n as i64));
         }
