@@ -160,7 +160,7 @@ fn plugin() -> (Library, Plugin) {
 /// Those that a record tells by itself; `tests/origin.rs` has those of chains, `tests/geo.rs` those of databases.
 fn ours(library: &Library) -> Vec<&str> {
     let mut names = library.field_names().split_off(OFFICIAL);
-    let others = ["ct.origin", "ct.chain", "ct.geo", "ct.target"];
+    let others = ["ct.origin", "ct.chain", "ct.geo", "ct.target", "ct.outcome"];
     names.retain(|name| !others.iter().any(|other| name.starts_with(other)));
     names
 }

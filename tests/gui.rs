@@ -3,6 +3,7 @@
 //! What the window shows is read off its picture. The pictures stay in target/tmp/hosts-gui.
 #![cfg(target_os = "linux")]
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -106,6 +107,13 @@ impl Screen {
             .then(|| String::from_utf8(output.stdout).unwrap())
     }
 
+    /// Wait for a window of this name; its number.
+    fn window(&self, name: &str) -> String {
+        self.until(name, |screen| screen.windows(name).is_some());
+        let windows = self.windows(name).unwrap();
+        windows.lines().next_back().unwrap().to_owned()
+    }
+
     fn windows(&self, name: &str) -> Option<String> {
         self.tool(&["xdotool", "search", "--onlyvisible", "--name", name])
     }
@@ -177,6 +185,7 @@ fn stratoshark_shows_a_trail() {
         file.put(&aws, "sample-trail");
     }
     let endpoint = format!("extcap.cloudtrail.cloudtrailawsendpoint:{}", aws.endpoint());
+    hosts.run_lua_scripts();
     let mut screen = Screen::new(hosts);
     let profile = [
         "-C",
@@ -270,6 +279,41 @@ fn stratoshark_shows_a_trail() {
         whose,
     ]);
     screen.shows("file", &["Events: 613", &displayed]);
+    // Lists of what is displayed, and the filter that one of their buttons sets.
+    let names = screen.hosts.stdout(&[
+        "strato",
+        "-r",
+        "sample.scap",
+        "-Y",
+        whose,
+        "-T",
+        "fields",
+        "-e",
+        "ct.name",
+    ]);
+    let mut counts = BTreeMap::<_, usize>::new();
+    for name in names.lines() {
+        *counts.entry(name).or_default() += 1;
+    }
+    let most = *counts.values().max().unwrap();
+    assert!(most < names.lines().count(), "{names}");
+    let heading = format!(
+        "Event names: {} in {} events that fit the display filter",
+        counts.len(),
+        names.lines().count()
+    );
+    screen.keys(&[
+        "alt+t", "Right", "Down", "Down", "Down", "Down", "Down", "Return",
+    ]);
+    let list = screen.window("CloudTrail: Event names");
+    screen.shows("list", &[&heading, names.lines().next().unwrap()]);
+    screen.tool(&["xdotool", "windowmove", &list, "0", "22"]);
+    screen.click(310, 448);
+    screen.keys(&["Escape"]);
+    screen.shows("listed", &[&format!("Displayed: {most} (")]);
+    screen.keys(&["alt+t", "Right", "Down", "Down", "Return"]);
+    screen.window("CloudTrail: Colours");
+    screen.shows("colours", &["Root user", "white on red"]);
     screen.stop();
 
     // A live capture of a bucket, with our columns and buttons.

@@ -1,4 +1,4 @@
-//! The profile for Stratoshark in `plugin-config/stratoshark/`, by strato, which reads the same files.
+//! The profile and the script for Stratoshark in `plugin-config/stratoshark/`, by strato, which reads the same files.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use harness::geo::Databases;
 use harness::hosts::{Hosts, built};
 use harness::trail::log_text;
+use serde_json::Value;
 
 const PROFILE: &str = "CloudTrail Analysis";
 
@@ -21,7 +22,7 @@ fn profile(file: &str) -> PathBuf {
 /// Each has its eventID.
 #[rustfmt::skip]
 const RECORDS: [&str; 10] = [
-    r#"{"eventID":"login","eventTime":"2024-03-06T08:00:00Z","eventType":"AwsConsoleSignIn","eventName":"ConsoleLogin","eventSource":"signin.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.10","readOnly":false,"responseElements":{"ConsoleLogin":"Success"},"userIdentity":{"type":"IAMUser","userName":"alice","principalId":"AIDA1","accountId":"111122223333"}}"#,
+    r#"{"eventID":"login","eventTime":"2024-03-06T08:00:00Z","eventType":"AwsConsoleSignIn","eventName":"ConsoleLogin","eventSource":"signin.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.10","readOnly":false,"responseElements":{"ConsoleLogin":"Success"},"additionalEventData":{"MFAUsed":"No"},"userIdentity":{"type":"IAMUser","userName":"alice","principalId":"AIDA1","accountId":"111122223333"}}"#,
     r#"{"eventID":"wrong","eventTime":"2024-03-06T08:00:01Z","eventType":"AwsConsoleSignIn","eventName":"ConsoleLogin","eventSource":"signin.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"203.0.113.9","readOnly":false,"errorMessage":"Failed authentication","responseElements":{"ConsoleLogin":"Failure"},"userIdentity":{"type":"IAMUser","userName":"alice","principalId":"AIDA1","accountId":"111122223333"}}"#,
     r#"{"eventID":"root","eventTime":"2024-03-06T08:00:02Z","eventName":"CreateAccessKey","eventSource":"iam.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.10","readOnly":false,"sessionCredentialFromConsole":"true","userIdentity":{"type":"Root","principalId":"111122223333","accountId":"111122223333"}}"#,
     r#"{"eventID":"denied","eventTime":"2024-03-06T08:00:03Z","eventName":"StopLogging","eventSource":"cloudtrail.amazonaws.com","awsRegion":"eu-west-1","sourceIPAddress":"203.0.113.9","readOnly":false,"errorCode":"AccessDenied","requestParameters":{"name":"audit"},"userIdentity":{"type":"IAMUser","userName":"mallory","principalId":"AIDA2","accountId":"444455556666"}}"#,
@@ -29,7 +30,7 @@ const RECORDS: [&str; 10] = [
     r#"{"eventID":"stopped","eventTime":"2024-03-06T08:00:05Z","eventName":"StopLogging","eventSource":"cloudtrail.amazonaws.com","awsRegion":"eu-west-1","sourceIPAddress":"203.0.113.9","readOnly":false,"requestParameters":{"name":"audit"},"userIdentity":{"type":"AssumedRole","principalId":"AROA1:eve","arn":"arn:aws:sts::444455556666:assumed-role/admin/eve","accountId":"444455556666","sessionContext":{"sessionIssuer":{"userName":"admin"}}}}"#,
     r#"{"eventID":"opened","eventTime":"2024-03-06T08:00:06Z","eventName":"AuthorizeSecurityGroupIngress","eventSource":"ec2.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.10","readOnly":false,"requestParameters":{"groupId":"sg-1"},"userIdentity":{"type":"AssumedRole","principalId":"AROA1:eve","arn":"arn:aws:sts::444455556666:assumed-role/admin/eve","accountId":"444455556666","sessionContext":{"sessionIssuer":{"userName":"admin"}}}}"#,
     r#"{"eventID":"secret","eventTime":"2024-03-06T08:00:07Z","eventName":"GetSecretValue","eventSource":"secretsmanager.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.10","readOnly":true,"sessionCredentialFromConsole":"true","userIdentity":{"type":"IAMUser","userName":"alice","principalId":"AIDA1","accountId":"111122223333"}}"#,
-    r#"{"eventID":"photo","eventTime":"2024-03-06T08:00:08Z","eventName":"GetObject","eventSource":"s3.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.10","userAgent":"[aws-cli/2.17.0]","readOnly":true,"managementEvent":false,"eventCategory":"Data","requestParameters":{"bucketName":"photos","key":"a/b.jpg"},"additionalEventData":{"bytesTransferredIn":0,"bytesTransferredOut":48231771},"userIdentity":{"type":"IAMUser","userName":"alice","principalId":"AIDA1","accountId":"111122223333"}}"#,
+    r#"{"eventID":"photo","eventTime":"2024-03-06T08:00:08Z","eventName":"GetObject","eventSource":"s3.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.10","userAgent":"[aws-cli/2.17.0]","readOnly":true,"managementEvent":false,"eventCategory":"Data","requestParameters":{"bucketName":"photos","key":"a/b.jpg"},"additionalEventData":{"bytesTransferredIn":0,"bytesTransferredOut":48231771},"userIdentity":{"type":"IAMUser","accessKeyId":"AKIA1","userName":"alice","principalId":"AIDA1","accountId":"111122223333"}}"#,
     r#"{"eventID":"service","eventTime":"2024-03-06T08:00:09Z","eventName":"DeleteNetworkInterface","eventSource":"ec2.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"lambda.amazonaws.com","readOnly":false,"userIdentity":{"type":"AWSService","invokedBy":"lambda.amazonaws.com"}}"#,
 ];
 
@@ -41,6 +42,12 @@ fn captured(test: &str) -> Option<Hosts> {
     let built = built();
     let said = hosts.stdout(&["bash", install.to_str().unwrap(), built.to_str().unwrap()]);
     assert!(said.contains(PROFILE), "{said}");
+    assert!(
+        said.contains("stratoshark/plugins/cloudtrail-lists.lua"),
+        "{said}"
+    );
+    // In strato, here in every test, the lists are to say nothing.
+    hosts.run_lua_scripts();
     let output = hosts.falcodump("log.json", "log.scap", &[]);
     assert!(output.status.success(), "{output:?}");
     Some(hosts)
@@ -91,7 +98,7 @@ fn columns_tell_who_did_what() {
             "3 2024-03-06 08:00:02.000000000Z 111122223333 us-east-1 Root root iam CreateAccessKey 192.0.2.10",
             "4 2024-03-06 08:00:03.000000000Z 444455556666 eu-west-1 IAMUser mallory cloudtrail StopLogging AccessDenied audit 203.0.113.9",
             "6 2024-03-06 08:00:05.000000000Z 444455556666 eu-west-1 AssumedRole admin/eve cloudtrail StopLogging audit 203.0.113.9",
-            "9 2024-03-06 08:00:08.000000000Z 111122223333 us-east-1 IAMUser alice s3 GetObject photos,a/b.jpg 192.0.2.10 [aws-cli/2.17.0]",
+            "9 2024-03-06 08:00:08.000000000Z 111122223333 us-east-1 IAMUser alice s3 GetObject s3://photos/a/b.jpg 192.0.2.10 [aws-cli/2.17.0]",
         ]
     );
 }
@@ -114,6 +121,24 @@ fn columns_tell_who_stands_behind_a_role_and_where_from() {
             "{text}"
         );
     }
+}
+
+/// Widths go by the columns' formats, and those that are not named get next to nothing.
+#[test]
+fn every_column_has_a_width() {
+    let columns = |file: &str, key: &str| -> Vec<String> {
+        let text = fs::read_to_string(profile(file)).unwrap();
+        let text = text.split(&format!("{key}:")).nth(1).unwrap();
+        let quoted = text.split('"').skip(1).step_by(2);
+        quoted
+            .filter(|text| text.starts_with('%'))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(
+        columns("recent", "column.width"),
+        columns("preferences", "gui.column.format")
+    );
 }
 
 #[test]
@@ -182,6 +207,7 @@ fn buttons_answer_what_analysts_ask() {
         ("Errors", "wrong denied missing"),
         ("Refused", "denied"),
         ("Console logins", "login wrong"),
+        ("Logins without MFA", "login"),
         ("By hand", "login wrong root secret"),
         ("Root", "root"),
         (
@@ -219,6 +245,14 @@ fn buttons_answer_what_analysts_ask() {
             "ct.user.principalid",
             "AROA1:eve",
             "stopped opened",
+        ),
+        ("Same//Access key", "ct.user.accesskeyid", "AKIA1", "photo"),
+        ("Same//Target", "ct.target", "audit", "denied stopped"),
+        (
+            "Where this session came from",
+            "ct.origin.eventid",
+            "root",
+            "root",
         ),
         (
             "Same//Address",
@@ -279,6 +313,272 @@ fn buttons_answer_what_analysts_ask() {
         assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
     }
     assert!(buttons.is_empty(), "not tested: {buttons:?}");
+}
+
+/// Three more, with values that a display filter has to quote, in two hours of another day.
+const QUOTED: [&str; 3] = [
+    r#"{"eventID":"quote","eventTime":"2024-03-07T08:59:59Z","eventName":"GetObject","eventSource":"s3.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"2001:db8::1","userAgent":"say \"hi\" \\ and \\n","readOnly":true,"userIdentity":{"type":"IAMUser","userName":"o\"brien\\","accountId":"111122223333"}}"#,
+    r#"{"eventID":"lines","eventTime":"2024-03-07T09:00:00Z","eventName":"GetObject","eventSource":"s3.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.10","userAgent":"two\nlines\tand 100 % of 日本語, (a || b) && !c","errorCode":"AccessDenied","readOnly":true,"userIdentity":{"type":"IAMUser","userName":"Zoë","accountId":"111122223333"}}"#,
+    r#"{"eventID":"empty","eventTime":"2024-03-07T09:00:01Z","eventName":"GetObject","eventSource":"s3.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.10","userAgent":"","errorCode":"AccessDenied","readOnly":true,"userIdentity":{"type":"IAMUser","userName":"Zoë","accountId":"111122223333"}}"#,
+];
+
+/// What strato prints with the lists in a Lua script, which has them as `lists`, and reads the events by `listen`.
+fn lua(hosts: &Hosts, script: &str) -> String {
+    let before = r#"
+        lists = dofile(os.getenv("HOME") .. "/.local/lib/stratoshark/plugins/cloudtrail-lists.lua")
+        function listen(filter, packet, draw)
+            local listener = Listener.new("frame", filter)
+            listener.packet, listener.draw = packet, draw or function() end
+        end
+    "#;
+    fs::write(hosts.folder.join("test.lua"), format!("{before}{script}")).unwrap();
+    strato(hosts, &["-q", "-X", "lua_script:test.lua"]).join("\n")
+}
+
+/// A line of a list.
+struct Line {
+    menu: String,
+    number: usize,
+    value: String,
+    filter: String,
+}
+
+#[test]
+fn lists_count_events_and_filter_by_what_they_count() {
+    let Some(hosts) = captured("lists") else {
+        return;
+    };
+    let records = [&RECORDS[..], &QUOTED].concat();
+    fs::write(hosts.folder.join("log.json"), log_text(&records)).unwrap();
+    assert!(
+        hosts
+            .falcodump("log.json", "log.scap", &[])
+            .status
+            .success()
+    );
+    let count = r#"
+        local open, counted = lists.open(), {}
+        for which in ipairs(open) do counted[which] = lists.counts() end
+        listen(nil, function(event)
+            for which, list in ipairs(open) do lists.count(list, counted[which], event) end
+        end, function()
+            for which, list in ipairs(open) do
+                local text, lines = lists.text_of(list, counted[which], "")
+                if SHOWN then print(text .. "\n") end
+                for _, line in ipairs(SHOWN and {} or lines) do
+                    local hex = line.value:gsub(".", function(byte) return ("%02x"):format(byte:byte()) end)
+                    print(list.menu, line.number, "x" .. hex, line.filter)
+                end
+                if not SHOWN then print(list.menu, counted[which].without, "none", "!" .. list.field) end
+            end
+        end)
+    "#;
+    let counted = lua(&hosts, count);
+    let mut without = BTreeMap::new();
+    let mut lines = vec![];
+    for line in counted.lines() {
+        let [menu, number, value, filter] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{line}");
+        };
+        let number: usize = number.parse().unwrap();
+        let Some(hex) = value.strip_prefix('x') else {
+            without.insert(menu, number);
+            continue;
+        };
+        let bytes = (0..hex.len()).step_by(2);
+        let bytes = bytes.map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
+        lines.push(Line {
+            menu: menu.to_owned(),
+            number,
+            value: String::from_utf8(bytes.collect()).unwrap(),
+            filter: filter.to_owned(),
+        });
+    }
+
+    // The same counts, made of the records.
+    let records: Vec<Value> = records
+        .iter()
+        .map(|record| serde_json::from_str(record).unwrap())
+        .collect();
+    let member = |path: &'static str| {
+        move |record: &Value| record.pointer(path)?.as_str().map(str::to_owned)
+    };
+    type Of = Box<dyn Fn(&Value) -> Option<String>>;
+    let of: [(&str, Of); 8] = [
+        ("Event names", Box::new(member("/eventName"))),
+        (
+            "Services",
+            Box::new(move |record| {
+                let source = member("/eventSource")(record)?;
+                Some(source.split('.').next()?.to_owned())
+            }),
+        ),
+        ("Errors", Box::new(member("/errorCode"))),
+        ("Addresses", Box::new(member("/sourceIPAddress"))),
+        ("User agents", Box::new(member("/userAgent"))),
+        ("Accounts", Box::new(member("/userIdentity/accountId"))),
+        ("Regions", Box::new(member("/awsRegion"))),
+        (
+            "Hours of the day (UTC)",
+            Box::new(move |record| {
+                let time = member("/eventTime")(record)?;
+                Some(format!("{0}:00 to {0}:59", &time[11..13]))
+            }),
+        ),
+    ];
+    for (menu, value) in of {
+        let mut expected = BTreeMap::<_, usize>::new();
+        for record in &records {
+            *expected.entry(value(record)).or_default() += 1;
+        }
+        let none = expected.remove(&None).unwrap_or_default();
+        assert_eq!(without[menu], none, "{menu}");
+        let mut expected: Vec<_> = expected
+            .into_iter()
+            .map(|(value, number)| (number, value.unwrap()))
+            .collect();
+        expected.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let of_list: Vec<_> = lines
+            .iter()
+            .filter(|line| line.menu == menu)
+            .map(|line| (line.number, line.value.clone()))
+            .collect();
+        assert_eq!(of_list, expected, "{menu}");
+    }
+    let who: Vec<_> = lines
+        .iter()
+        .filter(|line| line.menu == "Who")
+        .map(|line| (line.number, &line.value[..]))
+        .collect();
+    assert_eq!(
+        who,
+        [
+            (4, "alice"),
+            (2, "Zoë"),
+            (2, "admin/eve"),
+            (2, "mallory"),
+            (1, "lambda.amazonaws.com"),
+            (1, "o\"brien\\"),
+            (1, "root"),
+        ]
+    );
+    assert_eq!(without["Countries"], records.len());
+
+    // Each filter, within another one too, displays as many events as were counted.
+    let filters = lines.iter().map(|line| (line.number, &line.filter[..]));
+    let script: String = filters
+        .clone()
+        .map(|(number, filter)| {
+            format!(
+                r#"
+                do
+                    local filter, all, some = [==[{filter}]==], 0, 0
+                    listen(filter, function() all = all + 1 end)
+                    listen(lists.within("ct.name || ct.id", filter), function() some = some + 1 end, function()
+                        if all ~= {number} or some ~= all then print(filter, {number}, all, some) end
+                    end)
+                end
+                "#
+            )
+        })
+        .collect();
+    assert_eq!(lua(&hosts, &script), "");
+    assert_eq!(
+        ids(
+            &hosts,
+            &lines
+                .iter()
+                .find(|line| line.value.contains("hi"))
+                .unwrap()
+                .filter
+        ),
+        "quote"
+    );
+    let two_lines = lines.iter().find(|line| line.value.contains('\n'));
+    assert_eq!(ids(&hosts, &two_lines.unwrap().filter), "lines");
+
+    // What a window shows.
+    let shown = lua(&hosts, &format!("SHOWN = true {count}"));
+    for text in [
+        "Errors: 2 in 13 events
+Without error: 9, 69.2 %
+The buttons display the events of the line with that number; None, those without error.
+To count what is displayed then, choose the list in the menu again.
+
+   1. AccessDenied                                3   23.1 %  ████████████████████
+   2. Client.InvalidInstanceID.NotFound           1    7.7 %  ███████
+",
+        // By the clock, with the numbers of the buttons.
+        "
+   1. 08:00 to 08:59          11   84.6 %  ████████████████████
+   2. 09:00 to 09:59           2   15.4 %  ████
+",
+        "Countries are known where the environment variable CLOUDTRAIL_GEO_DATABASES names a database.",
+        ". two?lines?and 100 % of 日本語, (a || b) && !c ",
+        r#". """#,
+    ] {
+        assert!(shown.contains(text), "{text}\n\n{shown}");
+    }
+}
+
+#[test]
+fn lists_go_by_the_fields_that_the_plugin_has() {
+    let Some(hosts) = captured("lists-of-others") else {
+        return;
+    };
+    let menus = r#"
+        for _, list in ipairs(lists.open()) do print(list.menu, list.field) end
+    "#;
+    let all = lua(&hosts, menus);
+    assert!(all.contains("Who\tct.actor\n"), "{all}");
+    assert!(all.contains("Countries\tct.geo.country\n"), "{all}");
+    // As the official plugin.
+    let others = format!(
+        r#"
+        local new = Field.new
+        _G.Field = {{ new = function(name)
+            if name == "ct.actor" or name:match("^ct.geo") then error("a field with this name must exist") end
+            return new(name)
+        end }}
+        {menus}
+        "#
+    );
+    let others = lua(&hosts, &others);
+    let expected = all.replace("ct.actor", "ct.user");
+    assert_eq!(others, expected.replace("Countries\tct.geo.country\n", ""));
+}
+
+#[test]
+fn the_legend_tells_each_colour() {
+    let Some(hosts) = captured("legend") else {
+        return;
+    };
+    let path = profile("colorfilters");
+    let legend = lua(
+        &hosts,
+        &format!(
+            "print(lists.legend(io.open([==[{}]==]):read('a')))",
+            path.display()
+        ),
+    );
+    for (name, words) in [
+        ("Root user", "white on red"),
+        ("Login failed", "dark red on pale orange"),
+        ("Deletion", "black on pale orange"),
+        ("Change", "black on pale green"),
+        ("Read", "dark grey on white"),
+    ] {
+        let line = format!("{name:32} {words}");
+        assert!(
+            legend.lines().any(|there| there == line),
+            "{line}\n{legend}"
+        );
+    }
+    let rules = fs::read_to_string(path).unwrap();
+    for rule in rules.lines().filter(|line| line.starts_with('@')) {
+        let filter = rule.split('@').nth(2).unwrap();
+        assert!(legend.contains(&format!("\n    {filter}")), "{filter}");
+    }
 }
 
 #[test]

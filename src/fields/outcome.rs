@@ -53,6 +53,41 @@ pub(super) fn failed(record: &mut Record<'_>) -> bool {
             .any(|member| is_failure(record, member).is_some())
 }
 
+/// `ct.outcome`
+pub(super) fn outcome<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
+    const SIGN_INS: [Member; 4] = [
+        Member::ResponseConsoleLogin,
+        Member::ResponseCheckMfa,
+        Member::ResponsePasswordUpdated,
+        Member::ResponseSwitchRole,
+    ];
+    // Why a sign-in failed is in the message alone.
+    for member in [Member::ErrorCode, Member::ErrorMessage] {
+        let error = text_of(record, member).filter(|(error, _)| is_error(error));
+        if error.is_some() {
+            return error;
+        }
+    }
+    let result = SIGN_INS
+        .into_iter()
+        .find_map(|member| text_of(record, member));
+    let Some((result, range)) = result else {
+        let failed = [Member::ResponseElements, Member::ServiceEventDetails]
+            .into_iter()
+            .any(|member| is_failure(record, member).is_some());
+        return failed.then_some((b"Failure".into(), COMPUTED));
+    };
+    // Whoever signs in elsewhere uses MFA there, if at all, and AWS says No.
+    let of_aws = record.text(Member::IdentityType);
+    let is_of_aws = of_aws.is_some_and(|kind| [&b"IAMUser"[..], b"Root"].contains(&&*kind));
+    let used = mfa_used(record).filter(|_| is_of_aws && *result == *b"Success");
+    Some(match used.as_ref().map(|(used, _)| &**used) {
+        Some(b"true") => (b"Success with MFA".into(), COMPUTED),
+        Some(b"false") => (b"Success without MFA".into(), COMPUTED),
+        _ => (result, range),
+    })
+}
+
 /// `ct.omitted`
 pub(super) fn omitted<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
     // Written as a text and as a flag.
@@ -103,6 +138,55 @@ fn is_failure(record: &mut Record<'_>, member: Member) -> Option<()> {
 mod tests {
     use super::super::tests::{answer, text};
     use super::*;
+
+    #[test]
+    fn the_outcome_is_that_of_the_request_or_of_the_sign_in() {
+        let sign_in = |rest: &str| {
+            format!(r#"{{"eventType":"AwsConsoleSignIn","eventName":"ConsoleLogin",{rest}}}"#)
+        };
+        let user = r#""userIdentity":{"type":"IAMUser"}"#;
+        let role = r#""userIdentity":{"type":"AssumedRole"}"#;
+        let success = r#""responseElements":{"ConsoleLogin":"Success"}"#;
+        let mfa = |used: &str| format!(r#""additionalEventData":{{"MFAUsed":"{used}"}}"#);
+        for (record, expected) in [
+            ("{}".to_owned(), None),
+            (
+                r#"{"errorCode":"AccessDenied","errorMessage":"not authorized"}"#.to_owned(),
+                Some("AccessDenied"),
+            ),
+            (r#"{"errorCode":"200"}"#.to_owned(), None),
+            (
+                sign_in(&format!(
+                    r#"{user},"errorMessage":"Failed authentication","responseElements":{{"ConsoleLogin":"Failure"}}"#
+                )),
+                Some("Failed authentication"),
+            ),
+            (
+                sign_in(&format!(r#"{user},"responseElements":{{"ConsoleLogin":"Failure"}}"#)),
+                Some("Failure"),
+            ),
+            (
+                sign_in(&format!("{user},{success},{}", mfa("Yes"))),
+                Some("Success with MFA"),
+            ),
+            (
+                sign_in(&format!("{user},{success},{}", mfa("No"))),
+                Some("Success without MFA"),
+            ),
+            // It may have used MFA where it signed in.
+            (
+                sign_in(&format!("{role},{success},{}", mfa("No"))),
+                Some("Success"),
+            ),
+            (sign_in(&format!("{user},{success}")), Some("Success")),
+            (
+                r#"{"eventType":"AwsServiceEvent","eventName":"X","serviceEventDetails":{"X":"Failure"}}"#.to_owned(),
+                Some("Failure"),
+            ),
+        ] {
+            assert_eq!(text(&record, outcome).as_deref(), expected, "{record}");
+        }
+    }
 
     #[test]
     fn people_at_a_console_are_told_by_session_type_or_agent() {

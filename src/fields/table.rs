@@ -59,7 +59,7 @@ pub static FIELDS: &[Field] = &[
     field("ct.originaluser", "Original User Name", Part(identity::original_user), "Who made the request: the user's name, for an assumed role the name of the session, which often tells the person or program behind the role."),
     field("ct.user.accountid", "User Account ID", Part(identity::account), "The AWS account that the user belongs to, or else the one that received the event."),
     field("ct.user.identitytype", "User Identity Type", Of(Member::IdentityType), "What kind of identity made the request, such as IAMUser, AssumedRole, Root or AWSService."),
-    field("ct.user.principalid", "User Principal Id", Of(Member::IdentityPrincipalId), "AWS's unique ID of the identity that made the request; for an assumed role, a colon and the name of the session follow."),
+    field("ct.user.principalid", "User Principal Id", Of(Member::IdentityPrincipalId), "AWS's unique ID of the identity that made the request; for an assumed role, a colon and the name of the session follow.").with(&["conversation"]),
     field("ct.user.arn", "User ARN", Of(Member::IdentityArn), "The Amazon Resource Name of the identity that made the request."),
     field("ct.region", "Region", Of(Member::AwsRegion), "The AWS region that the request was made to, such as us-east-1."),
     field("ct.response.subnetid", "Response Subnet ID", Of(Member::ResponseSubnetId), "The ID of the subnet in the response."),
@@ -92,7 +92,7 @@ pub static FIELDS: &[Field] = &[
     field("ct.resources", "Resources", ComputedText(services::resources), "The resources that the request touched, as JSON objects separated by commas.").of(&[Member::Resources]),
     field("ct.recipientaccountid", "Recipient Account Id", First(&[Member::RecipientAccountId, Member::AccountId]), "The AWS account that received the event; it differs from the user's where access goes across accounts."),
     field("ct.serviceeventdetails", "Service Event Details", Of(Member::ServiceEventDetails), "What the service did by itself, and the result, for events that were not caused by a request."),
-    field("ct.sharedeventid", "Shared Event ID", Of(Member::SharedEventId), "The ID that the events of one action in several accounts have in common."),
+    field("ct.sharedeventid", "Shared Event ID", Of(Member::SharedEventId), "The ID that the events of one action in several accounts have in common.").with(&["conversation"]),
     field("ct.vpcendpointid", "VPC Endpoint ID", Of(Member::VpcEndpointId), "The VPC endpoint that the request went through."),
     field("ct.eventcategory", "Event Category", Of(Member::EventCategory), "The category of the event: Management, Data, NetworkActivity, Insight or Aggregated."),
     field("ct.addendum.reason", "Reason", Of(Member::AddendumReason), "Why the event was delivered late or again."),
@@ -123,8 +123,8 @@ pub static FIELDS: &[Field] = &[
     field("iam.policy", "IAM Policy", Of(Member::RequestPolicyName), "The name of the IAM policy in the request."),
     // Those that the official plugin doesn't have; new ones come last.
     field("ct.value", "Value", Pointer, "Any value of the event, by JSON pointer (RFC 6901): ct.value[/requestParameters/bucketName], ct.value[/resources/0/ARN]; in names, ~1 stands for / and ~0 for ~. Strings are given as they are, everything else as JSON; null counts as absent. Without a pointer, it is the whole event.").with(&["hidden"]),
-    field("ct.actor", "Actor", ComputedText(identity::actor), "Who made the request, in words, for every event: a user's name, role/session, root, an AWS service, account and its number, anonymous, or unknown; vendor 444455556666 as role/session where a product's vendor acts by temporary delegation."),
-    field("ct.user.accesskeyid", "Access Key ID", Of(Member::IdentityAccessKeyId), "The ID of the access key that the request was signed with: AKIA… are long-term keys, ASIA… temporary ones."),
+    field("ct.actor", "Actor", ComputedText(identity::actor), "Who made the request, in words, for every event: a user's name, role/session, root, an AWS service, account and its number, anonymous, or unknown; vendor 444455556666 as role/session where a product's vendor acts by temporary delegation.").with(&["conversation"]),
+    field("ct.user.accesskeyid", "Access Key ID", Of(Member::IdentityAccessKeyId), "The ID of the access key that the request was signed with: AKIA… are long-term keys, ASIA… temporary ones.").with(&["conversation"]),
     field("ct.user.invokedby", "Invoked By", Of(Member::IdentityInvokedBy), "The AWS service that made the request on behalf of the identity, such as cloudformation.amazonaws.com."),
     field("ct.user.mfa", "MFA Authenticated", Of(Member::SessionMfa), "true if the session's credentials were obtained with multi-factor authentication."),
     field("ct.user.sessioncreated", "Session Created", Of(Member::SessionCreated), "When the session's temporary credentials were issued."),
@@ -248,6 +248,7 @@ pub static FIELDS: &[Field] = &[
     field("ct.geo.asorg", "AS Organization", Geo(AsOrg), "Whose network the request came from, such as a provider or a hoster, by the databases of geoDatabases.").of(&[Member::SourceIpAddress]),
     field("ct.geo.aws", "AWS Address", Geo(Aws), "The service and region of AWS whose address the request came from, such as EC2 us-east-1, by AWS's own list in awsIpRanges. Present for addresses of AWS only.").of(&[Member::SourceIpAddress]),
     field("ct.target", "Target", ComputedText(target::target), "What was acted on, by name, ID or ARN, as the request names it, or else the answer, the resources or what AWS says that was refused: a role, an instance, s3://bucket/key, several with commas. Absent where the event does not tell.").with(&["conversation"]).of(&[Member::RequestParameters, Member::ResponseElements, Member::Resources, Member::AdditionalEventData, Member::ErrorMessage]),
+    field("ct.outcome", "Outcome", ComputedText(outcome::outcome), "How the request ended, where that is not simply well: the error code, or else the error message; of a sign-in also Success with MFA, Success without MFA (of IAM users and the root user), Success or Failure.").of(&[Member::ErrorCode, Member::ErrorMessage, Member::ResponseElements, Member::ServiceEventDetails]),
 ];
 
 const _: () = assert!(FIELDS.len() < Given::BITS);

@@ -34,6 +34,11 @@ pub fn built() -> PathBuf {
     released.unwrap_or_else(|| plugin_path().expect("a plugin"))
 }
 
+/// What is read before the scripts: root's are run, and are looked for where they are.
+const LUA_FOR_ROOT: &str = r#"run_user_scripts_when_superuser = true
+package.path = os.getenv("HOME") .. "/.local/lib/stratoshark/plugins/?.lua;" .. package.path
+"#;
+
 /// The hosts, with a folder of the test's own that is also the home of the user who has installed the plugin.
 pub struct Hosts {
     run: PathBuf,
@@ -62,6 +67,25 @@ impl Hosts {
             folder,
             plugin,
         })
+    }
+
+    /// Let strato and Stratoshark run the Lua scripts of a user, as they do for all but root, whom `run` makes of everybody.
+    pub fn run_lua_scripts(&self) {
+        let folders = self.stdout(&["strato", "-G", "folders"]);
+        let folder = folders
+            .lines()
+            .find_map(|line| line.strip_prefix("Global Lua Plugins:"))
+            .expect("it has Lua");
+        let root = self.run.with_file_name("root");
+        let init = root.join(folder.trim().trim_start_matches('/'));
+        let init = init.join("init.lua");
+        if fs::read_to_string(&init).is_ok_and(|text| text == LUA_FOR_ROOT) {
+            return;
+        }
+        // Another test may be reading it.
+        let new = init.with_extension(format!("{}.new", std::process::id()));
+        fs::write(&new, LUA_FOR_ROOT).unwrap();
+        fs::rename(new, init).unwrap();
     }
 
     /// A host to run, with nothing of the caller's environment.
