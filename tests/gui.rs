@@ -20,7 +20,12 @@ struct Screen {
     hosts: Hosts,
     display: String,
     programs: Vec<Child>,
+    /// Pixels of the display for one of the window.
+    scale: u32,
 }
+
+/// A part of the capture dialog's title.
+const DIALOG: &str = "Interface Options";
 
 impl Screen {
     fn new(hosts: Hosts) -> Self {
@@ -29,6 +34,7 @@ impl Screen {
             hosts,
             display,
             programs: vec![],
+            scale: 2,
         };
         let display = screen.display.clone();
         screen.start(&[
@@ -54,7 +60,7 @@ impl Screen {
             .env("DISPLAY", &self.display)
             .env("QT_QPA_PLATFORM", "xcb")
             // Large enough to be read off the picture.
-            .env("QT_SCALE_FACTOR", "2")
+            .env("QT_SCALE_FACTOR", self.scale.to_string())
             .env("XDG_RUNTIME_DIR", &self.hosts.folder);
         command
     }
@@ -118,10 +124,21 @@ impl Screen {
         self.tool(&["xdotool", "search", "--onlyvisible", "--name", name])
     }
 
+    /// How high the capture dialog is, in pixels.
+    fn dialog_height(&self) -> u32 {
+        let windows = self.windows(DIALOG).unwrap();
+        let window = windows.lines().next().unwrap();
+        let shown = self
+            .tool(&["xdotool", "getwindowgeometry", "--shell", window])
+            .unwrap();
+        let height = shown.split("HEIGHT=").nth(1).unwrap();
+        height.lines().next().unwrap().trim().parse().unwrap()
+    }
+
     /// Click where it is on a display of 1280 by 800.
     fn click(&self, x: u32, y: u32) {
         // Below the window's title, which does not grow.
-        let [x, y] = [2 * x, 22 + 2 * (y - 22)].map(|at| at.to_string());
+        let [x, y] = [self.scale * x, 22 + self.scale * (y - 22)].map(|at| at.to_string());
         self.tool(&["xdotool", "mousemove", &x, &y, "click", "1", "sleep", "1"])
             .unwrap();
     }
@@ -212,10 +229,19 @@ fn stratoshark_shows_a_trail() {
             "Profile",
             "Region",
             "Time interval",
-            "Role to assume",
+            "Other settings",
         ],
     );
     screen.stop();
+    // It neither scrolls nor shrinks, and has to fit on a display of 1366 by 768.
+    screen.scale = 1;
+    screen.stratoshark(&[]);
+    screen.click(73, 255);
+    screen.until("a dialog", |screen| screen.windows(DIALOG).is_some());
+    let height = screen.dialog_height();
+    assert!((300..=680).contains(&height), "{height} pixels");
+    screen.stop();
+    screen.scale = 2;
 
     // What is wrong is said in a dialog.
     screen.stratoshark(

@@ -248,12 +248,7 @@ fn buttons_answer_what_analysts_ask() {
         ),
         ("Same//Access key", "ct.user.accesskeyid", "AKIA1", "photo"),
         ("Same//Target", "ct.target", "audit", "denied stopped"),
-        (
-            "Where this session came from",
-            "ct.origin.eventid",
-            "root",
-            "root",
-        ),
+        ("Same//Session began", "ct.origin.eventid", "root", "root"),
         (
             "Same//Address",
             "ct.srcip",

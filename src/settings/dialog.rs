@@ -1,5 +1,7 @@
 //! The settings as users write them. The doc comments and titles are what the capture dialog shows, in this order, but for
-//! those that are marked as `hidden`, which are rarely needed: they are keys of the configuration only.
+//! those that are marked as `hidden`, which are rarely needed: they are keys of the configuration and of *Other settings*. The
+//! dialog neither scrolls nor shrinks, so that it may have 18 rows on a small screen. Numbers of type `number` are
+//! options of falcodump without a row.
 //!
 //! Constraints of the hosts that the shape follows: every leaf has a plain type and a description, or falcodump loads
 //! no plugin at all; string defaults are shown, those of numbers and booleans are not, so the sentences say them.
@@ -12,6 +14,7 @@ use std::borrow::Cow;
 use anyhow::{Result, ensure};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Settings, keys};
@@ -37,7 +40,7 @@ pub struct Config {
     pub s3_interval: String,
     /// Which time the interval means: delivery, when the log files were delivered; or event, when the events happened. For
     /// event, log files that were delivered up to an hour later are read as well.
-    #[schemars(title = "Interval of", extend("enum" = ["delivery", "event"]))]
+    #[schemars(title = "Interval of", extend("enum" = ["delivery", "event"], "hidden" = true))]
     pub s3_interval_of: String,
     /// Keep only the events that this condition holds for, in the language of Falco's and sysdig's filters:
     /// ct.readonly=false and not ct.user in (terraform, ci). What is left out is not in the capture, and costs next to
@@ -57,19 +60,19 @@ pub struct Config {
     #[schemars(title = "Follow")]
     pub s3_follow: bool,
     /// How often a bucket that is followed is listed, or a log group or the event history asked, in seconds. (Default: 30)
-    #[schemars(title = "Seconds between listings", range(min = 1, max = 3600))]
+    #[schemars(title = "Seconds between listings", range(min = 1, max = 3600), extend("type" = "number"))]
     pub s3_poll_interval: u32,
     /// A file that tells how far a bucket, log group or event history that is followed was read, so that the next capture goes on there:
     /// nothing is lost over a restart, and hardly anything comes twice. It is made at the first capture, and its folder has to be there.
     /// Empty: each capture begins anew.
-    #[schemars(title = "State file")]
+    #[schemars(title = "State file", extend("hidden" = true))]
     pub state_path: String,
     /// In which order the event history (cloudtrail://REGION) or a log group (logs://GROUP) is read: time, the oldest event first as from a bucket, or
     /// newest, the newest first, as the console shows it.
-    #[schemars(title = "Order of events", extend("enum" = ["time", "newest"]))]
+    #[schemars(title = "Order of events", extend("enum" = ["time", "newest"], "hidden" = true))]
     pub history_order: String,
     /// Show Insights events, which CloudTrail writes when the rate of calls or errors is unusual. (Default: true)
-    #[schemars(title = "Include Insights events")]
+    #[schemars(title = "Include Insights events", extend("hidden" = true))]
     pub include_insights: bool,
     /// Check log files against CloudTrail's signed digest files while they are read: off; warn, which names what is
     /// modified, missing or unproven; strict, which shows events of proven log files only and ends at the first sign
@@ -78,15 +81,15 @@ pub struct Config {
     pub validate: String,
     /// A file with the public keys of the digest files, as aws cloudtrail list-public-keys prints them. It may hold the
     /// output for several regions, one after the other. If empty, CloudTrail is asked for the keys.
-    #[schemars(title = "Public keys for validation")]
+    #[schemars(title = "Public keys for validation", extend("hidden" = true))]
     pub validate_keys: String,
     /// The bucket of your trail, where another one is read that is a copy of it: digest files that were written for any
     /// other bucket prove nothing. Empty: with strict the bucket that is read; with warn, and of a folder, any.
-    #[schemars(title = "Bucket of the trail")]
+    #[schemars(title = "Bucket of the trail", extend("hidden" = true))]
     pub validate_bucket: String,
     /// The largest number of log files that are downloaded at the same time. 0 means as many as make it faster, which is
     /// found out while they are read. (Default: 0)
-    #[schemars(title = "Concurrent downloads", range(min = 0, max = MOST_DOWNLOADS))]
+    #[schemars(title = "Concurrent downloads", range(min = 0, max = MOST_DOWNLOADS), extend("type" = "number"))]
     pub s3_download_concurrency: u32,
     /// Delete each message of the SQS queue once the events of its log files are read. Otherwise messages stay in the
     /// queue and come again in the next capture. (Default: true)
@@ -121,6 +124,11 @@ pub struct Config {
     /// How much the cache may take, such as 10GB, 500MB or 1GiB. What was not used for longest goes first. Empty is 10GB.
     #[schemars(title = "Size of the cache", extend("hidden" = true))]
     pub cache_size: String,
+    /// Settings that have no row here, such as historyOrder, s3IntervalOf, includeInsights, dedupe, cachePath or the roleArn of aws:
+    /// a JSON object as in the configuration of other programs. The README lists all, with an example. What a row says goes
+    /// before what is said here.
+    #[schemars(title = "Other settings")]
+    pub other_settings: String,
     /// No effect: the plugin sees by itself which service the messages of a queue come from. Kept for settings of the
     /// official plugin. (Default: false)
     #[schemars(title = "SQS messages come from S3 (no effect)")]
@@ -150,16 +158,16 @@ pub struct Aws {
     #[schemars(title = "Credentials file")]
     pub credentials: String,
     /// A role to assume with these credentials, such as arn:aws:iam::123456789012:role/audit. If empty, no role is assumed.
-    #[schemars(title = "Role to assume (ARN)")]
+    #[schemars(title = "Role to assume (ARN)", extend("hidden" = true))]
     pub role_arn: String,
     /// The external ID that the role asks for, if any.
-    #[schemars(title = "External ID")]
+    #[schemars(title = "External ID", extend("hidden" = true))]
     pub external_id: String,
     /// The URL of an S3-compatible store, such as https://minio.example.com:9000; requests to SQS, CloudWatch Logs and CloudTrail go there as well. If empty, AWS.
     #[schemars(title = "Endpoint URL")]
     pub endpoint: String,
     /// Pay for the requests to a bucket whose owner requires that readers pay. (Default: false)
-    #[schemars(title = "Requester pays")]
+    #[schemars(title = "Requester pays", extend("hidden" = true))]
     pub request_payer: bool,
 }
 
@@ -204,6 +212,7 @@ impl Default for Config {
             dedupe: false,
             cache_path: String::new(),
             cache_size: String::new(),
+            other_settings: String::new(),
             use_s3_sns: false,
             use_async: true,
         }
@@ -215,9 +224,8 @@ impl Default for Config {
 pub const HIDDEN: &str = "hidden";
 
 /// Leaves out what dialogs do not show.
-fn shown(schema: &mut Schema) {
-    let properties = schema.get_mut("properties");
-    if let Some(properties) = properties.and_then(|properties| properties.as_object_mut()) {
+fn retain_shown(properties: &mut Value) {
+    if let Some(properties) = properties.as_object_mut() {
         properties.retain(|_, property| property.get(HIDDEN).is_none());
     }
 }
@@ -264,7 +272,17 @@ impl JsonSchema for Init {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Config::json_schema(generator);
-        shown(&mut schema);
+        schema
+            .get_mut("properties")
+            .into_iter()
+            .for_each(retain_shown);
+        // Those of types that it refers to.
+        for definition in generator.definitions_mut().values_mut() {
+            definition
+                .get_mut("properties")
+                .into_iter()
+                .for_each(retain_shown);
+        }
         schema
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -19,8 +19,37 @@ const NEAR: usize = 2;
 pub(super) fn read(config: &str) -> Result<(Value, Vec<String>)> {
     let settings = Settings::all();
     let mut unknown = Vec::new();
-    let config = settings.object(config, "", &mut unknown)?;
+    let mut config = settings.object(config, "", &mut unknown)?;
+    // What is no text is refused like any other value of a wrong type.
+    if let Some(Value::String(text)) = config.get(OTHER).cloned()
+        && !text.trim().is_empty()
+    {
+        let mut others = || -> Result<_> {
+            ensure!(
+                text.trim().starts_with('{'),
+                "is not a JSON object, such as {{\"historyOrder\":\"newest\"}}"
+            );
+            let others = settings.object(&text, "", &mut unknown)?;
+            ensure!(!others.contains_key(OTHER), "can't hold itself");
+            Ok(others)
+        };
+        merge(&mut config, others().context(OTHER)?);
+    }
     Ok((config.into(), unknown))
+}
+
+/// The setting that has all those that the dialog has no row for.
+const OTHER: &str = "otherSettings";
+
+/// Add what is not there.
+fn merge(config: &mut Map<String, Value>, others: Map<String, Value>) {
+    for (key, other) in others {
+        match (config.get_mut(&key), other) {
+            (Some(Value::Object(config)), Value::Object(other)) => merge(config, other),
+            (Some(_), _) => {}
+            (None, other) => _ = config.insert(key, other),
+        }
+    }
 }
 
 /// The paths of all settings: `s3Interval`, `aws`, `aws.profile`.
