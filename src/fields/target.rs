@@ -268,32 +268,20 @@ pub(super) fn target<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
 
 /// The text of the member of an object that counts most. A request of EC2's newer calls is within one of its own name.
 fn best<'a>(object: Value<'a>, ranks: &Ranks) -> Option<Cow<'a, [u8]>> {
+    let (found, wrapper) = best_member(object, ranks);
+    found.or_else(|| best_member(wrapper?, ranks).0)
+}
+
+/// The best of its own members, and the last that wraps a request.
+fn best_member<'a>(object: Value<'a>, ranks: &Ranks) -> (Option<Cow<'a, [u8]>>, Option<Value<'a>>) {
     let mut best: Option<(usize, Cow<'a, [u8]>)> = None;
-    let mut within = None;
+    let mut wrapper = None;
     object.each_member(&mut |name, value| {
         let lower = name.to_ascii_lowercase();
         let is_wrapper = lower.ends_with(b"request") || lower.ends_with(b"req");
         if is_wrapper && value.is_object() {
-            within = Some(value);
+            wrapper = Some(value);
         }
-        let rank = str::from_utf8(&lower).ok().and_then(|name| ranks.get(name));
-        let Some((rank, inner)) = rank else {
-            return;
-        };
-        if best.as_ref().is_none_or(|(found, _)| rank < found)
-            && let Some(text) = named(value, *inner)
-        {
-            best = Some((*rank, text));
-        }
-    });
-    let found = best.map(|(_, text)| text);
-    found.or_else(|| best_within(within?, ranks))
-}
-
-fn best_within<'a>(object: Value<'a>, ranks: &Ranks) -> Option<Cow<'a, [u8]>> {
-    let mut best: Option<(usize, Cow<'a, [u8]>)> = None;
-    object.each_member(&mut |name, value| {
-        let lower = name.to_ascii_lowercase();
         let rank = str::from_utf8(&lower).ok().and_then(|name| ranks.get(name));
         if let Some((rank, inner)) = rank
             && best.as_ref().is_none_or(|(found, _)| rank < found)
@@ -302,7 +290,7 @@ fn best_within<'a>(object: Value<'a>, ranks: &Ranks) -> Option<Cow<'a, [u8]>> {
             best = Some((*rank, text));
         }
     });
-    best.map(|(_, text)| text)
+    (best.map(|(_, text)| text), wrapper)
 }
 
 /// What a value names: a text, or those of a list, with commas between. `inner` is the member of objects in the list.

@@ -66,13 +66,6 @@ impl Default for Places {
     }
 }
 
-impl Clone for Places {
-    /// With the same databases.
-    fn clone(&self) -> Self {
-        Self::new(&self.atlas)
-    }
-}
-
 impl Places {
     pub fn new(atlas: &Arc<Atlas>) -> Self {
         Self {

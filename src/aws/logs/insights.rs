@@ -32,8 +32,6 @@ pub(crate) struct Row {
     /// In milliseconds since the epoch.
     pub time: Option<i64>,
     pub message: String,
-    /// What stands for the log event.
-    pub pointer: String,
 }
 
 impl LogsRegion {
@@ -114,7 +112,6 @@ fn row(fields: Vec<ResultField>) -> Row {
         match field.field.as_deref() {
             Some("@timestamp") => row.time = milliseconds(&value),
             Some("@message") => row.message = value,
-            Some("@ptr") => row.pointer = value,
             _ => {}
         }
     }

@@ -12,15 +12,14 @@ use anyhow::Result;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use self::reader::{Follow, LAG, LONG_LAG, Plan, Reader};
-use super::timeline::consumed::{Acks, Consumed, Scale, StreamName};
-use super::timeline::{self, Timeline};
+use self::reader::{LAG, LONG_LAG, Reader};
+use super::timeline::consumed::{self, Acks, Consumed, Scale, StreamName};
+use super::timeline::{self, Follow, Plan, Timeline};
 use crate::aws::cloudtrail::{Category, EventHistory, Lookup, Page, Query};
 use crate::aws::{self, Environment, Kind, Login};
 use crate::settings::location::HistoryLocation;
 use crate::settings::partitions::Partition;
 use crate::settings::{HistoryOrder, Settings};
-use crate::state::State;
 use crate::stats::{Stats, count};
 use crate::trail::Interval;
 
@@ -32,22 +31,20 @@ const SCALE: Scale = Scale {
     lag: LONG_LAG,
 };
 
-impl Plan {
-    /// What to read of the event history, if it is now this time.
-    fn new(interval: Interval, settings: &Settings, now: i64) -> Self {
-        let start = interval.start.map(Timestamp::as_second);
-        let end = interval.end.map(Timestamp::as_second);
-        let follow = settings.follow && end.is_none_or(|end| now <= end + LAG);
-        Self {
-            from: start.unwrap_or(0).max(now - HISTORY),
-            to: end.map_or(now, |end| end.min(now)),
-            newest_first: settings.history_order == HistoryOrder::Newest && !settings.follow,
-            follow: follow.then_some(Follow {
-                interval: settings.poll_interval,
-                end,
-                looked: now,
-            }),
-        }
+/// What to read of the event history, if it is now this time.
+fn plan(interval: Interval, settings: &Settings, now: i64) -> Plan {
+    let start = interval.start.map(Timestamp::as_second);
+    let end = interval.end.map(Timestamp::as_second);
+    let follow = settings.follow && end.is_none_or(|end| now <= end + LAG);
+    Plan {
+        from: start.unwrap_or(0).max(now - HISTORY),
+        to: end.map_or(now, |end| end.min(now)),
+        newest_first: settings.history_order == HistoryOrder::Newest && !settings.follow,
+        follow: follow.then_some(Follow {
+            interval: settings.poll_interval,
+            end,
+            looked: now,
+        }),
     }
 }
 
@@ -63,21 +60,11 @@ pub(super) async fn open(
     let now = environment.clock.now().as_second();
     let names = regions(&location, login.current().0.region().as_deref());
     let name = name(&location, &names);
-    let state = match settings.state_path.as_deref().filter(|_| settings.follow) {
-        Some(path) => {
-            let source = match &settings.aws.endpoint {
-                None => name.clone(),
-                Some(endpoint) => format!("{name} of {endpoint}"),
-            };
-            let first = Consumed::nothing(interval.start);
-            Some(State::open(path, &source, first, &stats).await?)
-        }
-        None => None,
-    };
+    let state = consumed::open(settings, &name, interval.start, &stats).await?;
     let is_resumed = state.as_ref().is_some_and(|(_, _, is_told)| *is_told);
     let consumed = state.as_ref().map(|(_, consumed, _)| consumed);
     let interval = consumed.map_or(interval, |consumed| consumed.interval(interval));
-    let plan = Plan::new(interval, settings, now);
+    let plan = plan(interval, settings, now);
     let follow = plan.follow.is_some();
     if let Some(consumed) = consumed.filter(|_| is_resumed) {
         say_resumed(consumed, plan.from, &stats);

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::aws::cloudtrail::{Event, EventHistory, Lookup, Page, Query};
-use crate::source::timeline::{self, Batch, Seen, place};
+use crate::source::timeline::{self, Batch, Follow, Plan, Seen, place};
 use crate::state;
 
 /// Pages of a window, at most and at first: the first events come soon.
@@ -36,30 +36,11 @@ pub(super) const LONG_LAG: i64 = 2 * 60 * 60;
 /// How many tokens in a row may be refused before that is an error.
 const BAD_TOKENS: u32 = 5;
 
-/// What to read; times in seconds since the epoch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    pub from: i64,
-    pub to: i64,
-    pub newest_first: bool,
-    /// How to go on afterwards.
-    pub follow: Option<Follow>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Follow {
-    /// The time between two looks.
-    pub interval: Duration,
-    /// Up to this time.
-    pub end: Option<i64>,
-    /// When the look before the first began.
-    pub looked: i64,
-}
-
 /// Reads one region's events of one lookup.
 pub(super) struct Reader {
     region: Arc<EventHistory>,
     lookup: Arc<Lookup>,
+    /// In seconds.
     plan: Plan,
     batches: mpsc::Sender<Batch>,
     /// How many seconds a window has, and how many pages at most.

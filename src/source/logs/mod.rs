@@ -19,15 +19,14 @@ use jiff::Timestamp;
 use self::found::{Found, Located};
 use self::messages::Messages;
 use self::queries::Queries;
-use self::reader::{Asked, Follow, LAG, LONG_LAG, NEWEST_FIRST_SINCE, Plan, Reader};
+use self::reader::{Asked, LAG, LONG_LAG, NEWEST_FIRST_SINCE, Reader, asked_first};
 use super::Source;
-use super::timeline::consumed::{Acks, Consumed, Scale, Stream, StreamName};
-use super::timeline::{self, Timeline};
+use super::timeline::consumed::{self, Acks, Consumed, Scale, Stream, StreamName};
+use super::timeline::{self, Follow, Plan, Timeline};
 use crate::aws::logs::{Class, Group, LogsRegion, Page, Query};
 use crate::aws::{self, Environment, Kind, Login};
 use crate::settings::location::LogsLocation;
 use crate::settings::{HistoryOrder, Settings};
-use crate::state::State;
 use crate::stats::{Stats, count};
 use crate::trail::{Interval, Selection};
 
@@ -59,17 +58,7 @@ pub(super) async fn open(
         groups,
         is_search,
     } = found::find(&location, &login, settings.follow, &stats).await?;
-    let state = match settings.state_path.as_deref().filter(|_| settings.follow) {
-        Some(path) => {
-            let source = match &settings.aws.endpoint {
-                None => name.clone(),
-                Some(endpoint) => format!("{name} of {endpoint}"),
-            };
-            let first = Consumed::nothing(wanted.asked.start);
-            Some(State::open(path, &source, first, &stats).await?)
-        }
-        None => None,
-    };
+    let state = consumed::open(settings, &name, wanted.asked.start, &stats).await?;
     let consumed = state.as_ref().map(|(_, consumed, _)| consumed);
     let asked = consumed.map_or(wanted.asked, |consumed| consumed.interval(wanted.asked));
     let selection = settings.selection_of(asked);
@@ -136,8 +125,8 @@ pub(super) async fn open(
     }
     let plans = || read.iter().map(|(one, _)| one.plan);
     let follows = plans().any(|plan| plan.follow.is_some());
-    let is_standard = |class| read.iter().any(|(one, _)| one.group.class == class);
-    if let Some(pattern) = pattern.as_ref().filter(|_| is_standard(Class::Standard)) {
+    let has_class = |class| read.iter().any(|(one, _)| one.group.class == class);
+    if let Some(pattern) = pattern.as_ref().filter(|_| has_class(Class::Standard)) {
         stats.note(format!(
             "AWS applies the filter pattern {pattern}, and what of filter is not in it is applied here"
         ));
@@ -262,7 +251,7 @@ impl Candidate {
             return Ok(None);
         }
         // If the interval has not begun, asking for one millisecond still tells whether access is allowed.
-        let (from, to, newest_first) = self.plan.first();
+        let (from, to, newest_first) = asked_first(&self.plan);
         let query = Query {
             from: from.min(now),
             to: to.max(from.min(now)),

@@ -11,9 +11,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::messages::Messages;
-use super::reader::Plan;
 use crate::aws::logs::{Answer, Group, LogEvent, LogsRegion};
-use crate::source::timeline::{Batch, Close};
+use crate::source::timeline::{Batch, Close, Plan};
 use crate::stats::{Stats, count};
 
 /// Rows of a query, at most, and where one second has more.

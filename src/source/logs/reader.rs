@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::messages::Messages;
 use crate::aws::logs::{Group, LogEvent, LogsRegion, Page, Query};
-use crate::source::timeline::{Batch, Event, Seen, place};
+use crate::source::timeline::{Batch, Event, Follow, Plan, Seen, place};
 use crate::stats::Stats;
 
 const MINUTE: i64 = 60_000;
@@ -33,33 +33,11 @@ const BAD_TOKENS: u32 = 5;
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>.
 pub(super) const NEWEST_FIRST_SINCE: i64 = 1_704_067_200_000;
 
-/// What to read; times in milliseconds since the epoch, both included.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    pub from: i64,
-    pub to: i64,
-    pub newest_first: bool,
-    /// How to go on afterwards.
-    pub follow: Option<Follow>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Follow {
-    /// The time between two looks.
-    pub interval: Duration,
-    /// Up to this time.
-    pub end: Option<i64>,
-    /// When the look before the first began.
-    pub looked: i64,
-}
-
-impl Plan {
-    /// What the first request asks for.
-    pub fn first(&self) -> (i64, i64, bool) {
-        match self.newest_first {
-            true => (self.from.max(NEWEST_FIRST_SINCE), self.to, true),
-            false => (self.from, self.to, false),
-        }
+/// The times that the first request asks for, and whether newest first.
+pub(super) fn asked_first(plan: &Plan) -> (i64, i64, bool) {
+    match plan.newest_first {
+        true => (plan.from.max(NEWEST_FIRST_SINCE), plan.to, true),
+        false => (plan.from, plan.to, false),
     }
 }
 
@@ -73,6 +51,7 @@ pub(super) struct Asked {
 /// Reads one group.
 pub(super) struct Reader {
     asked: Asked,
+    /// In milliseconds.
     plan: Plan,
     messages: Arc<Messages>,
     batches: mpsc::Sender<Batch>,
@@ -139,7 +118,7 @@ impl Reader {
 
     /// Read all of it; `first` is the first page, where it is known already.
     pub async fn run(mut self, first: Option<Page>) -> Result<()> {
-        let (from, to, newest_first) = self.plan.first();
+        let (from, to, newest_first) = asked_first(&self.plan);
         // The interval may not have begun.
         if from <= to {
             self.read(from, to, newest_first, first).await?;

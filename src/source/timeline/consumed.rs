@@ -10,13 +10,12 @@ use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Event;
+use super::{Event, MOST};
 use crate::log_file::Ack;
+use crate::settings::Settings;
 use crate::state::{self, State};
+use crate::stats::Stats;
 use crate::trail::Interval;
-
-/// So many events of a stream are kept, at most.
-const MOST: usize = 1_000_000;
 
 /// What is consumed. Times are in seconds since the epoch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -27,6 +26,24 @@ pub(in crate::source) struct Consumed {
     pub account: Option<String>,
     /// By name.
     streams: BTreeMap<String, Stream>,
+}
+
+/// The state file of a source of this name that is followed, as [`State::open`] returns it. None without a `statePath`.
+pub(in crate::source) async fn open(
+    settings: &Settings,
+    name: &str,
+    start: Option<Timestamp>,
+    stats: &Arc<Stats>,
+) -> Result<Option<(State<Consumed>, Consumed, bool)>> {
+    let Some(path) = settings.state_path.as_deref().filter(|_| settings.follow) else {
+        return Ok(None);
+    };
+    let source = match &settings.aws.endpoint {
+        None => name.to_owned(),
+        Some(endpoint) => format!("{name} of {endpoint}"),
+    };
+    let first = Consumed::nothing(start);
+    Ok(Some(State::open(path, &source, first, stats).await?))
 }
 
 /// What one reader reads.

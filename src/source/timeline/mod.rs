@@ -40,6 +40,26 @@ pub(super) struct Event {
     pub json: String,
 }
 
+/// What a reader is to read; times in the timeline's unit since the epoch, both included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    pub from: i64,
+    pub to: i64,
+    pub newest_first: bool,
+    /// How to go on afterwards.
+    pub follow: Option<Follow>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Follow {
+    /// The time between two looks.
+    pub interval: Duration,
+    /// Up to this time.
+    pub end: Option<i64>,
+    /// When the look before the first began.
+    pub looked: i64,
+}
+
 /// The next events of a reader, and up to where they are complete.
 #[derive(Debug)]
 pub(super) struct Batch {
