@@ -2,8 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use harness::aws::{ACCOUNT, Aws, Credentials, Fault, Op, REGION, Request};
@@ -578,28 +576,8 @@ fn sysdig_reads_the_event_history() {
     };
     let lines = hosts.sysdig("cloudtrail://us-east-1", &config.to_string(), &arguments);
     assert_eq!(lines, expected(&records));
-    // The example for Falco, but for its following.
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-config/falco/history.yaml");
-    let endpoint = json!({"endpoint": aws.endpoint()}).to_string();
-    let yaml = fs::read_to_string(example)
-        .unwrap()
-        .replace(
-            "path: libcloudtrail.so",
-            &format!("path: {}", hosts.plugin.display()),
-        )
-        .replace(r#""s3Follow":true"#, &format!(r#""aws":{endpoint}"#));
-    assert!(yaml.contains(&endpoint));
-    let file = hosts.folder.join("falco.yaml");
-    fs::write(&file, yaml).unwrap();
-    let file = file.display().to_string();
-    let shown = hosts.stdout(&[
-        "sysdig",
-        "--plugin-config-file",
-        &file,
-        arguments[0],
-        arguments[1],
-    ]);
-    assert_eq!(shown.lines().collect::<Vec<_>>(), expected(&records));
+    let shown = hosts.sysdig_by_example("history.yaml", &aws.endpoint(), &arguments);
+    assert_eq!(shown, expected(&records));
 
     records.reverse();
     let config =

@@ -1567,23 +1567,8 @@ fn hosts_show_log_groups() {
     let arguments = ["-p", "%ct.id"];
     expected.sort();
     assert_eq!(sorted(hosts.sysdig(&params, &config, &arguments)), expected);
-    // The example for Falco, but for its following.
-    let example =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-config/falco/logs.yaml");
-    let endpoint = json!({"endpoint": aws.endpoint()}).to_string();
-    let yaml = fs::read_to_string(example)
-        .unwrap()
-        .replace(
-            "path: libcloudtrail.so",
-            &format!("path: {}", hosts.plugin.display()),
-        )
-        .replace(r#""s3Follow":true"#, &format!(r#""aws":{endpoint}"#));
-    assert!(yaml.contains(&endpoint));
-    let file = hosts.folder.join("falco.yaml");
-    fs::write(&file, yaml).unwrap();
-    let file = file.display().to_string();
-    let shown = hosts.stdout(&["sysdig", "--plugin-config-file", &file, "-p", "%ct.id"]);
-    assert_eq!(sorted(lines(&shown)), expected);
+    let shown = hosts.sysdig_by_example("logs.yaml", &aws.endpoint(), &arguments);
+    assert_eq!(sorted(shown), expected);
     // Stratoshark's dialog captures by falcodump, and shows what that has captured.
     let endpoint = aws.endpoint();
     let options = [

@@ -47,10 +47,7 @@ pub(super) fn failed(record: &mut Record<'_>) -> bool {
             .text(Member::ErrorMessage)
             .is_some_and(|message| is_error(&message)),
     };
-    has_error
-        || [Member::ResponseElements, Member::ServiceEventDetails]
-            .into_iter()
-            .any(|member| is_failure(record, member).is_some())
+    has_error || is_failure(record)
 }
 
 /// `ct.outcome`
@@ -72,14 +69,11 @@ pub(super) fn outcome<'a>(record: &mut Record<'a>) -> Option<Text<'a>> {
         .into_iter()
         .find_map(|member| text_of(record, member));
     let Some((result, range)) = result else {
-        let failed = [Member::ResponseElements, Member::ServiceEventDetails]
-            .into_iter()
-            .any(|member| is_failure(record, member).is_some());
-        return failed.then_some((b"Failure".into(), COMPUTED));
+        return is_failure(record).then_some((b"Failure".into(), COMPUTED));
     };
     // Whoever signs in elsewhere uses MFA there, if at all, and AWS says No.
-    let of_aws = record.text(Member::IdentityType);
-    let is_of_aws = of_aws.is_some_and(|kind| [&b"IAMUser"[..], b"Root"].contains(&&*kind));
+    let identity = record.text(Member::IdentityType);
+    let is_of_aws = identity.is_some_and(|kind| [&b"IAMUser"[..], b"Root"].contains(&&*kind));
     let used = mfa_used(record).filter(|_| is_of_aws && *result == *b"Success");
     Some(match used.as_ref().map(|(used, _)| &**used) {
         Some(b"true") => (b"Success with MFA".into(), COMPUTED),
@@ -124,14 +118,19 @@ fn is_one_of(text: &[u8], words: &[&str]) -> bool {
 }
 
 /// Whether an event that tells its outcome under its own name, as those of signing in do, tells of failure.
-fn is_failure(record: &mut Record<'_>, member: Member) -> Option<()> {
-    let kind = record.text(Member::EventType)?;
-    if !matches!(&*kind, b"AwsConsoleSignIn" | b"AwsServiceEvent") {
-        return None;
+fn is_failure(record: &mut Record<'_>) -> bool {
+    let kind = record.text(Member::EventType);
+    if !kind.is_some_and(|kind| matches!(&*kind, b"AwsConsoleSignIn" | b"AwsServiceEvent")) {
+        return false;
     }
-    let name = record.text(Member::EventName)?;
-    let outcome = record.get(member)?.member(str::from_utf8(&name).ok()?)?;
-    (*outcome.text()? == *b"Failure").then_some(())
+    let mut tells = |member| -> Option<bool> {
+        let name = record.text(Member::EventName)?;
+        let outcome = record.get(member)?.member(str::from_utf8(&name).ok()?)?;
+        Some(*outcome.text()? == *b"Failure")
+    };
+    [Member::ResponseElements, Member::ServiceEventDetails]
+        .into_iter()
+        .any(|member| tells(member) == Some(true))
 }
 
 #[cfg(test)]

@@ -28,9 +28,8 @@ impl Files {
                 .ok()
                 .filter(|text| !text.trim().is_empty())
         };
-        let listed = |text: String| text.split(',').map(|path| path.trim().to_owned()).collect();
         let databases = match self.databases.is_empty() {
-            true => variable("CLOUDTRAIL_GEO_DATABASES").map_or_else(Vec::new, listed),
+            true => variable("CLOUDTRAIL_GEO_DATABASES").map_or_else(Vec::new, |text| paths(&text)),
             false => self.databases.clone(),
         };
         let ranges = self.aws_ranges.clone();
@@ -43,5 +42,24 @@ impl Files {
     /// Is there none?
     pub fn is_empty(&self) -> bool {
         self.databases.is_empty() && self.aws_ranges.is_none()
+    }
+}
+
+/// Paths with commas between.
+pub(crate) fn paths(text: &str) -> Vec<String> {
+    let paths = text.split(',').map(str::trim);
+    paths
+        .filter(|path| !path.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_too_many_names_no_file() {
+        assert_eq!(paths(" a.mmdb ,, b.mmdb,"), ["a.mmdb", "b.mmdb"]);
     }
 }

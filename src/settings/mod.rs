@@ -290,7 +290,7 @@ impl TryFrom<Config> for Settings {
             dedupe: config.dedupe,
             redaction: Arc::new(Redaction::parse(&config.redact).context("redact")?),
             geo: geo::Files {
-                databases: listed(&config.geo_databases),
+                databases: geo::paths(&config.geo_databases),
                 aws_ranges: given(&config.aws_ip_ranges),
             },
             cache: Cache::parse(&config.cache_path, &config.cache_size)?,
@@ -344,11 +344,6 @@ impl TryFrom<dialog::Aws> for Aws {
 fn given(text: &str) -> Option<String> {
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// The texts of a setting that has several, separated by commas.
-fn listed(text: &str) -> Vec<String> {
-    text.split(',').filter_map(given).collect()
 }
 
 fn unknown(key: &str, value: &str, known: &str) -> Error {

@@ -132,10 +132,7 @@ impl Histories {
     pub(crate) fn answer(&self, region: &str, action: &str, body: &[u8]) -> Response<Bytes> {
         let input: Value = serde_json::from_slice(body).unwrap_or_default();
         match self.world().look_up(region, action, input) {
-            Ok(output) => Response::builder()
-                .header("content-type", "application/x-amz-json-1.1")
-                .body(output.to_string().into())
-                .unwrap(),
+            Ok(output) => response(200, &output),
             Err((code, message)) => error(400, code, message),
         }
     }
@@ -143,14 +140,14 @@ impl Histories {
 
 /// An error as CloudTrail sends it.
 pub(crate) fn error(status: u16, code: &str, message: &str) -> Response<Bytes> {
+    response(status, &json!({"__type": code, "message": message}))
+}
+
+pub(crate) fn response(status: u16, output: &Value) -> Response<Bytes> {
     Response::builder()
         .status(status)
         .header("content-type", "application/x-amz-json-1.1")
-        .body(
-            json!({"__type": code, "message": message})
-                .to_string()
-                .into(),
-        )
+        .body(output.to_string().into())
         .unwrap()
 }
 

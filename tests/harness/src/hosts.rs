@@ -133,6 +133,29 @@ impl Hosts {
         self.stdout(&all).lines().map(str::to_owned).collect()
     }
 
+    /// What sysdig prints of a capture by an example for Falco, line by line, with this address of AWS and without following.
+    pub fn sysdig_by_example(
+        &self,
+        example: &str,
+        endpoint: &str,
+        arguments: &[&str],
+    ) -> Vec<String> {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-config/falco");
+        let aws = format!(r#""aws":{{"endpoint":"{endpoint}"}}"#);
+        let library = format!("path: {}", self.plugin.display());
+        let yaml = fs::read_to_string(examples.join(example)).unwrap();
+        let yaml = yaml
+            .replace("path: libcloudtrail.so", &library)
+            .replace(r#""s3Follow":true"#, &aws);
+        assert!(yaml.contains(&library) && yaml.contains(&aws), "{yaml}");
+        let file = self.folder.join("falco.yaml");
+        fs::write(&file, yaml).unwrap();
+        let file = file.display().to_string();
+        let mut all = vec!["sysdig", "--plugin-config-file", &file];
+        all.extend(arguments);
+        self.stdout(&all).lines().map(str::to_owned).collect()
+    }
+
     /// Run falcodump into a file of the test's folder.
     pub fn falcodump(&self, params: &str, file: &str, options: &[&str]) -> Output {
         let mut all = vec![

@@ -21,7 +21,11 @@ use http::Response;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{aws::ACCOUNT, filter_pattern::Pattern, history::error};
+use crate::{
+    aws::ACCOUNT,
+    filter_pattern::Pattern,
+    history::{error, response},
+};
 
 /// FilterLogEvents requests a second that AWS takes, of an account in a region.
 const RATE: f64 = 5.0;
@@ -361,10 +365,7 @@ impl LogGroups {
     pub(crate) fn answer(&self, region: &str, action: &str, body: &[u8]) -> Response<Bytes> {
         let input: Value = serde_json::from_slice(body).unwrap_or_default();
         match self.world().answer(region, action, input) {
-            Ok(output) => Response::builder()
-                .header("content-type", "application/x-amz-json-1.1")
-                .body(output.to_string().into())
-                .unwrap(),
+            Ok(output) => response(200, &output),
             Err((code, message)) => error(400, code, message),
         }
     }
