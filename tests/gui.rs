@@ -373,5 +373,8 @@ fn stratoshark_shows_a_trail() {
     screen.shows("user", &["Displayed: 8"]);
     screen.keys(&["alt+s", "Down", "Return"]);
     screen.until("a graph", |screen| screen.windows("I/O Graphs").is_some());
-    screen.shows("graph", &["I/O Graphs"]);
+    screen.shows("graph", &["All events", "Changes", "Console logins"]);
+    screen.keys(&["Escape", "alt+s", "Down", "Down", "Return"]);
+    screen.until("plots", |screen| screen.windows("Plots").is_some());
+    screen.shows("plots", &["Bytes moved by S3", "Events so far"]);
 }

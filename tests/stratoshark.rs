@@ -34,13 +34,18 @@ const RECORDS: [&str; 10] = [
     r#"{"eventID":"service","eventTime":"2024-03-06T08:00:09Z","eventName":"DeleteNetworkInterface","eventSource":"ec2.amazonaws.com","awsRegion":"us-east-1","sourceIPAddress":"lambda.amazonaws.com","readOnly":false,"userIdentity":{"type":"AWSService","invokedBy":"lambda.amazonaws.com"}}"#,
 ];
 
+/// Run `scripts/install`; what it says.
+fn install(hosts: &Hosts) -> String {
+    let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
+    let built = built();
+    hosts.stdout(&["bash", install.to_str().unwrap(), built.to_str().unwrap()])
+}
+
 /// The hosts, with the profile and a capture of the records.
 fn captured(test: &str) -> Option<Hosts> {
     let hosts = Hosts::new(test)?;
     fs::write(hosts.folder.join("log.json"), log_text(&RECORDS)).unwrap();
-    let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
-    let built = built();
-    let said = hosts.stdout(&["bash", install.to_str().unwrap(), built.to_str().unwrap()]);
+    let said = install(&hosts);
     assert!(said.contains(PROFILE), "{said}");
     assert!(
         said.contains("stratoshark/plugins/cloudtrail-lists.lua"),
@@ -576,23 +581,157 @@ fn the_legend_tells_each_colour() {
     }
 }
 
+/// The profile as it is installed.
+struct Installed {
+    hosts: Hosts,
+    folder: PathBuf,
+}
+
+impl Installed {
+    fn new(test: &str) -> Option<Self> {
+        let hosts = captured(test)?;
+        let folder = hosts.folder.join(".config/stratoshark/profiles");
+        let folder = folder.join(PROFILE);
+        Some(Self { hosts, folder })
+    }
+
+    /// Install again, and tell what is said of the profile.
+    fn again(&self) -> String {
+        let said = install(&self.hosts);
+        let line = said.lines().find(|line| line.contains(PROFILE));
+        line.expect("a line about the profile").to_owned()
+    }
+
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.folder.join(file)).unwrap()
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.folder.join(file), text).unwrap();
+    }
+
+    /// As if an earlier version had installed this.
+    fn earlier(&self, file: &str, text: &str) {
+        self.write(file, text);
+        self.write(&format!(".installed/{file}"), text);
+    }
+}
+
+fn shipped(file: &str) -> String {
+    fs::read_to_string(profile(file)).unwrap()
+}
+
 #[test]
 fn what_the_user_made_of_the_profile_stays() {
-    let Some(hosts) = captured("profile") else {
+    let Some(installed) = Installed::new("profile") else {
         return;
     };
-    let installed = hosts
-        .folder
-        .join(".config/stratoshark/profiles")
-        .join(PROFILE)
-        .join("dfilter_buttons");
     assert_eq!(
-        fs::read(&installed).unwrap(),
-        fs::read(profile("dfilter_buttons")).unwrap()
+        installed.read("dfilter_buttons"),
+        shipped("dfilter_buttons")
     );
-    fs::write(&installed, "").unwrap();
-    let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install");
-    let built = built();
-    hosts.stdout(&["bash", install.to_str().unwrap(), built.to_str().unwrap()]);
-    assert_eq!(fs::read(&installed).unwrap(), b"");
+    installed.write("dfilter_buttons", "");
+    // There is nothing new in it, so nothing is missed.
+    assert!(installed.again().ends_with("is this version's"));
+    assert_eq!(installed.read("dfilter_buttons"), "");
+    // And what is new in a file that the user has changed or deleted is told.
+    installed.write(".installed/dfilter_buttons", "# Fewer buttons\n");
+    installed.write(".installed/plots", "# Other plots\n");
+    fs::remove_file(installed.folder.join("plots")).unwrap();
+    let said = installed.again();
+    assert!(
+        said.ends_with("you have changed: dfilter_buttons plots"),
+        "{said}"
+    );
+    assert_eq!(installed.read("dfilter_buttons"), "");
+    assert!(!installed.folder.join("plots").exists());
+}
+
+#[test]
+fn a_profile_that_nobody_changed_becomes_that_of_the_new_version() {
+    let Some(installed) = Installed::new("new-profile") else {
+        return;
+    };
+    installed.earlier("colorfilters", "# Fewer colours\n");
+    for folder in ["", ".installed/"] {
+        fs::remove_file(installed.folder.join(format!("{folder}io_graphs"))).unwrap();
+    }
+    installed.earlier(
+        "preferences",
+        "gui.column.hide: 2\ngui.column.format:\n\t\"No.\", \"%m\",\n\t\"Error\", \"%Cus:ct.error:0:U\"\n",
+    );
+    installed.earlier(
+        "recent",
+        "column.width: \"%m\", 5, \"%Cus:ct.error:0:U\", 7\n",
+    );
+    // As Stratoshark has written them since: among all its settings, and otherwise laid out.
+    installed.write(
+        "preferences",
+        "# Written by the program.\n\
+         gui.column.hide: 2\n\
+         gui.column.hidden: %Cus:ct.error:0:U\n\
+         # Each pair of strings consists of a column title and its format\n\
+         gui.column.format: \n\t\"No.\", \"%m\",\n\t\"Error\", \"%Cus:ct.error:0:U\"\n\
+         extcap.cloudtrail.pluginsource: s3://my-bucket/AWSLogs/\n",
+    );
+    installed.write(
+        "recent",
+        "gui.time_precision: SEC\ncolumn.width:\n        %m, 99,\n        \"%Cus:ct.error\", 7\n\ngui.zoom_level: 1\n",
+    );
+    let said = installed.again();
+    assert!(said.ends_with("is this version's"), "{said}");
+    assert_eq!(installed.read("colorfilters"), shipped("colorfilters"));
+    assert_eq!(installed.read("io_graphs"), shipped("io_graphs"));
+    let columns = |text: &str| {
+        let (_, columns) = text.split_once("gui.column.format:").unwrap();
+        columns.trim().to_owned()
+    };
+    let preferences = installed.read("preferences");
+    assert_eq!(columns(&preferences), columns(&shipped("preferences")));
+    assert!(preferences.contains("extcap.cloudtrail.pluginsource: s3://my-bucket/AWSLogs/\n"));
+    for gone in ["ct.error", "gui.column.hidden"] {
+        assert!(!preferences.contains(gone), "{preferences}");
+    }
+    // Though the user had made a column wider: those of today are others.
+    let recent = installed.read("recent");
+    assert!(
+        recent.contains("gui.zoom_level: 1\n") && !recent.contains("99"),
+        "{recent}"
+    );
+    let widths = shipped("recent");
+    let widths = widths
+        .lines()
+        .find(|line| line.starts_with("column.width:"));
+    assert!(recent.contains(widths.unwrap()), "{recent}");
+    // Strato finds the columns.
+    let lines = strato(&installed.hosts, &["-Y", "ct.id == \"photo\""]);
+    assert!(lines[0].contains("s3://photos/a/b.jpg"), "{lines:?}");
+
+    // Columns of the user's own stay, and their widths.
+    let own = "gui.column.hide: 1\ngui.column.format:\n\t\"No.\", \"%m\"\n";
+    installed.write("preferences", own);
+    installed.write("recent", "column.width: \"%m\", 42\n");
+    for file in ["preferences", "recent"] {
+        let text = shipped(file).replace("ct.name", "ct.id");
+        installed.write(&format!(".installed/{file}"), &text);
+    }
+    let said = installed.again();
+    assert!(
+        said.ends_with("you have changed: preferences recent"),
+        "{said}"
+    );
+    assert_eq!(installed.read("preferences"), own);
+    assert_eq!(installed.read("recent"), "column.width: \"%m\", 42\n");
+}
+
+#[test]
+fn a_profile_of_unknown_origin_stays() {
+    let Some(installed) = Installed::new("own-profile") else {
+        return;
+    };
+    fs::remove_dir_all(installed.folder.join(".installed")).unwrap();
+    installed.write("colorfilters", "");
+    let said = installed.again();
+    assert!(said.contains("kept your profile"), "{said}");
+    assert_eq!(installed.read("colorfilters"), "");
 }
