@@ -2,15 +2,13 @@
 //!
 //! In each cell both work, and the servers saw the same key, region, host, path and token; or both fail; or the cell says
 //! why they differ. `scripts/awscli` puts the CLI into target/awscli. `UPDATE_README=1 cargo test --test aws_cli` writes
-//! the README's table of differences anew.
+//! the table of differences in docs/credentials.md anew.
 
 #![cfg(unix)]
 
 use std::{
     collections::BTreeMap,
-    env,
-    fmt::Write as _,
-    fs,
+    env, fs,
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -1622,7 +1620,7 @@ fn what_works_in_the_cli_works_here() {
     assert!(only.is_some() || work >= 100, "{work}");
 }
 
-/// The README says where the two differ, and why.
+/// docs/credentials.md says where the two differ, and why.
 #[test]
 fn the_table_of_differences_is_current() {
     let mut rows: Vec<String> = vec![];
@@ -1643,24 +1641,21 @@ fn the_table_of_differences_is_current() {
         "| set-up | AWS CLI 1.46 | here | why |\n|---|---|---|---|\n{}\n",
         rows.join("\n")
     );
-    for file in ["README.md", "README.ja.md"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let readme = fs::read_to_string(&path).unwrap();
-        let (start, end) = (
-            "<!-- differences from the CLI: made by tests/aws_cli.rs -->\n",
-            "<!-- end of differences from the CLI -->",
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/credentials.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (start, end) = (
+        "<!-- differences from the CLI: made by tests/aws_cli.rs -->\n",
+        "<!-- end of differences from the CLI -->",
+    );
+    let (before, rest) = page.split_once(start).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let expected = format!("{before}{start}{table}{end}{after}");
+    if env::var_os("UPDATE_README").is_some() {
+        fs::write(&path, &expected).unwrap();
+    } else {
+        assert!(
+            page == expected,
+            "the table of docs/credentials.md is not current: UPDATE_README=1 cargo test --test aws_cli"
         );
-        let (before, rest) = readme.split_once(start).unwrap();
-        let (_, after) = rest.split_once(end).unwrap();
-        let mut expected = String::new();
-        write!(expected, "{before}{start}{table}{end}{after}").unwrap();
-        if env::var_os("UPDATE_README").is_some() {
-            fs::write(&path, &expected).unwrap();
-        } else {
-            assert!(
-                readme == expected,
-                "a table of {file} is not current: UPDATE_README=1 cargo test --test aws_cli"
-            );
-        }
     }
 }

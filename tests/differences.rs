@@ -1,4 +1,4 @@
-//! Each rule by which we differ from the official plugin on purpose, in the order of the README's
+//! Each rule by which we differ from the official plugin on purpose, in the order of docs/differences.md's
 //! table. `tests/golden.rs` has them on real records.
 
 use harness::{

@@ -1,52 +1,225 @@
-//! The tables of the README are those of the plugin. `UPDATE_README=1 cargo test --test readme` writes them anew.
+//! README and docs/: their tables are those of the plugin, their contents those of the page, and links lead somewhere.
+//! `UPDATE_README=1 cargo test --test readme` writes tables and contents anew.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
+use cloudtrail::fields::{FIELDS, OFFICIAL};
 use cloudtrail::settings::HIDDEN;
+use harness::hosts::Hosts;
 use serde_json::Value;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// What README says has to be read in ten minutes.
+const WORDS: usize = 2500;
+
+/// Compares a page with what it should be, or makes it so. One page at a time, for a page may have a table and contents.
+fn keep_current(path: &Path, make: impl FnOnce(&str) -> String) {
+    static PAGES: Mutex<()> = Mutex::new(());
+    let guard = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    let page = fs::read_to_string(path).unwrap();
+    let expected = make(&page);
+    if env::var_os("UPDATE_README").is_some() {
+        fs::write(path, expected).unwrap();
+        return;
+    }
+    drop(guard);
+    assert!(
+        page == expected,
+        "{} is not current: UPDATE_README=1 cargo test --test readme",
+        path.display()
+    );
+}
+
 #[test]
 fn the_tables_are_current() {
     // With what no dialog shows.
     let schema = serde_json::to_value(cloudtrail::settings::schema()).unwrap();
-    let mut settings = String::new();
+    let mut settings = "| key | in the dialog | meaning |\n| --- | --- | --- |\n".to_owned();
     rows(&schema, &schema, "", &mut settings);
-    let fields = cloudtrail::fields::markdown();
-    let (_, fields) = fields.split_once("\n|---|---|---|---|\n").unwrap();
-    for (file, key, field) in [
-        (
-            "README.md",
-            "| key | in the dialog | meaning |",
-            "| field | type | what it tells | from |",
-        ),
-        // The texts are those of the dialog and of the hosts, which are English.
-        (
-            "README.ja.md",
-            "| キー | ダイアログでの名前 | 意味 |",
-            "| フィールド | 型 | 内容 | 元 |",
-        ),
+    for (name, table) in [
+        ("settings", settings),
+        ("fields", cloudtrail::fields::markdown()),
     ] {
-        let path = root().join(file);
-        let readme = fs::read_to_string(&path).unwrap();
-        let settings = format!("{key}\n| --- | --- | --- |\n{settings}");
-        let fields = format!("{field}\n|---|---|---|---|\n{fields}");
-        let expected = replace(&readme, "settings", &settings);
-        let expected = replace(&expected, "fields", &fields);
-        if env::var_os("UPDATE_README").is_some() {
-            fs::write(&path, &expected).unwrap();
-        } else {
-            assert!(
-                readme == expected,
-                "a table of {file} is not current: UPDATE_README=1 cargo test --test readme"
-            );
+        keep_current(&root().join(format!("docs/{name}.md")), |page| {
+            replace(page, name, &table)
+        });
+    }
+}
+
+/// README in both languages, and the pages of docs/.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = files(&root().join("docs"), "md");
+    pages.extend(["README.md", "README.ja.md"].map(|file| root().join(file)));
+    pages
+}
+
+/// The level and text of each heading that is not in an example.
+fn headings(page: &str) -> Vec<(usize, String)> {
+    let mut example = false;
+    let mut headings = vec![];
+    for line in page.lines() {
+        example ^= line.starts_with("```");
+        let text = line.trim_start_matches('#');
+        let level = line.len() - text.len();
+        if !example && level > 0 && text.starts_with(' ') {
+            headings.push((level, text.trim().to_owned()));
         }
     }
+    headings
+}
+
+#[test]
+fn each_page_begins_with_its_contents() {
+    for path in pages() {
+        keep_current(&path, with_contents);
+    }
+}
+
+/// The page with a list of its headings, between the marks for it or, where there are none yet, before the first heading.
+fn with_contents(page: &str) -> String {
+    let mut headings = headings(page);
+    headings.retain(|(level, _)| *level > 1);
+    // A page of one piece is looked through without.
+    if headings.len() < 2 {
+        return page.to_owned();
+    }
+    let mut contents = String::new();
+    for (level, text) in headings {
+        let indent = "  ".repeat(level - 2);
+        let text = text.replace('`', "");
+        writeln!(contents, "{indent}- [{text}](#{})", anchor(&text)).unwrap();
+    }
+    if page.contains("<!-- contents: ") {
+        return replace(page, "contents", &contents);
+    }
+    let marks = "\n<!-- contents: made by tests/readme.rs -->\n<!-- end of contents -->\n\n## ";
+    replace(&page.replacen("\n## ", marks, 1), "contents", &contents)
+}
+
+#[test]
+fn the_readme_is_short() {
+    let page = fs::read_to_string(root().join("README.md")).unwrap();
+    let words = page.split_whitespace().count();
+    assert!(
+        words <= WORDS,
+        "{words} words: move what is rarely needed to docs/"
+    );
+}
+
+#[test]
+fn the_readme_in_japanese_is_in_step() {
+    let [english, japanese] =
+        ["README.md", "README.ja.md"].map(|file| fs::read_to_string(root().join(file)).unwrap());
+    let levels = |page: &str| -> Vec<usize> {
+        let headings = headings(page);
+        headings.iter().map(|(level, _)| *level).collect()
+    };
+    assert_eq!(levels(&english), levels(&japanese));
+    // Commands, without the comments behind them.
+    let examples = |page: &str| -> String {
+        let examples = page.split("```").skip(1).step_by(2).collect::<String>();
+        let lines = examples
+            .lines()
+            .map(|line| line.split(" # ").next().unwrap());
+        lines.map(|line| format!("{}\n", line.trim_end())).collect()
+    };
+    assert_eq!(examples(&english), examples(&japanese));
+    let pictures = |page: &str| -> Vec<String> {
+        let pictures = page.split("![").skip(1);
+        let paths = pictures.map(|picture| picture.split(['(', ')']).nth(1).unwrap().to_owned());
+        paths.collect()
+    };
+    assert_eq!(pictures(&english), pictures(&japanese));
+    for (head, translated) in [
+        ("| question | field |", "| 質問 | フィールド |"),
+        ("| to | set |", "| したいこと | 設定 |"),
+    ] {
+        assert_eq!(column(&english, head), column(&japanese, translated));
+    }
+}
+
+/// The † of docs/fields.md, by strato, which has the fields of Stratoshark.
+#[test]
+fn fields_that_stratoshark_lacks_are_marked() {
+    let Some(hosts) = Hosts::new("fields") else {
+        return;
+    };
+    let all = hosts.stdout(&["strato", "-G", "fields"]);
+    let there: BTreeSet<&str> = all
+        .lines()
+        .filter_map(|line| line.split('\t').nth(2))
+        .collect();
+    assert!(there.contains("ct.id"), "strato has not loaded the plugin");
+    let table = cloudtrail::fields::markdown();
+    let mut lacking = 0;
+    for (row, field) in table.lines().skip(2).zip(FIELDS) {
+        let marked = row.contains(&format!("`{}` † |", field.name));
+        assert_eq!(marked, !there.contains(field.name), "{row}");
+        lacking += usize::from(marked);
+    }
+    // Which the page says.
+    assert_eq!(lacking, 8);
+}
+
+/// The settings of the examples in README's table are known.
+#[test]
+fn the_settings_of_the_readme_are_known() {
+    let page = fs::read_to_string(root().join("README.md")).unwrap();
+    let schema = serde_json::to_value(cloudtrail::settings::schema()).unwrap();
+    let mut table = String::new();
+    rows(&schema, &schema, "", &mut table);
+    let examples = column(&page, "| to | set |");
+    assert!(examples.len() > 8, "{examples:?}");
+    for example in examples {
+        let text = example.trim_matches('`');
+        let settings: Value = serde_json::from_str(&format!("{{{text}}}")).unwrap();
+        for (key, value) in settings.as_object().unwrap() {
+            let keys = match value.as_object() {
+                Some(members) => members
+                    .keys()
+                    .map(|member| format!("{key}.{member}"))
+                    .collect(),
+                None => vec![key.clone()],
+            };
+            for key in keys {
+                assert!(table.contains(&format!("| `{key}` |")), "{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_fields_that_matter_are_twenty() {
+    let page = fs::read_to_string(root().join("README.md")).unwrap();
+    let asked = column(&page, "| question | field |");
+    assert_eq!(asked.len(), 20, "{asked:?}");
+    for row in &asked {
+        let name = row.split(['`', '[']).nth(1).unwrap();
+        let at = FIELDS.iter().position(|field| field.name == name);
+        let at = at.unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(row.ends_with(" +"), at >= OFFICIAL, "{row}");
+    }
+}
+
+/// The second column of the table with this head.
+fn column(page: &str, head: &str) -> Vec<String> {
+    let rows = page
+        .lines()
+        .skip_while(|line| !line.starts_with(head))
+        .skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    let second = |row: &str| {
+        let cell = row.split(" | ").nth(1).unwrap();
+        cell.trim_end_matches(" |").to_owned()
+    };
+    rows.map(second).collect()
 }
 
 /// All files of a folder with this extension.
@@ -170,5 +343,8 @@ fn replace(readme: &str, name: &str, table: &str) -> String {
     );
     let (before, rest) = readme.split_once(&start).unwrap();
     let (_, after) = rest.split_once(&end).unwrap();
-    format!("{before}{start}{}\n{end}{after}", table.trim_end())
+    format!(
+        "{before}{start}{}\n{end}{after}",
+        table.trim_end_matches('\n')
+    )
 }

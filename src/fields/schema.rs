@@ -1,4 +1,4 @@
-//! The table of fields, as JSON for hosts and as Markdown for the README.
+//! The table of fields, as JSON for hosts and as Markdown for docs/fields.md.
 
 use std::ffi::{CStr, CString};
 use std::sync::LazyLock;
@@ -33,11 +33,16 @@ pub fn schema() -> &'static CStr {
     &SCHEMA
 }
 
-/// The fields as a table in Markdown, for the README, with a mark at those that the official plugin doesn't have.
+/// The fields as a table in Markdown, for docs/fields.md: with + those that the official plugin doesn't have, with † those that
+/// Stratoshark and strato don't have, which take neither hidden fields nor lists.
 pub fn markdown() -> String {
     let mut table = String::from("| field | type | what it tells | from |\n|---|---|---|---|\n");
     for (at, field) in FIELDS.iter().enumerate() {
         let mark = if at < OFFICIAL { "" } else { "+ " };
+        let not_there = match field.is_list() || field.properties.contains(&"hidden") {
+            true => " †",
+            false => "",
+        };
         let kind = match (field.is_list(), field.is_pointed()) {
             (true, _) => format!("list of {}s, index possible", field.kind()),
             (_, true) => format!("{}, JSON pointer possible", field.kind()),
@@ -50,7 +55,7 @@ pub fn markdown() -> String {
             paths => paths,
         };
         table += &format!(
-            "| {mark}`{}` | {kind} | {} | {from} |\n",
+            "| {mark}`{}`{not_there} | {kind} | {} | {from} |\n",
             field.name, field.description
         );
     }

@@ -125,8 +125,8 @@ pub struct Config {
     #[schemars(title = "Size of the cache", extend("hidden" = true))]
     pub cache_size: String,
     /// Settings that have no row here, such as historyOrder, s3IntervalOf, includeInsights, dedupe, cachePath or the roleArn of aws:
-    /// a JSON object as in the configuration of other programs. The README lists all, with an example. What a row says goes
-    /// before what is said here.
+    /// a JSON object as in the configuration of other programs. docs/settings.md lists all, with an example. What a row says
+    /// goes before what is said here.
     #[schemars(title = "Other settings")]
     pub other_settings: String,
     /// No effect: the plugin sees by itself which service the messages of a queue come from. Kept for settings of the
@@ -220,7 +220,7 @@ impl Default for Config {
 }
 
 /// What marks a setting in the schema that dialogs do not show: `#[schemars(extend("hidden" = true))]`. It is a key of the
-/// configuration like any other, and has a row in the README.
+/// configuration like any other, and has a row in docs/settings.md.
 pub const HIDDEN: &str = "hidden";
 
 /// Leaves out what dialogs do not show.

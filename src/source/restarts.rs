@@ -134,7 +134,7 @@ impl World {
             source.closing().await;
             noted = Instant::now();
         }
-        // README: what the host has, and what it has taken in the last second.
+        // docs/following.md: what the host has, and what it has taken in the last second.
         for (when, names) in acked {
             for name in names {
                 self.given.insert(name, when >= noted && end == End::Killed);

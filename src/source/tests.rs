@@ -324,7 +324,7 @@ async fn follow_for(days: i64, poll: Duration, mut each: impl FnMut(i64)) {
                     let record = format!(r#"{{"eventID":"{name}"}}"#);
                     let file = (key, format!(r#"{{"Records":[{record}]}}"#).into_bytes());
                     sent += 1;
-                    // Within the hour that README promises.
+                    // Within the hour that docs/following.md promises.
                     match round % 50 {
                         7 => late.push((round + 11, file)),
                         _ => aws.put(&file.0, file.1),

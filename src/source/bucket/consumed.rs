@@ -363,7 +363,7 @@ mod tests {
         }
     }
 
-    /// README states the figure.
+    /// docs/following.md states the figure.
     #[test]
     fn the_state_of_a_large_organization_is_small_and_does_not_grow() {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
