@@ -15,7 +15,7 @@ mod clock;
 mod concurrency;
 mod decode;
 pub mod fields;
-mod filter;
+pub mod filter;
 mod formats;
 #[cfg(any(fuzzing, test))]
 pub mod fuzz;

@@ -155,6 +155,11 @@ impl Field {
         matches!(self.source, Source::Origin(_))
     }
 
+    /// Whether the event's own record is all that it takes.
+    pub(crate) fn is_of_the_record(&self) -> bool {
+        !matches!(self.source, Source::Origin(_) | Source::Geo(_))
+    }
+
     /// How its text stands in the record.
     pub(crate) fn standing(&self) -> Standing {
         match self.source {

@@ -110,6 +110,15 @@ impl Condition {
         }
     }
 
+    /// The name of a field that the record alone does not tell, if it asks for one.
+    pub fn beside_the_record(&self) -> Option<&'static str> {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().find_map(Self::beside_the_record),
+            Self::Not(part) => part.beside_the_record(),
+            Self::Check(check) => check.beside_the_record(),
+        }
+    }
+
     /// Whether it is about what other records tell.
     pub fn is_of_others(&self) -> bool {
         match self {
@@ -154,6 +163,19 @@ impl Check {
             // Compiling a condition rules that out.
             (Test::Text(_), Found::Number(_)) | (Test::Number(_), _) => false,
         }
+    }
+
+    fn beside_the_record(&self) -> Option<&'static str> {
+        let right = match &self.test {
+            Test::Operand(_, right) => Some(right.field),
+            Test::Exists | Test::Text(_) | Test::Number(_) => None,
+        };
+        let fields = [Some(self.left.field), right];
+        let beside = fields
+            .into_iter()
+            .flatten()
+            .find(|field| !field.is_of_the_record());
+        beside.map(|field| field.name)
     }
 
     fn is_of_others(&self) -> bool {

@@ -12,6 +12,7 @@ mod literals;
 mod parser;
 mod pattern;
 mod required;
+mod several;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use condition::Condition;
 use literals::Needs;
 use parser::Fault;
 pub(crate) use required::Required;
+pub use several::Several;
 
 /// A condition's text in bytes, at most.
 const LONGEST: usize = 64 << 10;

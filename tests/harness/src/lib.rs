@@ -1,6 +1,6 @@
 //! What the tests of the cloudtrail plugin stand on.
 //!
-//! - [`host`] loads the built plugin and drives it through the C API, as hosts do.
+//! - [`host`] loads the built plugin and drives it through the C API, as hosts do; [`rules`] of it reads Falco's rules files.
 //! - [`capture`] does so in a process of its own, with an environment of the test's choosing.
 //! - [`home`] has the credentials of plugins in the test's own process.
 //! - [`aws`] is an AWS on 127.0.0.1: S3 over a folder, with real signature checks, and the
@@ -10,7 +10,6 @@
 //! - [`others`] are stores of other people's making: rclone's server and SeaweedFS.
 //! - [`platform`] runs the builds for Windows and arm64.
 //! - [`hosts`] runs the programs of `target/hosts`: sysdig, falcodump, strato.
-//! - [`rules`] reads Falco's rules files.
 //! - [`trail`] makes trails, from a seed.
 //! - [`forms`] wraps records up, in all the ways in which they come.
 //! - [`digest`] signs them, as CloudTrail does.
@@ -38,7 +37,6 @@ pub mod needs;
 pub mod others;
 pub mod platform;
 pub mod proxy;
-pub mod rules;
 pub mod sample;
 mod server;
 pub mod shared;
@@ -51,7 +49,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use host;
+pub use host::{self, rules};
 
 /// Waits for what comes soon, and panics where it doesn't.
 pub fn until(what: &str, mut there: impl FnMut() -> bool) {

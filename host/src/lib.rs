@@ -11,8 +11,10 @@
 #![deny(missing_docs)]
 
 pub mod capture;
+pub mod rules;
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     env,
     ffi::{CStr, CString, c_char},
@@ -303,6 +305,7 @@ impl Library {
             api: self.0.clone(),
             state,
             owner,
+            is_read: Cell::new(false),
         };
         if rc == api::ss_plugin_rc_SS_PLUGIN_SUCCESS {
             ensure!(!state.is_null(), "plugin_init gave success and no object");
@@ -368,6 +371,8 @@ pub struct Plugin {
     api: Arc<Api>,
     state: *mut api::ss_plugin_t,
     owner: &'static Owner,
+    /// Whether somebody looks at what was extracted last, so that nothing else may be.
+    is_read: Cell<bool>,
 }
 
 // SAFETY: hosts create objects on one thread and use them on another, never on two at once, which
@@ -429,6 +434,11 @@ impl Plugin {
     /// The lines logged so far.
     pub fn logs(&self) -> Vec<LogLine> {
         self.owner.logs.lock().unwrap().clone()
+    }
+
+    /// The lines logged since this was called last, for those who read for long.
+    pub fn take_logs(&self) -> Vec<LogLine> {
+        mem::take(&mut self.owner.logs.lock().unwrap())
     }
 
     /// What the plugin offers to open.
@@ -508,6 +518,7 @@ impl Plugin {
             .iter()
             .map(|field| self.asked(field))
             .collect::<Result<Vec<_>>>()?;
+        ensure!(!self.is_read.get(), "the last answer is still read");
         let mut slots: Vec<_> = asked.iter().map(Asked::slot).collect();
         let mut offsets = api::ss_plugin_extract_value_offsets {
             start: ptr::null_mut(),
@@ -612,7 +623,7 @@ impl Plugin {
     }
 }
 
-/// Fields that are asked of many events, for benches: nobody looks at the values.
+/// Fields that are asked of many events, without a copy of the values.
 pub struct Question<'p> {
     plugin: &'p Plugin,
     slots: Vec<api::ss_plugin_extract_field>,
@@ -625,6 +636,16 @@ impl Question<'_> {
     /// Asks for all fields in one call, as Stratoshark does.
     pub fn at_once(&mut self, event: &Event) -> Result<()> {
         self.call(event, 0, self.slots.len())
+    }
+
+    /// The same, and the values.
+    pub fn ask(&mut self, event: &Event) -> Result<Answer<'_>> {
+        self.at_once(event)?;
+        self.plugin.is_read.set(true);
+        Ok(Answer {
+            plugin: self.plugin,
+            slots: &self.slots,
+        })
     }
 
     /// Asks for each field by a call of its own, as sysdig and Falco do.
@@ -644,6 +665,7 @@ impl Question<'_> {
             value_offsets: ptr::null_mut(),
         };
         let plugin = self.plugin;
+        ensure!(!plugin.is_read.get(), "the last answer is still read");
         let event = event.input(&plugin.api);
         // SAFETY: everything that is pointed to lives through the call.
         let rc = unsafe { (plugin.api.extract)(plugin.state, &event, &input) };
@@ -653,6 +675,39 @@ impl Question<'_> {
             plugin.last_error()
         );
         Ok(())
+    }
+}
+
+/// The values of an event, in the plugin's own memory. While it lives, no other event can be asked about.
+pub struct Answer<'q> {
+    plugin: &'q Plugin,
+    slots: &'q [api::ss_plugin_extract_field],
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        self.plugin.is_read.set(false);
+    }
+}
+
+impl Answer<'_> {
+    /// The text of a field, by its place in the question; none where it has no value, and for numbers and lists.
+    pub fn text(&self, at: usize) -> Option<&str> {
+        let slot = self.slots.get(at)?;
+        if slot.res_len != 1
+            || slot.flist != 0
+            || slot.ftype != api::ss_plugin_field_type_FTYPE_STRING
+        {
+            return None;
+        }
+        // SAFETY: the slot holds one C string, valid until the next extraction, which `is_read` rules out.
+        unsafe {
+            let text = *slot.res.str_;
+            (!text.is_null())
+                .then(|| CStr::from_ptr(text))?
+                .to_str()
+                .ok()
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use saphyr::{LoadableYamlNode, Yaml};
 
 /// The documents of a rules file.
@@ -32,52 +32,56 @@ pub struct Rule {
 }
 
 impl Rules {
-    /// Reads a rules file; its items have to be right.
+    /// Reads a rules file.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let yaml = Yaml::load_from_str(&text)?;
+        Self::parse(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Reads the text of a rules file. An error names the item that is wrong.
+    pub fn parse(text: &str) -> Result<Self> {
+        let yaml = Yaml::load_from_str(text)?;
+        let items = yaml.first().and_then(|yaml| yaml.as_sequence());
         let mut all = Self {
             lists: BTreeMap::new(),
             macros: BTreeMap::new(),
             rules: vec![],
         };
-        for item in yaml[0].as_sequence().unwrap() {
+        for item in items.context("rules are a sequence of items")? {
             let string = |key: &str| {
                 item.as_mapping_get(key)?
                     .as_str()
                     .map(|text| text.trim().to_owned())
             };
-            let strings = |key: &str| -> Vec<String> {
+            let strings = |key: &str| -> Result<Vec<String>> {
                 let items = item
                     .as_mapping_get(key)
                     .and_then(|items| items.as_sequence());
-                let items = items.unwrap_or_else(|| panic!("no {key} in {item:?}"));
-                items
-                    .iter()
-                    .map(|item| item.as_str().unwrap().to_owned())
-                    .collect()
+                let items = items.with_context(|| format!("no {key} in {item:?}"))?;
+                let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
+                let texts: Option<Vec<String>> = texts.collect();
+                texts.with_context(|| format!("{key} are texts in {item:?}"))
             };
             if let Some(name) = string("list") {
-                assert!(
-                    all.lists.insert(name.clone(), strings("items")).is_none(),
-                    "{name}"
-                );
+                let known = all.lists.insert(name.clone(), strings("items")?);
+                ensure!(known.is_none(), "the list {name} is there twice");
             } else if let Some(name) = string("macro") {
-                let condition = string("condition").unwrap();
-                assert!(
-                    all.macros.insert(name.clone(), condition).is_none(),
-                    "{name}"
-                );
+                let condition =
+                    string("condition").with_context(|| format!("no condition in {name}"))?;
+                let known = all.macros.insert(name.clone(), condition);
+                ensure!(known.is_none(), "the macro {name} is there twice");
             } else if let Some(name) = string("rule") {
-                let keys = item.as_mapping().unwrap().keys();
+                let keys = item.as_mapping().into_iter().flat_map(|item| item.keys());
                 all.rules.push(Rule {
-                    keys: keys.map(|key| key.as_str().unwrap().to_owned()).collect(),
+                    keys: keys
+                        .filter_map(|key| key.as_str().map(str::to_owned))
+                        .collect(),
                     name,
                     text: ["desc", "condition", "output", "priority", "source"]
                         .into_iter()
                         .filter_map(|key| Some((key, string(key)?)))
                         .collect(),
-                    tags: strings("tags"),
+                    tags: strings("tags")?,
                 });
             }
         }
@@ -108,7 +112,7 @@ pub fn words(condition: &str) -> Vec<&str> {
     let mut rest = condition;
     while let Some(first) = rest.chars().next() {
         let end = if first == '"' || first == '\'' {
-            rest[1..].find(first).expect("a closing quote") + 2
+            rest[1..].find(first).map_or(rest.len(), |end| end + 2)
         } else if between(first) {
             first.len_utf8()
         } else {

@@ -1,0 +1,75 @@
+//! Reads events, asks the plugin for their fields, and counts them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use host::{Plugin, Status};
+
+use crate::counts::Counts;
+use crate::fields::{COUNT, RULE, fields};
+use crate::losses::Losses;
+use crate::progress::{Progress, grouped};
+use crate::rules::Rules;
+
+/// How the reading ended.
+pub enum End {
+    /// All was read.
+    All,
+    /// Somebody did not want to wait.
+    Interrupted,
+    /// The plugin's error.
+    Failed(String),
+}
+
+/// Reads all events, or those until `is_over`. An error of opening is the plugin's.
+pub fn read(
+    plugin: &Plugin,
+    url: &str,
+    rules: &mut Rules,
+    is_over: &AtomicBool,
+    progress: &mut Progress,
+) -> Result<(Counts, Losses, End)> {
+    let mut counts = Counts::default();
+    let mut losses = Losses::default();
+    let names = fields();
+    let mut question = plugin.question(&names)?;
+    let mut instance = plugin.open(url)?;
+    let end = loop {
+        let batch = instance.next_batch();
+        for event in &batch.events {
+            let rule = rules.first(event.payload());
+            let answer = question.ask(event)?;
+            let mut texts: [Option<&str>; COUNT] = [None; COUNT];
+            for (at, text) in texts[..RULE].iter_mut().enumerate() {
+                *text = answer.text(at);
+            }
+            texts[RULE] = rule.map(|rule| rule.name.as_str());
+            counts.count(seconds(event.ts()), &texts);
+        }
+        losses.listen(plugin);
+        if progress.is_due() {
+            let (percent, words) = instance.progress()?;
+            let done = match percent {
+                0 => String::new(),
+                percent => format!("{:.0} %, ", f64::from(percent) / 100.0),
+            };
+            let events = grouped(counts.events);
+            progress.show(&format!("{events} events; {done}{words}"));
+        }
+        match batch.status {
+            Status::Eof => break End::All,
+            Status::Failed(error) => break End::Failed(error),
+            _ if is_over.load(Ordering::Relaxed) => break End::Interrupted,
+            Status::More | Status::Timeout => {}
+        }
+    };
+    drop(instance);
+    losses.finish(plugin);
+    Ok((counts, losses, end))
+}
+
+/// Seconds since the epoch; none for the number that stands for no time.
+fn seconds(nanoseconds: u64) -> Option<i64> {
+    let seconds = nanoseconds / 1_000_000_000;
+    (nanoseconds != u64::MAX).then_some(seconds as i64)
+}
