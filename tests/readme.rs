@@ -264,6 +264,22 @@ fn errors_with_remedies_are_those_that_the_plugin_tells() {
 }
 
 #[test]
+fn examples_keep_events_that_lack_a_field() {
+    let mut formats = 0;
+    for path in pages() {
+        let page = fs::read_to_string(&path).unwrap();
+        for example in page.split("```").skip(1).step_by(2) {
+            for format in example.split(" -p '").skip(1) {
+                formats += 1;
+                let format = format.split('\'').next().unwrap();
+                assert!(format.starts_with("*%"), "{}: {format}", path.display());
+            }
+        }
+    }
+    assert!(formats > 20, "{formats}");
+}
+
+#[test]
 fn links_lead_somewhere() {
     let mut links = 0;
     for file in files(root(), "md") {
