@@ -11,6 +11,8 @@ local LISTS = {
     { menu = "Who", one = "user, role or service", fields = { "ct.actor", "ct.user" } },
     { menu = "Services", one = "service", fields = { "ct.shortsrc", "ct.src" } },
     { menu = "Errors", one = "error", fields = { "ct.error" } },
+    { menu = "Outcomes", one = "error, failed login or sign-in", fields = { "ct.outcome" } },
+    { menu = "Targets", one = "target", fields = { "ct.target" } },
     { menu = "Addresses", one = "address", fields = { "ct.srcip" } },
     {
         menu = "Countries",
