@@ -514,6 +514,55 @@ fn what_is_wrong_is_said_in_every_host() {
 }
 
 #[test]
+fn an_error_is_said_once_and_not_cut_in_a_word() {
+    let Some(hosts) = Hosts::new("once") else {
+        return;
+    };
+    let said = |params: &str| {
+        let plugin = hosts.plugin.display().to_string();
+        let input = format!("cloudtrail:{params}");
+        [
+            hosts.output(&["sysdig", "-H", &plugin, "-I", &input]),
+            hosts.falcodump(params, "none.scap", &[]),
+        ]
+        .map(|output| text(&output.stdout) + &text(&output.stderr))
+    };
+    // Found out at the end of the capture.
+    fs::create_dir(hosts.folder.join("broken")).unwrap();
+    fs::write(hosts.folder.join("broken/log.json"), "no JSON").unwrap();
+    for said in said("broken") {
+        assert_eq!(said.matches("nothing could be read").count(), 1, "{said}");
+    }
+    // Longer than what hosts show.
+    let path = "folders/of/which ".repeat(20);
+    let whole = format!("{path}: there is no such file or folder");
+    for said in said(&path) {
+        let shown = said.split_once('…').expect(&said).0;
+        let shown = &shown[shown.find("folders").unwrap()..];
+        let rest = whole.strip_prefix(shown).expect(shown);
+        assert!(rest.starts_with(' ') && shown.len() > 230, "{shown}");
+    }
+}
+
+#[test]
+fn a_digest_in_a_folder_is_no_loss() {
+    let Some(hosts) = Hosts::new("digest") else {
+        return;
+    };
+    let trail = hosts.known_trail();
+    // By its own name in a folder of its own, and as somebody has called it.
+    let digest = br#"{"awsAccountId":"123456789012","digestStartTime":"2024-03-06T00:00:00Z","digestEndTime":"2024-03-06T01:00:00Z","digestS3Bucket":"trail","digestS3Object":"AWSLogs/x.json.gz","logFiles":[]}"#;
+    let named = "123456789012_CloudTrail-Digest_us-east-1_trail_us-east-1_20240306T010000Z.json.gz";
+    hosts.log_file(named, &gzip(digest));
+    hosts.log_file("digest.json", digest);
+    let falcodump = hosts.falcodump(&trail, "digest.scap", &[]);
+    assert!(falcodump.status.success(), "{falcodump:?}");
+    assert_eq!(messages(&falcodump), "");
+    let ids = hosts.stdout(&["strato", "-r", "digest.scap", "-T", "fields", "-e", "ct.id"]);
+    assert_eq!(lines(&ids), IDS);
+}
+
+#[test]
 fn what_was_lost_is_said_at_the_end() {
     let Some(hosts) = Hosts::new("loss") else {
         return;

@@ -58,7 +58,7 @@ pub(crate) enum ValueKind {
     Record(Range<usize>),
     /// A message that only checks a connection.
     Nothing,
-    /// An event that is not CloudTrail's, in a form that CloudTrail's events come in, too.
+    /// An event that is not CloudTrail's, in a form that CloudTrail's events come in, too, or a digest under whatever name.
     Other,
     /// A value that has none of the known forms.
     Unknown(&'static str),
@@ -208,7 +208,7 @@ fn shape(value: &[u8], index: &mut Index) -> Shape {
 
 fn object(value: &[u8], index: &mut Index) -> Shape {
     let mut marks = 0;
-    let mut is_foreign = false;
+    let (mut is_foreign, mut is_digest) = (false, false);
     let (mut wrapped, mut message) = (None, None);
     let (mut bridged, mut detail) = (None, None);
     let (mut is_notification, mut notified) = (false, None);
@@ -223,6 +223,7 @@ fn object(value: &[u8], index: &mut Index) -> Shape {
             b"TopicArn" => is_notification = true,
             b"Type" => is_notification |= &value[range] == br#""Notification""#,
             b"Message" if first == b'"' => notified = Some(range),
+            b"digestStartTime" => is_digest = true,
             _ if is_foreign_source(name, &value[range.clone()]) => is_foreign = true,
             _ => marks += usize::from(MARKS.contains(&name)),
         }
@@ -237,7 +238,7 @@ fn object(value: &[u8], index: &mut Index) -> Shape {
         (Some(range), _) => Shape::Wrapper(range),
         _ if marks >= ENOUGH_MARKS && !is_foreign => Shape::Record,
         (_, Some(range)) => Shape::Wrapper(range),
-        _ if is_foreign => Shape::Other,
+        _ if is_foreign || is_digest => Shape::Other,
         _ => Shape::Unknown("is not a CloudTrail event"),
     }
 }

@@ -12,7 +12,7 @@ use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo};
 use super::doubles::Doubles;
 use super::late::Late;
 use super::log::HostLog;
-use super::{PLUGIN_ID, for_host};
+use super::{PLUGIN_ID, capture_error, for_host};
 use crate::decode::{ArchiveEntry, Chunk, Outcome};
 use crate::geo::Atlas;
 use crate::log_file::{Ack, Fate, FileError};
@@ -294,7 +294,7 @@ impl Instance {
         match self.end.take() {
             None => Error::new(FailureReason::Timeout),
             Some(Err(error)) => {
-                process::say(&for_host(&format!("{error:#}")));
+                process::say_error(&for_host(&format!("{error:#}")));
                 self.end = Some(Ok(()));
                 error
             }
@@ -328,7 +328,7 @@ impl Instance {
                 n => format!(" (and {} like it)", count(n - 1, "log file")),
             };
             let text = format!("nothing could be read: {problem}{more}");
-            process::say(&for_host(&text));
+            process::say_error(&for_host(&text));
             return anyhow!(text);
         }
         self.log.warn(&self.summary());
@@ -417,7 +417,7 @@ impl Instance {
         let result = process::guard("handing over events", || self.fill(batch));
         result.map_err(|error| match error.downcast_ref::<FailureReason>() {
             Some(reason) => Error::new(*reason),
-            None => anyhow!(for_host(&format!("{error:#}"))),
+            None => capture_error(&error, &self.log),
         })
     }
 

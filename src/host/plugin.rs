@@ -17,7 +17,7 @@ use super::extract::Extractor;
 use super::instance::{Instance, Settled};
 use super::late::Late;
 use super::log::HostLog;
-use super::{PLUGIN_ID, for_host, host_error};
+use super::{PLUGIN_ID, capture_error, for_host, host_error};
 use crate::aws::{self, Environment};
 use crate::fields::origin::Sessions;
 use crate::geo::{Atlas, Watch};
@@ -205,7 +205,7 @@ impl SourcePlugin for CloudTrail {
             Ok((Pipeline::start(runtime, source, limits), stats, asked))
         };
         let (pipeline, stats, asked) =
-            process::guard("opening", open).map_err(|error| host_error(&error))?;
+            process::guard("opening", open).map_err(|error| capture_error(&error, &self.log))?;
         self.describer.reset();
         self.stats = Arc::clone(&stats);
         let settled = Settled {

@@ -3,6 +3,7 @@
 pub(crate) mod platform;
 
 use std::any::Any;
+use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
@@ -10,6 +11,17 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 /// capture.
 pub(crate) fn say(line: &str) {
     platform::write_stderr(format!("cloudtrail: {line}\n"));
+}
+
+/// Say an error in the midst of a capture, or at its end, in a host that does not: falcodump 4.6.9, and so Stratoshark.
+pub(crate) fn say_error(line: &str) {
+    let program = env::current_exe().unwrap_or_default();
+    if !program
+        .file_stem()
+        .is_some_and(|name| name == "sysdig" || name == "falco")
+    {
+        say(line);
+    }
 }
 
 /// Lock; what panicked while it held the lock was said elsewhere, and what it left is sound: no change of ours is half
