@@ -343,10 +343,9 @@ fn rows(root: &Value, schema: &Value, path: &str, out: &mut String) {
             Some(default) => format!(" (Default: {default})"),
         };
         let meaning = meaning.replace('\n', " ");
-        let title = match property[HIDDEN].as_bool() {
-            Some(true) => "–",
-            _ => title,
-        };
+        // falcodump has an option for a number, and Stratoshark no row.
+        let shown = property[HIDDEN].is_null() && property["type"] != "number";
+        let title = if shown { title } else { "–" };
         writeln!(out, "| `{path}{name}` | {title} | {meaning}{default} |").unwrap();
     }
 }
