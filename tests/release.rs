@@ -1,4 +1,4 @@
-//! `scripts/release`: the packages that others install, taken apart as falcoctl and tar do.
+//! `scripts/release`: the packages that others install, taken apart as falcoctl and tar do, and installed as people do.
 
 #![cfg(target_os = "linux")]
 
@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::{fs, iter};
+use std::{fs, io, iter};
 
+use harness::capture::Capture;
 use harness::host::{Library, plugin_path};
-use harness::hosts::installed;
+use harness::hosts::{Hosts, built, installed};
+use harness::platform::Platform;
+use harness::{sample, trail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -196,13 +199,47 @@ fn packages_are_what_registries_expect() {
         .iter()
         .map(|(platform, ..)| format!("cloudtrail-{VERSION}-{platform}.tar.gz"));
     let rules = format!("cloudtrail-rules-{VERSION}.tar.gz");
-    let expected: BTreeSet<String> = tarballs.chain(iter::once(rules.clone())).collect();
+    // And those that are installed by hand.
+    let by_hand = plugins.iter().map(|(platform, _, os, _)| {
+        let kind = if *os == "windows" { "zip" } else { "tar.gz" };
+        format!("stratoshark-cloudtrail-{VERSION}-{platform}.{kind}")
+    });
+    let by_hand: Vec<String> = by_hand.collect();
+    let expected: BTreeSet<String> = tarballs
+        .chain(iter::once(rules.clone()))
+        .chain(by_hand.iter().cloned())
+        .collect();
     let found: BTreeSet<String> = packages
         .keys()
-        .filter(|name| name.ends_with(".tar.gz"))
+        .filter(|name| name.ends_with(".tar.gz") || name.ends_with(".zip"))
         .cloned()
         .collect();
     assert_eq!(found, expected);
+    for ((platform, library, ..), package) in plugins.iter().zip(&by_hand) {
+        let home = TempDir::new().unwrap();
+        let folder = unpack(&at("packages").join(package), home.path());
+        let content = files(&folder);
+        let packed = fs::read(at("libraries").join(platform).join(library)).unwrap();
+        assert!(content[*library] == packed, "{platform}");
+        let licences = String::from_utf8_lossy(&content["LICENSES.txt"]);
+        for words in [
+            "\nring 0.",
+            "\ntokio 1.",
+            "Copyright 2016 Eric Biggers",
+            "ISC",
+        ] {
+            assert!(licences.contains(words), "{platform}: {words}");
+        }
+        assert!(!licences.contains("harness ") && !licences.contains(env!("CARGO_MANIFEST_DIR")));
+        let readme = String::from_utf8_lossy(&content["README.txt"]);
+        for name in content.keys() {
+            let name = name.split('/').next().unwrap();
+            if name == "README.txt" {
+                continue;
+            }
+            assert!(readme.contains(name), "{platform}: {name}");
+        }
+    }
     for (platform, library, ..) in plugins {
         let content = unpacked(&at(&format!(
             "packages/cloudtrail-{VERSION}-{platform}.tar.gz"
@@ -312,4 +349,115 @@ fn unpacked(tarball: &Path) -> BTreeMap<String, Vec<u8>> {
         &[Path::new("-xzf"), tarball, Path::new("-C"), folder.path()],
     );
     files(folder.path())
+}
+
+/// Unpacks a package that is installed by hand; its one folder.
+fn unpack(package: &Path, home: &Path) -> PathBuf {
+    if package.extension().is_some_and(|kind| kind == "zip") {
+        let mut archive = zip::ZipArchive::new(fs::File::open(package).unwrap()).unwrap();
+        for index in 0..archive.len() {
+            let mut file = archive.by_index(index).unwrap();
+            let path = home.join(file.enclosed_name().unwrap());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            io::copy(&mut file, &mut fs::File::create(path).unwrap()).unwrap();
+        }
+    } else {
+        run("tar", &[Path::new("-xzf"), package, Path::new("-C"), home]);
+    }
+    let folder = fs::read_dir(home).unwrap().map(Result::unwrap);
+    let folder: Vec<PathBuf> = folder.map(|entry| entry.path()).collect();
+    assert_eq!(folder.len(), 1);
+    folder[0].clone()
+}
+
+/// A package with this library, made by `scripts/release`, unpacked into a folder.
+fn package(library: &Path, platform: &str, kind: &str, folder: &Path) -> Option<PathBuf> {
+    installed("tools/bin/cargo-cyclonedx", "scripts/sbom")?;
+    let work = TempDir::new().unwrap();
+    let libraries = work.path().join("libraries");
+    let packages = work.path().join("packages");
+    let name = library.file_name().unwrap();
+    let copy = libraries.join(platform).join(name);
+    fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    fs::copy(library, &copy).unwrap();
+    if kind != "zip" {
+        run("strip", &[&copy]);
+    }
+    run(root("scripts/release"), &[&libraries, &packages]);
+    let package = format!("stratoshark-cloudtrail-{VERSION}-{platform}.{kind}");
+    Some(unpack(&packages.join(package), folder))
+}
+
+/// In an empty home, without Rust, for Debian's falcodump and strato.
+#[test]
+fn the_package_for_linux_installs_and_captures() {
+    let Some(hosts) = Hosts::new("package") else {
+        return;
+    };
+    let unpacked = TempDir::new().unwrap();
+    let platform = format!("linux-{ARCH}");
+    let Some(folder) = package(&built(), &platform, "tar.gz", unpacked.path()) else {
+        return;
+    };
+    fs::remove_dir_all(hosts.folder.join(".local")).unwrap();
+    let files = sample::files();
+    for file in &files {
+        file.write(&hosts.folder.join("logs"));
+    }
+    let script = folder.join("install").display().to_string();
+    hosts.stdout(&[&script]);
+    let falcodump = hosts
+        .folder
+        .join(".local/lib/stratoshark/extcap/falcodump")
+        .display()
+        .to_string();
+    hosts.stdout(&[
+        &falcodump,
+        "--capture",
+        "--extcap-interface",
+        "cloudtrail",
+        "--fifo",
+        "trail.scap",
+        "--plugin-source",
+        "logs",
+    ]);
+    let columns = hosts.stdout(&["strato", "-C", "CloudTrail Analysis", "-r", "trail.scap"]);
+    let events: usize = files.iter().map(|file| file.records.len()).sum();
+    assert_eq!(columns.lines().count(), events);
+    assert!(columns.contains("AccessDenied"), "{columns}"); // A column of the profile.
+    hosts.stdout(&[&script, "--remove"]);
+    assert!(!hosts.folder.join(".local").exists());
+}
+
+/// In Wine, where there is no PowerShell: the library captures from where install.ps1 puts it.
+#[test]
+fn the_package_for_windows_captures() {
+    let Some(mut platform) = Platform::find("windows-x86_64") else {
+        return;
+    };
+    let home = TempDir::new().unwrap();
+    let Some(folder) = package(&platform.plugin, "windows-x86_64", "zip", home.path()) else {
+        return;
+    };
+    let script = fs::read_to_string(folder.join("install.ps1")).unwrap();
+    for line in [
+        r#"$stratoshark = "$env:APPDATA\Stratoshark""#,
+        r#"$dll = "$stratoshark\plugins\falco\cloudtrail.dll""#,
+    ] {
+        assert!(script.contains(line), "{line}");
+    }
+    let plugins = home
+        .path()
+        .join("AppData/Roaming/Stratoshark/plugins/falco");
+    fs::create_dir_all(&plugins).unwrap();
+    platform.plugin = plugins.join("cloudtrail.dll");
+    fs::copy(folder.join("cloudtrail.dll"), &platform.plugin).unwrap();
+    let files = sample::files();
+    for file in &files {
+        file.write(&home.path().join("logs"));
+    }
+    let logs = platform.path(&home.path().join("logs"));
+    let seen = Capture::new(logs).on(&platform).run();
+    assert_eq!(seen.error, None);
+    assert_eq!(seen.ids(), trail::ids(&files));
 }
