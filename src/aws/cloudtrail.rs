@@ -1,4 +1,5 @@
-//! Requests to CloudTrail itself: LookupEvents in one region, paced, and the public keys of digest files.
+//! Requests to CloudTrail itself: LookupEvents in one region, paced, the public keys of digest files, and where trails send
+//! events besides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -330,4 +331,32 @@ pub(crate) async fn public_keys(
         }
         token = next;
     }
+}
+
+/// The ARNs, without `:*`, of the groups that the trails of a region write to. They may be in other regions.
+pub(crate) async fn groups_of_trails(
+    login: &Arc<Login>,
+    region: &str,
+    stats: &Arc<Stats>,
+) -> Result<Vec<String>, Error> {
+    let sessions = Sessions::new(Arc::clone(login), region, |access, region| {
+        access.cloudtrail(region)
+    });
+    let trails = sessions
+        .ask(
+            &mut Retry::new(OPEN),
+            &Trouble::new(stats),
+            |session| async move {
+                let answer = session.client.describe_trails().send().await;
+                answer.map_err(|error| {
+                    Error::of(&session.access, Operation::DescribeTrails, region, &error)
+                })
+            },
+        )
+        .await?;
+    let trails = trails.trail_list.unwrap_or_default().into_iter();
+    let arns = trails.filter_map(|trail| trail.cloud_watch_logs_log_group_arn);
+    Ok(arns
+        .map(|arn| arn.strip_suffix(":*").unwrap_or(&arn).to_owned())
+        .collect())
 }

@@ -1,7 +1,5 @@
 //! Which log groups there are: by name, by a part of it, by where their events come from.
 
-use std::sync::Arc;
-
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::types::{DataSourceFilter, LogGroup, LogGroupClass};
@@ -10,10 +8,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use super::{LogsRegion, OPEN};
 use crate::aws::error::{Error, Kind};
 use crate::aws::operation::Operation;
-use crate::aws::retry::{Retry, Trouble};
-use crate::aws::sessions::{Login, Session, Sessions};
+use crate::aws::sessions::Session;
 use crate::settings::partitions::Partition;
-use crate::stats::Stats;
 
 /// Groups of a page, the most that AWS gives.
 const PAGE: i32 = 50;
@@ -304,32 +300,4 @@ fn goes_on(token: &mut Option<String>, next: Option<String>) -> bool {
     let goes_on = next.is_some() && next != *token;
     *token = next;
     goes_on
-}
-
-/// The ARNs, without `:*`, of the groups that the trails of a region write to. They may be in other regions.
-pub(crate) async fn groups_of_trails(
-    login: &Arc<Login>,
-    region: &str,
-    stats: &Arc<Stats>,
-) -> Result<Vec<String>, Error> {
-    let sessions = Sessions::new(Arc::clone(login), region, |access, region| {
-        access.cloudtrail(region)
-    });
-    let trails = sessions
-        .ask(
-            &mut Retry::new(OPEN),
-            &Trouble::new(stats),
-            |session| async move {
-                let answer = session.client.describe_trails().send().await;
-                answer.map_err(|error| {
-                    Error::of(&session.access, Operation::DescribeTrails, region, &error)
-                })
-            },
-        )
-        .await?;
-    let trails = trails.trail_list.unwrap_or_default().into_iter();
-    let arns = trails.filter_map(|trail| trail.cloud_watch_logs_log_group_arn);
-    Ok(arns
-        .map(|arn| arn.strip_suffix(":*").unwrap_or(&arn).to_owned())
-        .collect())
 }

@@ -13,7 +13,7 @@ use aws_sdk_cloudwatchlogs::config::retry::RetryConfig;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
-pub(crate) use groups::{Class, Group, groups_of_trails};
+pub(crate) use groups::{Class, Group};
 pub(crate) use insights::Answer;
 
 use super::error::{Error, Kind};

@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use futures_util::future::join_all;
 
 use super::NAMED;
-use crate::aws::logs::{Group, LogsRegion, groups_of_trails};
+use crate::aws::cloudtrail::groups_of_trails;
+use crate::aws::logs::{Group, LogsRegion};
 use crate::aws::{self, Kind, Login};
 use crate::settings::location::{GroupName, LogGroups, LogsLocation, Place};
 use crate::settings::partitions::Partition;

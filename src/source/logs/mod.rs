@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use self::found::{Found, Located};
 use self::messages::Messages;
-use self::queries::Queries;
+use self::queries::{Queries, Running};
 use self::reader::{Asked, LAG, LONG_LAG, NEWEST_FIRST_SINCE, Reader, asked_first};
 use super::Source;
 use super::timeline::consumed::{self, Acks, Consumed, Scale, Stream, StreamName};
@@ -73,27 +73,10 @@ pub(super) async fn open(
     let pattern: Option<Arc<str>> = pattern.map(Into::into);
     let messages = Arc::new(Messages::new(settings, &stats));
 
-    let is_queried = |(_, group): &Located| group.class == Class::InfrequentAccess;
-    let newest_first = settings.history_order == HistoryOrder::Newest && !settings.follow;
-    let newest_first = match newest_first && groups.iter().any(is_queried) {
-        true => {
-            stats.note(
-                "historyOrder has no effect where a log group is of class Infrequent Access: events come in time order"
-                    .to_owned(),
-            );
-            false
-        }
-        false => newest_first,
-    };
+    let newest_first = newest_first(settings, &groups, &stats);
     let account = account(&groups);
-    if let Some((_, consumed, true)) = &state
-        && let (Some(of_state), Some(account)) = (&consumed.account, &account)
-        && of_state != account
-    {
-        bail!(
-            "statePath: the file tells how far the log groups of account {of_state} were read, but the credentials are of \
-             {account}: give each account a state file of its own"
-        );
+    if let Some((_, consumed, true)) = &state {
+        check_account(consumed.account.as_deref(), account.as_deref())?;
     }
     let nothing = Consumed::default();
     let consumed = consumed.unwrap_or(&nothing);
@@ -136,48 +119,22 @@ pub(super) async fn open(
     let to = plans().map(|plan| plan.to).max().unwrap_or_default();
     say_limits(settings, follows, &stats);
 
-    let (mut readers, mut of_streams) = (Vec::new(), Vec::new());
-    let mut running = Vec::new();
-    // What is remembered of all groups together.
-    let most = (timeline::MOST / read.len().max(1)).max(LEAST_REMEMBERED);
+    let common = Common {
+        messages,
+        pattern,
+        remembered: (timeline::MOST / read.len().max(1)).max(LEAST_REMEMBERED),
+        is_search,
+        stats: Arc::clone(&stats),
+    };
+    let (mut readers, mut of_streams, mut running) = (Vec::new(), Vec::new(), Vec::new());
     for (candidate, first) in read {
-        let Candidate {
-            region,
-            group,
-            plan,
-            name,
-            stream,
-        } = candidate;
-        if plan.from > plan.to && plan.follow.is_none() {
+        if candidate.plan.from > candidate.plan.to && candidate.plan.follow.is_none() {
             continue;
         }
-        let (group, messages) = (Arc::new(group), Arc::clone(&messages));
-        readers.push(match group.class {
-            Class::InfrequentAccess => {
-                let queries = Queries::new(region, group, plan, messages, &stats);
-                running.push(queries.running());
-                timeline::Reader::start(|batches| {
-                    tolerated(queries.run(batches), is_search, Arc::clone(&stats))
-                })
-            }
-            _ => {
-                let seen = stream.seen.iter();
-                // To the end of the second that the state file knows.
-                let seen = seen.map(|(id, second)| (*id, (second + 1) * SCALE.per_second - 1));
-                let seen = seen.collect();
-                let asked = Asked {
-                    region,
-                    group,
-                    pattern: pattern.clone(),
-                };
-                let reader =
-                    |batches| Reader::new(asked, plan, messages, (seen, most), &stats, batches);
-                timeline::Reader::start(|batches| {
-                    tolerated(reader(batches).run(first), is_search, Arc::clone(&stats))
-                })
-            }
-        });
-        of_streams.push((name, stream));
+        let (reader, queries, stream) = candidate.begin(first, &common);
+        readers.push(reader);
+        running.extend(queries);
+        of_streams.push(stream);
     }
     let acks = state.map(|(state, consumed, _)| {
         state.begin();
@@ -192,6 +149,17 @@ pub(super) async fn open(
         timeline = timeline.with_close(queries::stop(running));
     }
     Ok((Box::new(timeline), selection))
+}
+
+/// What all groups of a capture are read with.
+struct Common {
+    messages: Arc<Messages>,
+    pattern: Option<Arc<str>>,
+    /// How many log events of each group are remembered.
+    remembered: usize,
+    /// The groups were looked for, so that one that can't be read any more is no error.
+    is_search: bool,
+    stats: Arc<Stats>,
 }
 
 /// A group that may be read.
@@ -268,6 +236,72 @@ impl Candidate {
             Err(error) if is_of_group(&error) => Err(Refusal::OfGroup(error.into())),
             Err(error) => Err(Refusal::OfAll(error.into())),
         }
+    }
+}
+
+impl Candidate {
+    /// Begin to read. The query that runs, where it is read by queries, and what a state file tells of it come with it.
+    fn begin(
+        self,
+        first: Option<Page>,
+        common: &Common,
+    ) -> (timeline::Reader, Option<Running>, (StreamName, Stream)) {
+        let Self {
+            region,
+            group,
+            plan,
+            name,
+            stream,
+        } = self;
+        let (group, messages) = (Arc::new(group), Arc::clone(&common.messages));
+        let (is_search, stats) = (common.is_search, &common.stats);
+        if group.class == Class::InfrequentAccess {
+            let queries = Queries::new(region, group, plan, messages, stats);
+            let running = queries.running();
+            let reader = timeline::Reader::start(|batches| {
+                tolerated(queries.run(batches), is_search, Arc::clone(stats))
+            });
+            return (reader, Some(running), (name, stream));
+        }
+        let seen = stream.seen.iter();
+        // To the end of the second that the state file knows.
+        let seen = seen.map(|(id, second)| (*id, (second + 1) * SCALE.per_second - 1));
+        let seen = (seen.collect(), common.remembered);
+        let asked = Asked {
+            region,
+            group,
+            pattern: common.pattern.clone(),
+        };
+        let reader = timeline::Reader::start(|batches| {
+            let reader = Reader::new(asked, plan, messages, seen, stats, batches);
+            tolerated(reader.run(first), is_search, Arc::clone(stats))
+        });
+        (reader, None, (name, stream))
+    }
+}
+
+/// Do events come newest first?
+fn newest_first(settings: &Settings, groups: &[Located], stats: &Stats) -> bool {
+    let wanted = settings.history_order == HistoryOrder::Newest && !settings.follow;
+    let mut classes = groups.iter().map(|(_, group)| group.class);
+    if wanted && classes.any(|class| class == Class::InfrequentAccess) {
+        stats.note(
+            "historyOrder has no effect where a log group is of class Infrequent Access: events come in time order"
+                .to_owned(),
+        );
+        return false;
+    }
+    wanted
+}
+
+/// A state file is of one account.
+fn check_account(of_state: Option<&str>, asking: Option<&str>) -> Result<()> {
+    match (of_state, asking) {
+        (Some(of_state), Some(asking)) if of_state != asking => bail!(
+            "statePath: the file tells how far the log groups of account {of_state} were read, but the credentials are of \
+             {asking}: give each account a state file of its own"
+        ),
+        _ => Ok(()),
     }
 }
 
