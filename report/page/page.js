@@ -293,7 +293,7 @@
       this.more = make("button", { type: "button", onclick: () => { this.shown += MORE; this.fill(); } });
       this.fewer = make("button", { type: "button", text: say("fewer"), "aria-label": `${say("fewer")}: ${title}`, onclick: () => { this.shown = SHOWN; this.fill(); } });
       this.table = make("table", { "aria-labelledby": `${id}-title` }, make("thead", {}, this.head), this.body);
-      const scroll = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": `${id}-title` }, this.table);
+      const scroll = make("div", { class: "scroll", tabindex: "0", role: "group", "aria-labelledby": `${id}-title` }, this.table);
       this.under.append(this.find, this.copying, this.more, this.fewer);
       const list = make("div", {}, scroll, this.under);
       this.element = make("section", { class: `panel ${size}`, id, "aria-labelledby": `${id}-title` },
@@ -414,9 +414,10 @@
     const shown = number(values.length);
     let text = more > 0 ? say("listedSome", shown, number(more), number(others)) : say("listed", shown);
     const choosable = values.filter((value) => !(value.flags & NO_ROWS)).length;
-    if (choosable < values.length) text += ". " + say("tooMany", number(choosable));
+    if (choosable < values.length) text += " " + say("tooMany", number(choosable));
     return text;
   }
+  const seenNote = (sums) => (sums.isAll ? "" : " " + say("seenNote"));
   const eventsColumn = () => ({ title: say("events"), kind: "number", text: (row) => row.events });
   const valueColumn = (dimension, title = say("value")) => ({
     title, kind: "value",
@@ -433,7 +434,7 @@
         ...(options.more ?? []),
       ],
       rows: (sums) => rowsOf(dimension, sums),
-      note: () => (options.note && dimension.values.length === 0 ? options.note : listNote(dimension)),
+      note: (rows, sums) => (options.note && dimension.values.length === 0 ? options.note : listNote(dimension) + (options.more ? seenNote(sums) : "")),
       pie: options.pie,
     });
   }
@@ -652,7 +653,7 @@
   const fromSelect = make("select", { id: "from" }), toSelect = make("select", { id: "to" });
   const timeAbout = make("p", { class: "dim small" });
   const timeList = new List({
-    id: "times", title: say("overTime"), size: "inner",
+    id: "times", title: `${say("overTime")}, ${say("asTable")}`, size: "inner",
     columns: [
       { title: say("time"), kind: "time", text: (row) => moment(row.begin), order: (row) => row.begin },
       eventsColumn(),
@@ -698,7 +699,7 @@
     make("details", {}, make("summary", { text: say("asTable") }), timeList.element));
 
   const weekPanel = panel("week", say("week"), "two",
-    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "week-title" }, weekTable), weekAbout);
+    make("div", { class: "scroll", tabindex: "0", role: "group", "aria-labelledby": "week-title" }, weekTable), weekAbout);
 
   const nameList = listOf("name", "two", { pie: make("div", { class: "canvas" }, nameCanvas) });
   const whoList = new List({
@@ -709,9 +710,9 @@
       timeColumn("first", (row) => row.value?.first), timeColumn("last", (row) => row.value?.last),
     ],
     rows: identities,
-    note: (rows, sums) => listNote(by.who) + (sums.isAll ? "" : ". " + say("whoNote")),
+    note: (rows, sums) => listNote(by.who) + seenNote(sums),
   });
-  const addressList = listOf("address", "", {
+  const addressList = listOf("address", "two", {
     more: [timeColumn("first", (row) => row.value?.first), timeColumn("last", (row) => row.value?.last)],
   });
   const handList = new List({
@@ -759,7 +760,7 @@
     ],
     rows: (sums) => rowsOf(by.rule, sums).filter((row) => row.code >= FIRST)
       .sort((one, other) => order.indexOf(rules.get(one.value.text)?.priority) - order.indexOf(rules.get(other.value.text)?.priority) || other.events - one.events),
-    note: (rows) => say("graveNote", number(data.rules_asked)) + (rows.length === 0 ? " " + say("graveNone") : ""),
+    note: (rows, sums) => say("graveNote", number(data.rules_asked)) + (rows.length === 0 ? " " + say("graveNone") : seenNote(sums)),
   });
   if (data.rules_left_out.length > 0) {
     ruleList.element.append(make("details", {},
@@ -868,13 +869,15 @@
 
   const grid = make("div", { class: "grid" }, timePanel);
   for (const part of [
-    nameList, listOf("outcome", ""), ruleList, whoList, weekPanel, listOf("error", ""), listOf("service", ""),
-    addressList, listOf("country", "", { note: say("noCountries") }), listOf("agent", "two"), listOf("region", ""),
-    signInList, handList, listOf("account", ""), listOf("console", "half"), listOf("readonly", "half"),
-    lossPanel, boundsPanel,
+    nameList, listOf("outcome", ""), ruleList, whoList, weekPanel, listOf("error", ""), addressList, listOf("service", ""),
+    listOf("agent", "two"), [listOf("country", "", { note: say("noCountries") }), listOf("region", ""), listOf("account", "")],
+    signInList, handList, [listOf("console", ""), listOf("readonly", "")], lossPanel, boundsPanel,
   ]) {
-    if (part instanceof List) lists.push(part);
-    grid.append(part.element ?? part);
+    // Short ones stand above each other.
+    const parts = [part].flat();
+    lists.push(...parts.filter((part) => part instanceof List));
+    const elements = parts.map((part) => part.element ?? part);
+    grid.append(...(parts.length > 1 ? [make("div", { class: "stack" }, ...elements)] : elements));
   }
   lists.push(timeList);
 

@@ -1,20 +1,25 @@
 //! All that the page shows, counted in bounded memory.
 //!
 //! Each event is counted in one row: its time, and the codes of its values. A choice in the page is a sum over rows. Where
-//! there are too many, times get coarser, then the rarest values of the dimension that has most lose their own code, in
-//! all rows at once. So whatever has a code is counted exactly, and no event is lost.
+//! there are too many, times get coarser, then the rarest values lose their own code, in all rows at once. So whatever has a
+//! code is counted exactly, and no event is lost.
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::fields::{COUNT, DIMENSIONS, RULE, SIGN_IN};
+use crate::fields::{CONSOLE, COUNT, DIMENSIONS, READ_ONLY, RULE, SIGN_IN};
 use crate::values::{OTHERS, Values};
 
 /// As many rows are kept while events are read, at most.
 const MOST_ROWS: usize = 1 << 18;
 /// Times are made coarser down to this many before values are given up.
 const ENOUGH_TIMES: usize = 400;
+/// So many values of a flag are told apart until nothing else is left to give up.
+const FLAG_VALUES: usize = 3;
+/// What an event weighs that people want to see though it is rare: a sign-in, a change by hand in the console, and what a
+/// rule fits. Its values are given up last.
+const NOTABLE: u64 = 1_000;
 /// The lengths of time that rows are told apart by, in seconds. Each is a multiple of the one before.
 const WIDTHS: [i64; 8] = [60, 300, 900, 3600, 21_600, 86_400, 604_800, 2_419_200];
 /// Half-hours of a week.
@@ -49,6 +54,8 @@ pub struct Counts {
     /// By half-hour of the week in UTC, from Monday 00:00 on.
     pub week: [u64; SLOTS],
     width: usize,
+    /// Values that weigh less have no code in rows, if they were there when this was set.
+    least: u64,
 }
 
 impl Default for Counts {
@@ -62,6 +69,7 @@ impl Default for Counts {
             rows: HashMap::default(),
             week: [0; SLOTS],
             width: 0,
+            least: 1,
         }
     }
 }
@@ -89,11 +97,16 @@ impl Counts {
         if self.rows.len() >= MOST_ROWS {
             self.coarsen(MOST_ROWS / 2, usize::MAX);
         }
+        let is_by_hand = texts[CONSOLE] == Some("true") && texts[READ_ONLY] == Some("false");
+        let weight = match texts[SIGN_IN].is_some() || texts[RULE].is_some() || is_by_hand {
+            true => NOTABLE,
+            false => 1,
+        };
         let mut codes = [0; COUNT];
         for (dimension, code) in codes.iter_mut().enumerate() {
             let counts = !DIMENSIONS[dimension].of_sign_ins || texts[SIGN_IN].is_some();
             let text = texts[dimension].filter(|_| counts);
-            *code = self.values[dimension].count(text, time);
+            *code = self.values[dimension].count(text, time, weight);
         }
         let time = time.map_or(NO_TIME, |time| time.div_euclid(self.width()) as i32);
         *self.rows.entry(Row { time, codes }).or_default() += 1;
@@ -118,21 +131,25 @@ impl Counts {
         kinds.len()
     }
 
-    /// Keeps the most frequent values of a dimension.
+    /// Keeps the weightiest values of a dimension.
     pub fn keep_values(&mut self, dimension: usize, most: usize) {
-        let codes = self.values[dimension].keep(most);
-        self.recode(dimension, &codes);
+        let mut codes = [const { None }; COUNT];
+        codes[dimension] = Some(self.values[dimension].keep(most));
+        self.recode(&codes);
     }
 
-    fn recode(&mut self, dimension: usize, codes: &[u16]) {
+    fn recode(&mut self, codes: &[Option<Vec<u16>>; COUNT]) {
         self.change(|row| {
-            let code = &mut row.codes[dimension];
-            *code = codes.get(usize::from(*code)).copied().unwrap_or(OTHERS);
+            for (code, codes) in row.codes.iter_mut().zip(codes) {
+                if let Some(codes) = codes {
+                    *code = codes.get(usize::from(*code)).copied().unwrap_or(OTHERS);
+                }
+            }
         });
     }
 
     fn change(&mut self, mut to: impl FnMut(&mut Row)) {
-        let mut changed: HashMap<Row, u64, RandomState> = HashMap::default();
+        let mut changed = HashMap::default();
         for (mut row, events) in self.rows.drain() {
             to(&mut row);
             *changed.entry(row).or_default() += events;
@@ -142,9 +159,11 @@ impl Counts {
 
     /// Makes rows coarser until there are so few, and so few kinds of them.
     pub fn coarsen(&mut self, rows: usize, kinds: usize) {
+        let heaviest = |values: &Values| values.weight_of(0);
+        let heaviest = self.values[..RULE].iter().map(heaviest).max().unwrap_or(0);
         loop {
             let too_many_rows = self.rows.len() > rows;
-            if !too_many_rows && self.kinds() <= kinds {
+            if !too_many_rows && (kinds == usize::MAX || self.kinds() <= kinds) {
                 return;
             }
             if too_many_rows && self.width + 1 < WIDTHS.len() && self.times() > ENOUGH_TIMES {
@@ -157,17 +176,37 @@ impl Counts {
                 });
                 continue;
             }
-            let told_apart = |dimension: &usize| self.values[*dimension].with_rows();
-            let Some(dimension) = (0..RULE).max_by_key(told_apart) else {
-                return;
-            };
-            let most = self.values[dimension].with_rows();
-            if most == 0 {
+            if self.give_up(self.least) {
+                continue;
+            }
+            // Nothing is left that is as rare as before.
+            if self.least > heaviest {
                 return;
             }
-            let codes = self.values[dimension].keep_rows(most / 2);
-            self.recode(dimension, &codes);
+            self.least = self.least.saturating_mul(2);
         }
+    }
+
+    /// Takes their codes from values that weigh less. Whether there were any.
+    fn give_up(&mut self, least: u64) -> bool {
+        let others_have_rows = DIMENSIONS[..RULE].iter().zip(&self.values);
+        let others_have_rows = others_have_rows
+            .filter(|(dimension, _)| !dimension.is_flag)
+            .any(|(_, values)| values.all().iter().any(|value| value.has_rows));
+        let mut codes = [const { None }; COUNT];
+        for dimension in 0..RULE {
+            let values = &mut self.values[dimension];
+            let least = match DIMENSIONS[dimension].is_flag && others_have_rows {
+                true => least.min(values.weight_of(FLAG_VALUES - 1)),
+                false => least,
+            };
+            codes[dimension] = values.keep_rows(least);
+        }
+        let is_given_up = codes.iter().any(Option::is_some);
+        if is_given_up {
+            self.recode(&codes);
+        }
+        is_given_up
     }
 }
 
@@ -228,6 +267,9 @@ mod tests {
             if number % 100 == 0 {
                 texts[0] = Some("Often");
             }
+            if number == 70 || number == 250_070 {
+                (texts[1], texts[RULE]) = (Some("mallory"), Some("Trail Stopped Or Deleted"));
+            }
             counts.count(Some((seed >> 34) as i64), &texts);
             assert!(counts.rows.len() <= MOST_ROWS);
         }
@@ -241,6 +283,12 @@ mod tests {
         let rows = counts.rows.iter().filter(|(row, _)| row.codes[0] == code);
         let events: u64 = rows.map(|(_, events)| events).sum();
         assert_eq!((all[often].events, events), (3_000, 3_000));
+        // Nor is what a rule fits, however rare it is.
+        let fits = counts.values[1]
+            .all()
+            .iter()
+            .find(|value| &*value.text == "mallory");
+        assert!(fits.is_some_and(|fits| fits.has_rows && fits.events == 2));
         for values in &counts.values {
             let counted: u64 = values.all().iter().map(|value| value.events).sum();
             assert_eq!(counted + values.none + values.others, 300_000);

@@ -8,6 +8,8 @@ pub struct Dimension {
     pub field: Option<&'static str>,
     /// Counted of sign-ins only, since other events tell it of their session.
     pub of_sign_ins: bool,
+    /// It has a few values, save where somebody makes them up. They are given up last.
+    pub is_flag: bool,
 }
 
 const fn of(key: &'static str, field: &'static str) -> Dimension {
@@ -15,11 +17,25 @@ const fn of(key: &'static str, field: &'static str) -> Dimension {
         key,
         field: Some(field),
         of_sign_ins: false,
+        is_flag: false,
+    }
+}
+
+const fn flag(key: &'static str, field: &'static str) -> Dimension {
+    Dimension {
+        is_flag: true,
+        ..of(key, field)
     }
 }
 
 /// How many there are.
 pub const COUNT: usize = 16;
+
+/// The one that tells whether an event is of the console.
+pub const CONSOLE: usize = 10;
+
+/// The one that tells whether an event only reads.
+pub const READ_ONLY: usize = 11;
 
 /// The one that tells whether an event is a sign-in.
 pub const SIGN_IN: usize = 13;
@@ -39,19 +55,17 @@ pub const DIMENSIONS: [Dimension; COUNT] = [
     of("account", "ct.user.accountid"),
     of("address", "ct.srcip"),
     of("country", "ct.geo.country"),
-    of("console", "ct.console"),
-    of("readonly", "ct.readonly"),
-    of("failed", "ct.failed"),
-    of("signin", "signin.result"),
+    flag("console", "ct.console"),
+    flag("readonly", "ct.readonly"),
+    flag("failed", "ct.failed"),
+    flag("signin", "signin.result"),
     Dimension {
-        key: "mfa",
-        field: Some("ct.mfaused"),
         of_sign_ins: true,
+        ..flag("mfa", "ct.mfaused")
     },
     Dimension {
-        key: "rule",
         field: None,
-        of_sign_ins: false,
+        ..of("rule", "")
     },
 ];
 

@@ -12,8 +12,9 @@ pub const OTHERS: u16 = 1;
 /// The code of the first value.
 pub const FIRST: u16 = 2;
 
-/// Longer values are counted by this many bytes of their beginning, less where that would cut a character.
-pub const LONGEST: usize = 256;
+/// Longer values are counted by this many bytes of their beginning, less where that would cut a character. sysdig compares
+/// with no longer ones.
+pub const LONGEST: usize = 255;
 /// As many values are kept, at most. The rarer half is let go then.
 const MOST: usize = 16_384;
 /// And as many bytes of them.
@@ -28,6 +29,8 @@ pub struct Value {
     pub is_cut: bool,
     /// Events that have it, as far as they were counted.
     pub events: u64,
+    /// What it is kept by: events, of which some weigh more.
+    pub weight: u64,
     /// When the first of them was, in seconds since the epoch; [`i64::MAX`] if none tells.
     pub first: i64,
     /// When the last of them was; [`i64::MIN`] if none tells.
@@ -55,8 +58,8 @@ pub struct Values {
 }
 
 impl Values {
-    /// Counts an event; the code that rows know its value by. [`Values::is_full`] must be asked before.
-    pub fn count(&mut self, text: Option<&str>, time: Option<i64>) -> u16 {
+    /// Counts an event of this weight; the code that rows know its value by. [`Values::is_full`] must be asked before.
+    pub fn count(&mut self, text: Option<&str>, time: Option<i64>, weight: u64) -> u16 {
         let Some(text) = text else {
             self.none += 1;
             return NONE;
@@ -69,6 +72,7 @@ impl Values {
         self.last = Some(code);
         let value = &mut self.all[usize::from(code - FIRST)];
         value.events += 1;
+        value.weight += weight;
         value.is_cut |= begin.len() < text.len();
         if let Some(time) = time {
             value.first = value.first.min(time);
@@ -89,6 +93,7 @@ impl Values {
             text,
             is_cut: false,
             events: 0,
+            weight: 0,
             first: i64::MAX,
             last: i64::MIN,
             is_late: self.let_go > 0,
@@ -107,14 +112,9 @@ impl Values {
         &self.all
     }
 
-    /// How many values rows tell from others.
-    pub fn with_rows(&self) -> usize {
-        self.all.iter().filter(|value| value.has_rows).count()
-    }
-
-    /// Lets all but the most frequent values go. What each code is from now on.
+    /// Lets all but the weightiest values go. What each code is from now on.
     pub fn keep(&mut self, most: usize) -> Vec<u16> {
-        let order = self.by_frequency();
+        let order = self.by_weight();
         let mut codes = vec![OTHERS; usize::from(FIRST) + self.all.len()];
         codes[usize::from(NONE)] = NONE;
         let mut kept = Vec::with_capacity(most.min(order.len()));
@@ -141,22 +141,30 @@ impl Values {
         codes
     }
 
-    /// Keeps all values, but rows tell only the most frequent of them from others. What each code is from now on.
-    pub fn keep_rows(&mut self, most: usize) -> Vec<u16> {
-        let mut codes: Vec<u16> = (0..FIRST + self.all.len() as u16).collect();
-        let order = self.by_frequency().into_iter();
-        let order: Vec<usize> = order.filter(|at| self.all[*at].has_rows).collect();
-        for &at in order.iter().skip(most) {
-            self.all[at].has_rows = false;
-            codes[usize::from(FIRST) + at] = OTHERS;
+    /// Keeps all values, but rows tell only those of this weight from others. What each code is from now on; none if
+    /// nothing changes.
+    pub fn keep_rows(&mut self, least: u64) -> Option<Vec<u16>> {
+        let mut codes: Option<Vec<u16>> = None;
+        for (code, value) in (FIRST..).zip(&mut self.all) {
+            if value.has_rows && value.weight < least {
+                value.has_rows = false;
+                let codes = codes.get_or_insert_with(|| (0..=u16::MAX).collect());
+                codes[usize::from(code)] = OTHERS;
+            }
         }
         codes
     }
 
-    /// The places of all values, the most frequent first.
-    fn by_frequency(&self) -> Vec<usize> {
+    /// The weight of the value that so many are weightier than; 0 if there are fewer.
+    pub fn weight_of(&self, place: usize) -> u64 {
+        let order = self.by_weight();
+        order.get(place).map_or(0, |at| self.all[*at].weight)
+    }
+
+    /// The places of all values, the weightiest first.
+    fn by_weight(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.all.len()).collect();
-        order.sort_by_key(|at| std::cmp::Reverse(self.all[*at].events));
+        order.sort_by_key(|at| std::cmp::Reverse(self.all[*at].weight));
         order
     }
 }
@@ -174,7 +182,7 @@ mod tests {
     fn events_are_counted_by_value() {
         let mut values = Values::default();
         let codes = [Some("a"), None, Some("b"), Some("a"), Some("")]
-            .map(|text| values.count(text, Some(7)));
+            .map(|text| values.count(text, Some(7), 1));
         assert_eq!(codes, [2, 0, 3, 2, 4]);
         assert_eq!(values.none, 1);
         let events: Vec<u64> = values.all().iter().map(|value| value.events).collect();
@@ -185,16 +193,18 @@ mod tests {
     fn what_is_let_go_is_counted_among_the_others_and_comes_back_as_late() {
         let mut values = Values::default();
         for text in ["rare", "often", "often", "more", "more", "more"] {
-            values.count(Some(text), None);
+            values.count(Some(text), None, 1);
         }
         assert_eq!(values.keep(2), [NONE, OTHERS, OTHERS, 3, 2]);
         assert_eq!((values.others, values.let_go), (1, 1));
-        assert_eq!(values.count(Some("rare"), None), 4);
+        assert_eq!(values.count(Some("rare"), None, 1), 4);
         let late: Vec<bool> = values.all().iter().map(|value| value.is_late).collect();
         assert_eq!(late, [false, false, true]);
         // Without rows of its own it is counted on.
-        assert_eq!(values.keep_rows(1), [NONE, OTHERS, 2, OTHERS, OTHERS]);
-        assert_eq!(values.count(Some("often"), None), OTHERS);
+        let codes = values.keep_rows(3).unwrap();
+        assert_eq!(codes[..5], [NONE, OTHERS, 2, OTHERS, OTHERS]);
+        assert_eq!(values.keep_rows(3), None);
+        assert_eq!(values.count(Some("often"), None, 1), OTHERS);
         assert_eq!(values.all()[1].events, 3);
     }
 
@@ -203,8 +213,8 @@ mod tests {
         let mut values = Values::default();
         let long = format!("{}é", "x".repeat(LONGEST - 1)).repeat(1000);
         let other = format!("{}z", "x".repeat(LONGEST - 1));
-        values.count(Some(&long), None);
-        values.count(Some(&other), None);
+        values.count(Some(&long), None, 1);
+        values.count(Some(&other), None, 1);
         let all = values.all();
         assert_eq!(&*all[0].text, "x".repeat(LONGEST - 1));
         assert!(all[0].is_cut && !all[1].is_cut);
@@ -218,8 +228,8 @@ mod tests {
             if values.is_full() {
                 values.keep(MOST / 2);
             }
-            values.count(Some("often"), None);
-            values.count(Some(&format!("{number}{}", "x".repeat(200))), None);
+            values.count(Some("often"), None, 1);
+            values.count(Some(&format!("{number}{}", "x".repeat(200))), None, 1);
         }
         assert!(values.bytes <= MOST_BYTES + LONGEST && values.all.len() <= MOST);
         let counted: u64 = values.all().iter().map(|value| value.events).sum();

@@ -138,8 +138,10 @@ def console(record):
 
 
 def beginning(value):
-    """Values are counted by 256 bytes of their beginning."""
-    return None if value is None else value.encode()[:256].decode(errors="ignore")
+    """Values are counted by 255 bytes of their beginning, which are shown with an ellipsis."""
+    if value is None or len(value.encode()) <= 255:
+        return value
+    return value.encode()[:255].decode(errors="ignore") + "\u2026"
 
 
 def counted(record):

@@ -284,7 +284,7 @@ fn nothing_in_an_event_can_end_the_data() {
     assert_eq!(values(&data, "name"), [(evil, 1)]);
     let agents = values(&data, "agent");
     assert!(
-        agents[0].0.len() <= 256 && evil.repeat(20).starts_with(agents[0].0),
+        agents[0].0.len() <= 255 && evil.repeat(20).starts_with(agents[0].0),
         "{agents:?}"
     );
 }

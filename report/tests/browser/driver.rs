@@ -147,6 +147,18 @@ impl Browser {
         self.post(&format!("/element/{element}/click"), json!({}));
     }
 
+    /// Clicks so far from the middle of an element that is in view.
+    pub fn click_at(&self, selector: &str, (x, y): (i32, i32)) {
+        let id = self.element(selector);
+        let move_to = json!({"type": "pointerMove", "duration": 0, "x": x, "y": y,
+            "origin": {"element-6066-11e4-a52e-4f735466cecf": id}});
+        let steps = json!([move_to, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]);
+        self.post(
+            "/actions",
+            json!({"actions": [{"type": "pointer", "id": "mouse", "actions": steps}]}),
+        );
+    }
+
     /// Presses keys where the focus is put first.
     pub fn press(&self, selector: &str, keys: &str) {
         let element = self.element(selector);
