@@ -31,17 +31,20 @@ pub fn read(
 ) -> Result<(Counts, Losses, End)> {
     let mut counts = Counts::default();
     let mut losses = Losses::default();
-    let names = fields();
+    let mut names = fields();
+    names.extend(rules.telling(&names));
+    rules.know(&names);
     let mut question = plugin.question(&names)?;
     let mut instance = plugin.open(url)?;
     let end = loop {
         let batch = instance.next_batch();
         for event in &batch.events {
-            let rule = rules.first(event.payload());
             let answer = question.ask(event)?;
+            let known: Vec<Option<&str>> = (0..names.len()).map(|at| answer.text(at)).collect();
+            let rule = rules.first(&known, event.payload());
             let mut texts: [Option<&str>; COUNT] = [None; COUNT];
-            for (at, text) in texts[..RULE].iter_mut().enumerate() {
-                *text = answer.text(at);
+            for (text, known) in texts.iter_mut().zip(&known[..RULE]) {
+                *text = *known;
             }
             texts[RULE] = rule.map(|rule| rule.name.as_str());
             counts.count(seconds(event.ts()), &texts);

@@ -86,9 +86,20 @@ impl Rules {
         Ok(all)
     }
 
-    /// The first rule that fits an event's record, as Falco shows it.
-    pub fn first(&mut self, record: &[u8]) -> Option<&Rule> {
-        self.rules.get(self.conditions.first(record)?)
+    /// The fields by which most rules are told not to fit, besides these.
+    pub fn telling(&self, besides: &[&str]) -> Vec<&'static str> {
+        let telling = self.conditions.telling().into_iter();
+        telling.filter(|field| !besides.contains(field)).collect()
+    }
+
+    /// Takes note of the fields whose texts [`Rules::first`] is given, in their order.
+    pub fn know(&mut self, fields: &[&str]) {
+        self.conditions.know(fields);
+    }
+
+    /// The first rule that fits an event, as Falco shows it.
+    pub fn first(&mut self, texts: &[Option<&str>], record: &[u8]) -> Option<&Rule> {
+        self.rules.get(self.conditions.first(texts, record)?)
     }
 
     /// The rule of this name.
@@ -140,7 +151,10 @@ mod tests {
     #[test]
     fn the_gravest_rule_that_fits_is_told() {
         let mut rules = Rules::ours().unwrap();
-        let mut first = |record: &str| rules.first(record.as_bytes()).map(|rule| rule.name.clone());
+        let mut first = |record: &str| {
+            let rule = rules.first(&[], record.as_bytes());
+            rule.map(|rule| rule.name.clone())
+        };
         assert_eq!(
             first(r#"{"eventName":"DeactivateMFADevice"}"#).as_deref(),
             Some("MFA Device Removed")

@@ -11,7 +11,7 @@ use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::parser::{Order, Transformer};
-use crate::fields::{Argument, Beside, Field, Values};
+use crate::fields::{Argument, Beside, FIELDS, Field, Values};
 use crate::record::Record;
 
 /// A condition that makes sense.
@@ -98,7 +98,45 @@ enum Found<'a> {
     List(Vec<Cow<'a, [u8]>>),
 }
 
+/// What is known of an event without its record.
+pub(super) struct Known<'k> {
+    /// Where a field is among `texts`, by its place in [`FIELDS`].
+    pub places: &'k [Option<usize>],
+    /// None where the event has no value.
+    pub texts: &'k [Option<&'k str>],
+}
+
+impl Known<'_> {
+    /// The text of a field; none if it is not known.
+    fn text(&self, field: &'static Field) -> Option<Option<&str>> {
+        let offset = std::ptr::from_ref(field) as usize - FIELDS.as_ptr() as usize;
+        let place = *self.places.get(offset / size_of::<Field>())?;
+        self.texts.get(place?).copied()
+    }
+}
+
 impl Condition {
+    /// Whether it holds, if what is known tells that.
+    pub fn told(&self, known: &Known<'_>) -> Option<bool> {
+        let first_of = |parts: &[Self], decisive: bool| {
+            let mut holds = Some(!decisive);
+            for part in parts {
+                match part.told(known) {
+                    Some(part) if part == decisive => return Some(decisive),
+                    Some(_) => {}
+                    None => holds = None,
+                }
+            }
+            holds
+        };
+        match self {
+            Self::All(parts) => first_of(parts, false),
+            Self::Any(parts) => first_of(parts, true),
+            Self::Not(part) => part.told(known).map(|holds| !holds),
+            Self::Check(check) => check.told(known),
+        }
+    }
+
     /// Whether it holds for a record. While what other records tell is not known, neither may this be.
     pub fn holds(&self, record: &mut Record<'_>, beside: &mut Beside) -> Option<bool> {
         match self {
@@ -162,6 +200,22 @@ impl Check {
                 .is_some_and(|right| relation.holds(&found, &right)),
             // Compiling a condition rules that out.
             (Test::Text(_), Found::Number(_)) | (Test::Number(_), _) => false,
+        }
+    }
+
+    fn told(&self, known: &Known<'_>) -> Option<bool> {
+        let is_plain =
+            self.left.transformers.is_empty() && matches!(self.left.argument, OwnedArgument::None);
+        if !is_plain {
+            return None;
+        }
+        let text = known.text(self.left.field)?;
+        match (&self.test, text) {
+            // Whatever is compared with what is absent.
+            (_, None) => Some(false),
+            (Test::Exists, Some(_)) => Some(true),
+            (Test::Text(test), Some(text)) => Some(test.holds(text.as_bytes())),
+            (Test::Number(_) | Test::Operand(..), Some(_)) => None,
         }
     }
 
