@@ -114,6 +114,15 @@ fn the_readme_is_short() {
 }
 
 #[test]
+fn the_readme_leads_to_every_page() {
+    let page = fs::read_to_string(root().join("README.md")).unwrap();
+    for path in files(&root().join("docs"), "md") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(page.contains(&format!("](docs/{name}")), "{name}");
+    }
+}
+
+#[test]
 fn the_readme_in_japanese_is_in_step() {
     let [english, japanese] =
         ["README.md", "README.ja.md"].map(|file| fs::read_to_string(root().join(file)).unwrap());
