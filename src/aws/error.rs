@@ -351,10 +351,19 @@ impl Error {
             ),
             _ => {
                 let Details { who, reason, .. } = &*self.details;
-                write!(text, " with {who}{}: {reason}", self.instead_of_aws())?;
+                let to = self.instead_of_aws();
                 match self.advice() {
-                    none if none.is_empty() => Ok(()),
-                    advice => write!(text, ": {advice}"),
+                    none if none.is_empty() => write!(text, " with {who}: {reason}{to}"),
+                    // The remedy first: hosts cut long errors.
+                    advice => {
+                        write!(text, ": {advice} ({code}); with {who}")?;
+                        let words = reason.strip_suffix(&format!(" ({code})"));
+                        match words.unwrap_or(reason) {
+                            words if words == code => {}
+                            words => write!(text, ": {words}")?,
+                        }
+                        write!(text, "{to}")
+                    }
                 }
             }
         }
