@@ -88,11 +88,8 @@ impl Counts {
                 self.week[half_hours.rem_euclid(SLOTS as i64) as usize] += 1;
             }
         }
-        for dimension in 0..COUNT {
-            if self.values[dimension].is_full() {
-                let most = self.values[dimension].all().len() / 2;
-                self.keep_values(dimension, most);
-            }
+        if self.values.iter().any(Values::is_full) {
+            self.make_room();
         }
         if self.rows.len() >= MOST_ROWS {
             self.coarsen(MOST_ROWS / 2, usize::MAX);
@@ -131,10 +128,25 @@ impl Counts {
         kinds.len()
     }
 
-    /// Keeps the weightiest values of a dimension.
-    pub fn keep_values(&mut self, dimension: usize, most: usize) {
+    /// Keeps as many values of each dimension, at most: the weightiest.
+    pub fn keep_values(&mut self, most: usize) {
         let mut codes = [const { None }; COUNT];
-        codes[dimension] = Some(self.values[dimension].keep(most));
+        for (codes, values) in codes.iter_mut().zip(&mut self.values) {
+            if values.all().len() > most {
+                *codes = Some(values.keep(most));
+            }
+        }
+        self.recode(&codes);
+    }
+
+    /// Lets half of the values go where many are, of all dimensions at once, since all rows change.
+    fn make_room(&mut self) {
+        let mut codes = [const { None }; COUNT];
+        for (codes, values) in codes.iter_mut().zip(&mut self.values) {
+            if values.is_half_full() {
+                *codes = Some(values.keep(values.all().len() / 2));
+            }
+        }
         self.recode(&codes);
     }
 

@@ -96,11 +96,7 @@ impl Counts {
     pub fn page(&mut self, about: &About<'_>) -> Result<String> {
         let (mut values, mut rows, mut kinds) = (MOST_VALUES, MOST_ROWS, MOST_KINDS);
         loop {
-            for dimension in 0..COUNT {
-                if self.values[dimension].all().len() > values {
-                    self.keep_values(dimension, values);
-                }
-            }
+            self.keep_values(values);
             self.coarsen(rows, kinds);
             let page = assembled(&self.data(about))?;
             if page.len() <= MOST_BYTES {

@@ -16,7 +16,7 @@ pub const FIRST: u16 = 2;
 /// with no longer ones.
 pub const LONGEST: usize = 255;
 /// As many values are kept, at most. The rarer half is let go then.
-const MOST: usize = 16_384;
+const MOST: usize = 32_768;
 /// And as many bytes of them.
 const MOST_BYTES: usize = 2 << 20;
 
@@ -105,6 +105,11 @@ impl Values {
     /// Whether another value needs room that is not there.
     pub fn is_full(&self) -> bool {
         self.all.len() >= MOST || self.bytes >= MOST_BYTES
+    }
+
+    /// Whether it will be full soon.
+    pub fn is_half_full(&self) -> bool {
+        self.all.len() >= MOST / 2 || self.bytes >= MOST_BYTES / 2
     }
 
     /// The values, by code from [`FIRST`] on.
@@ -226,7 +231,7 @@ mod tests {
         let mut values = Values::default();
         for number in 0..100_000 {
             if values.is_full() {
-                values.keep(MOST / 2);
+                values.keep(values.all().len() / 2);
             }
             values.count(Some("often"), None, 1);
             values.count(Some(&format!("{number}{}", "x".repeat(200))), None, 1);
