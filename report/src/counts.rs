@@ -195,7 +195,7 @@ impl Counts {
             if self.least > heaviest {
                 return;
             }
-            self.least = self.least.saturating_mul(2);
+            self.least = self.least.saturating_mul(4);
         }
     }
 

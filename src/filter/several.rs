@@ -62,13 +62,13 @@ impl Several {
         Ok(())
     }
 
-    /// The fields by which most conditions are told not to hold: the name of the event, and what those conditions begin
-    /// with that ask for no name.
+    /// The fields by which most conditions are told not to hold: the name of the event, and what those conditions ask for
+    /// that ask for no name.
     pub fn telling(&self) -> BTreeSet<&'static str> {
         let mut fields = BTreeSet::from([NAME]);
         for number in &self.of_any_name {
             if let Some(condition) = self.conditions.get(*number) {
-                begin(condition, &mut fields);
+                asked_of(condition, &mut fields);
             }
         }
         fields
@@ -123,14 +123,16 @@ impl Several {
     }
 }
 
-/// Adds the fields that a condition begins with.
-fn begin(condition: &Condition, fields: &mut BTreeSet<&'static str>) {
+/// Adds the fields whose texts a condition asks for as they are.
+fn asked_of(condition: &Condition, fields: &mut BTreeSet<&'static str>) {
     match condition {
-        Condition::All(parts) => parts.iter().take(1).for_each(|part| begin(part, fields)),
-        Condition::Any(parts) => parts.iter().for_each(|part| begin(part, fields)),
-        Condition::Not(part) => begin(part, fields),
+        Condition::All(parts) | Condition::Any(parts) => {
+            parts.iter().for_each(|part| asked_of(part, fields));
+        }
+        Condition::Not(part) => asked_of(part, fields),
         Condition::Check(check) => {
-            let is_plain = matches!(check.left.argument, OwnedArgument::None);
+            let is_plain = check.left.transformers.is_empty()
+                && matches!(check.left.argument, OwnedArgument::None);
             if is_plain && check.left.field.kind() == "string" && !check.left.field.is_list() {
                 fields.insert(check.left.field.name);
             }
@@ -185,7 +187,10 @@ mod tests {
             all.add(condition).unwrap();
         }
         let telling: Vec<&str> = all.telling().into_iter().collect();
-        assert_eq!(telling, ["ct.name", "ct.src", "ct.user"]);
+        assert_eq!(
+            telling,
+            ["ct.name", "ct.readonly", "ct.region", "ct.src", "ct.user"]
+        );
         let known = ["ct.error", "ct.readonly", "ct.user", "ct.name"];
         all.know(&known);
         for (texts, record, first) in [

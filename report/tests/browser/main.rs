@@ -598,15 +598,15 @@ fn links_back_show_the_same_events() {
         assert_eq!(shown, ids, "{what}: {sysdig}");
     };
     let count = names.len();
-    for at in 0..count {
+    for (at, name) in names.iter().enumerate() {
         // By its place, for what is shown is not always what it is.
         let script = format!(
             "{LOOK} const row = rows('who'); const dimension = JSON.parse(document.getElementById('data').textContent).dimensions[1];
              const at = dimension.values.findIndex(([text]) => arguments[0].startsWith(text));
              document.querySelector(`#who [data-choice='1 ${{at + 2}}']`).click();"
         );
-        browser.run_with(&script, json!([names[at]]));
-        links(names[at], &[format!("{at}-10"), format!("{at}-11")]);
+        browser.run_with(&script, json!([name]));
+        links(name, &[format!("{at}-10"), format!("{at}-11")]);
         choose(&browser, "error", "(none)");
         links("without an error", &[format!("{at}-10")]);
         clear(&browser);
