@@ -231,7 +231,7 @@ impl Error {
         let service = self.operation.service();
         match (self.kind, self.code.as_str()) {
             (Kind::Gone, _) if service == Service::Sqs => "there is no such queue there, or these credentials may \
-                 not see it: check its name and region (aws.region) and, if another account owns it, sqsOwnerAccount"
+                 not see it: check its name, aws.region and, for another account's, sqsOwnerAccount"
                 .to_owned(),
             (Kind::Gone, _) if service == Service::Logs => "there is no such log group there, or these credentials may not \
                  see it: check its name and region (logs://REGION/GROUP); that of another account is given as its ARN"
