@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use host::{Plugin, Status};
 
 use crate::counts::Counts;
@@ -35,7 +35,10 @@ pub fn read(
     names.extend(rules.telling(&names));
     rules.know(&names);
     let mut question = plugin.question(&names)?;
-    let mut instance = plugin.open(url)?;
+    let mut instance = plugin.open(url).map_err(|error| {
+        losses.listen(plugin);
+        anyhow!(in_full(error.to_string(), &losses.summary))
+    })?;
     let end = loop {
         let batch = instance.next_batch();
         for event in &batch.events {
@@ -61,7 +64,7 @@ pub fn read(
         }
         match batch.status {
             Status::Eof => break End::All,
-            Status::Failed(error) => break End::Failed(error),
+            Status::Failed(error) => break End::Failed(in_full(error, &losses.summary)),
             _ if is_over.load(Ordering::Relaxed) => break End::Interrupted,
             Status::More | Status::Timeout => {}
         }
@@ -69,6 +72,14 @@ pub fn read(
     drop(instance);
     losses.finish(plugin);
     Ok((counts, losses, end))
+}
+
+/// All of an error, by the log's last line: the plugin ends a long one with `…`, since other programs would cut it.
+fn in_full(error: String, logged: &str) -> String {
+    match error.strip_suffix('…') {
+        Some(start) if logged.starts_with(start) => logged.to_owned(),
+        _ => error,
+    }
 }
 
 /// Seconds since the epoch; none for the number that stands for no time.

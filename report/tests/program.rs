@@ -260,6 +260,17 @@ fn a_capture_that_breaks_off_leaves_a_partial_page_and_its_error() {
     assert!(why.contains("AccessDenied"), "{why}");
 }
 
+/// Longer than what other programs show of an error.
+#[test]
+fn an_error_is_told_in_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = "no such folder/".repeat(30);
+    let output = report(folder.path(), &[&path]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let whole = format!("{path}: there is no such file or folder");
+    assert!(said(&output).contains(&whole), "{output:?}");
+}
+
 /// Names and user agents are an attacker's.
 #[test]
 fn nothing_in_an_event_can_end_the_data() {
