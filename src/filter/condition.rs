@@ -203,10 +203,13 @@ impl Check {
         }
     }
 
+    /// Whether its field's value is compared as it is.
+    pub fn is_plain(&self) -> bool {
+        self.left.transformers.is_empty() && matches!(self.left.argument, OwnedArgument::None)
+    }
+
     fn told(&self, known: &Known<'_>) -> Option<bool> {
-        let is_plain =
-            self.left.transformers.is_empty() && matches!(self.left.argument, OwnedArgument::None);
-        if !is_plain {
+        if !self.is_plain() {
             return None;
         }
         let text = known.text(self.left.field)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Result, anyhow, ensure};
 
-use super::condition::{Condition, Known, OwnedArgument};
+use super::condition::{Condition, Known};
 use super::required::required;
 use super::{LONGEST, compile, parser, shown};
 use crate::fields::{Beside, FIELDS};
@@ -98,9 +98,8 @@ impl Several {
         };
         let mut by_name = by_name.into_iter().flatten().copied().peekable();
         let mut of_any_name = self.of_any_name.iter().copied().peekable();
-        let index = &mut self.index;
+        let mut index = Some(&mut self.index);
         let mut read: Option<(Record<'_>, Beside)> = None;
-        let mut index = Some(index);
         loop {
             let number = match (by_name.peek(), of_any_name.peek()) {
                 (Some(one), Some(other)) if one < other => by_name.next(),
@@ -131,10 +130,9 @@ fn asked_of(condition: &Condition, fields: &mut BTreeSet<&'static str>) {
         }
         Condition::Not(part) => asked_of(part, fields),
         Condition::Check(check) => {
-            let is_plain = check.left.transformers.is_empty()
-                && matches!(check.left.argument, OwnedArgument::None);
-            if is_plain && check.left.field.kind() == "string" && !check.left.field.is_list() {
-                fields.insert(check.left.field.name);
+            let field = check.left.field;
+            if check.is_plain() && field.kind() == "string" && !field.is_list() {
+                fields.insert(field.name);
             }
         }
     }

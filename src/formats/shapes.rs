@@ -58,7 +58,8 @@ pub(crate) enum ValueKind {
     Record(Range<usize>),
     /// A message that only checks a connection.
     Nothing,
-    /// An event that is not CloudTrail's, in a form that CloudTrail's events come in, too, or a digest under whatever name.
+    /// An event that is not CloudTrail's, in a form that CloudTrail's events come in, too; or a digest, whatever its file is
+    /// called.
     Other,
     /// A value that has none of the known forms.
     Unknown(&'static str),

@@ -46,7 +46,7 @@ fn capture_error(error: &anyhow::Error, log: &HostLog) -> anyhow::Error {
     }
     log.warn(&error);
     let start = &error[..error.floor_char_boundary(SHOWN - "…".len())];
-    // A key may have no blank far and wide.
+    // A long key has no blanks.
     let end = start.rfind(' ').filter(|end| end + 100 > SHOWN);
     anyhow!("{}…", start[..end.unwrap_or(start.len())].trim_end())
 }

@@ -13,7 +13,8 @@ pub(crate) fn say(line: &str) {
     platform::write_stderr(format!("cloudtrail: {line}\n"));
 }
 
-/// Say an error in the midst of a capture, or at its end, in a host that does not: falcodump 4.6.9, and so Stratoshark.
+/// Say an error that comes in the middle or at the end of a capture, where the host shows none: in falcodump 4.6.9, and so
+/// in Stratoshark.
 pub(crate) fn say_error(line: &str) {
     let program = env::current_exe().unwrap_or_default();
     if !program
