@@ -4,12 +4,12 @@
 //! there are too many, times get coarser, then the rarest values lose their own code, in all rows at once. So whatever has a
 //! code is counted exactly, and no event is lost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
 use crate::fields::{CONSOLE, COUNT, DIMENSIONS, READ_ONLY, RULE, SIGN_IN};
-use crate::values::{OTHERS, Values};
+use crate::values::{FIRST, OTHERS, Values};
 
 /// As many rows are kept while events are read, at most.
 const MOST_ROWS: usize = 1 << 18;
@@ -116,16 +116,13 @@ impl Counts {
 
     /// How many times there are.
     fn times(&self) -> usize {
-        let times: std::collections::HashSet<i32, RandomState> =
-            self.rows.keys().map(|row| row.time).collect();
+        let times: HashSet<i32, RandomState> = self.rows.keys().map(|row| row.time).collect();
         times.len()
     }
 
-    /// How many rows there would be without the time.
-    pub fn kinds(&self) -> usize {
-        let kinds: std::collections::HashSet<&[u16; COUNT], RandomState> =
-            self.rows.keys().map(|row| &row.codes).collect();
-        kinds.len()
+    /// What rows there would be without the time.
+    fn kinds(&self) -> HashSet<&[u16; COUNT], RandomState> {
+        self.rows.keys().map(|row| &row.codes).collect()
     }
 
     /// Keeps as many values of each dimension, at most: the weightiest.
@@ -161,21 +158,18 @@ impl Counts {
     }
 
     fn change(&mut self, mut to: impl FnMut(&mut Row)) {
-        let mut changed = HashMap::default();
-        for (mut row, events) in self.rows.drain() {
+        let rows: Vec<(Row, u64)> = self.rows.drain().collect();
+        for (mut row, events) in rows {
             to(&mut row);
-            *changed.entry(row).or_default() += events;
+            *self.rows.entry(row).or_default() += events;
         }
-        self.rows = changed;
     }
 
     /// Makes rows coarser until there are so few, and so few kinds of them.
     pub fn coarsen(&mut self, rows: usize, kinds: usize) {
-        let heaviest = |values: &Values| values.weight_of(0);
-        let heaviest = self.values[..RULE].iter().map(heaviest).max().unwrap_or(0);
         loop {
             let too_many_rows = self.rows.len() > rows;
-            if !too_many_rows && (kinds == usize::MAX || self.kinds() <= kinds) {
+            if !too_many_rows && kinds == usize::MAX {
                 return;
             }
             if too_many_rows && self.width + 1 < WIDTHS.len() && self.times() > ENOUGH_TIMES {
@@ -188,15 +182,69 @@ impl Counts {
                 });
                 continue;
             }
-            if self.give_up(self.least) {
+            let least = if too_many_rows {
+                self.least_for(self.rows.keys().map(|row| &row.codes), rows)
+            } else {
+                let all = self.kinds();
+                if all.len() <= kinds {
+                    return;
+                }
+                self.least_for(all.into_iter(), kinds)
+            };
+            self.least = least;
+            if self.give_up(least) {
                 continue;
             }
-            // Nothing is left that is as rare as before.
-            if self.least > heaviest {
+            // Nothing is left that is as rare as that.
+            if least > self.heaviest() {
                 return;
             }
-            self.least = self.least.saturating_mul(4);
+            self.least = least.saturating_mul(4);
         }
+    }
+
+    /// The weight of the heaviest value.
+    fn heaviest(&self) -> u64 {
+        let heaviest = self.values[..RULE].iter().map(|values| values.weight_of(0));
+        heaviest.max().unwrap_or(0)
+    }
+
+    /// The smallest weight, [`Counts::least`] or what it will be, that may leave so few of these once values that weigh less
+    /// are given up: those without such a value stay as they are.
+    fn least_for<'r>(&self, all: impl Iterator<Item = &'r [u16; COUNT]>, most: usize) -> u64 {
+        let weights: Vec<Vec<u64>> = DIMENSIONS[..RULE]
+            .iter()
+            .zip(&self.values)
+            .map(|(dimension, values)| {
+                let stays = match dimension.is_flag {
+                    true => values.weight_of(FLAG_VALUES - 1),
+                    false => u64::MAX,
+                };
+                let weight = |weight: u64| if weight < stays { weight } else { u64::MAX };
+                let values = values.all().iter().map(|value| weight(value.weight));
+                [u64::MAX; FIRST as usize]
+                    .into_iter()
+                    .chain(values)
+                    .collect()
+            })
+            .collect();
+        let lightest = all.map(|codes| {
+            let weights = weights.iter().zip(codes);
+            let weights = weights.filter_map(|(weights, code)| weights.get(usize::from(*code)));
+            weights.min().copied().unwrap_or(u64::MAX)
+        });
+        let mut lightest: Vec<u64> = lightest.collect();
+        lightest.sort_unstable();
+        let heaviest = self.heaviest();
+        let mut least = self.least;
+        while least <= heaviest {
+            let stay = lightest.len() - lightest.partition_point(|weight| *weight < least);
+            if stay <= most {
+                break;
+            }
+            least = least.saturating_mul(4);
+        }
+        least
     }
 
     /// Takes their codes from values that weigh less. Whether there were any.
@@ -225,7 +273,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::values::{FIRST, NONE};
+    use crate::values::NONE;
 
     fn texts<'t>(some: &[(usize, &'t str)]) -> [Option<&'t str>; COUNT] {
         let mut texts = [None; COUNT];
@@ -306,7 +354,7 @@ mod tests {
             assert_eq!(counted + values.none + values.others, 300_000);
         }
         counts.coarsen(1_000, 100);
-        assert!(counts.rows.len() <= 1_000 && counts.kinds() <= 100);
+        assert!(counts.rows.len() <= 1_000 && counts.kinds().len() <= 100);
         assert_eq!(counts.rows.values().sum::<u64>(), 300_000);
     }
 }

@@ -1,15 +1,22 @@
-//! Reads events, asks the plugin for their fields, and counts them.
+//! Reads events and asks the plugin for their fields; another thread asks the rules and counts.
 
+use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
-use anyhow::{Result, anyhow};
-use host::{Plugin, Status};
+use anyhow::{Context, Result, anyhow};
+use host::{Answer, Event, Plugin, Status};
 
 use crate::counts::Counts;
 use crate::fields::{COUNT, RULE, fields};
 use crate::losses::Losses;
 use crate::progress::{Progress, grouped};
 use crate::rules::Rules;
+
+/// As many batches wait to be counted, at most.
+const WAITING: usize = 4;
 
 /// How the reading ended.
 pub enum End {
@@ -29,29 +36,44 @@ pub fn read(
     is_over: &AtomicBool,
     progress: &mut Progress,
 ) -> Result<(Counts, Losses, End)> {
-    let mut counts = Counts::default();
     let mut losses = Losses::default();
     let mut names = fields();
     names.extend(rules.telling(&names));
     rules.know(&names);
-    let mut question = plugin.question(&names)?;
+    thread::scope(|scope| {
+        let (sender, batches) = sync_channel(WAITING);
+        let counting = scope.spawn(|| count(batches, rules));
+        let end = ask(plugin, url, &names, sender, &mut losses, is_over, progress);
+        let counts = counting.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Ok((counts, losses, end?))
+    })
+}
+
+/// Sends all events with the texts of these fields.
+fn ask(
+    plugin: &Plugin,
+    url: &str,
+    names: &[&str],
+    to: SyncSender<Batch>,
+    losses: &mut Losses,
+    is_over: &AtomicBool,
+    progress: &mut Progress,
+) -> Result<End> {
+    let mut question = plugin.question(names)?;
     let mut instance = plugin.open(url).map_err(|error| {
         losses.listen(plugin);
         anyhow!(in_full(error.to_string(), &losses.summary))
     })?;
+    let mut events = 0;
     let end = loop {
         let batch = instance.next_batch();
-        for event in &batch.events {
-            let answer = question.ask(event)?;
-            let known: Vec<Option<&str>> = (0..names.len()).map(|at| answer.text(at)).collect();
-            let rule = rules.first(&known, event.payload());
-            let mut texts: [Option<&str>; COUNT] = [None; COUNT];
-            for (text, known) in texts.iter_mut().zip(&known[..RULE]) {
-                *text = *known;
-            }
-            texts[RULE] = rule.map(|rule| rule.name.as_str());
-            counts.count(seconds(event.ts()), &texts);
+        events += batch.events.len() as u64;
+        let mut asked = Batch::default();
+        for event in batch.events {
+            asked.add(&question.ask(&event)?, names.len());
+            asked.events.push(event);
         }
+        to.send(asked).context("nobody counts any more")?;
         losses.listen(plugin);
         if progress.is_due() {
             let (percent, words) = instance.progress()?;
@@ -59,7 +81,7 @@ pub fn read(
                 0 => String::new(),
                 percent => format!("{:.0} %, ", f64::from(percent) / 100.0),
             };
-            let events = grouped(counts.events);
+            let events = grouped(events);
             progress.show(&format!("{events} events; {done}{words}"));
         }
         match batch.status {
@@ -71,7 +93,56 @@ pub fn read(
     };
     drop(instance);
     losses.finish(plugin);
-    Ok((counts, losses, end))
+    Ok(end)
+}
+
+/// Counts all events that are sent.
+fn count(batches: Receiver<Batch>, rules: &mut Rules) -> Counts {
+    let mut counts = Counts::default();
+    for batch in batches {
+        let mut known = Vec::new();
+        for (at, event) in batch.events.iter().enumerate() {
+            batch.texts_of(at, &mut known);
+            let rule = rules.first(&known, event.payload());
+            let mut texts: [Option<&str>; COUNT] = [None; COUNT];
+            for (text, known) in texts.iter_mut().zip(&known[..RULE]) {
+                *text = *known;
+            }
+            texts[RULE] = rule.map(|rule| rule.name.as_str());
+            counts.count(seconds(event.ts()), &texts);
+        }
+    }
+    counts
+}
+
+/// Events, and what the plugin told of them.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    /// The texts of all fields of all events, one behind the other.
+    texts: String,
+    /// Where they are: as many for each event.
+    places: Vec<Option<Range<usize>>>,
+}
+
+impl Batch {
+    /// Adds the texts of an event's fields, of which there are as many for each.
+    fn add(&mut self, answer: &Answer<'_>, fields: usize) {
+        for at in 0..fields {
+            let start = self.texts.len();
+            let text = answer.text(at);
+            self.texts.push_str(text.unwrap_or_default());
+            self.places.push(text.map(|_| start..self.texts.len()));
+        }
+    }
+
+    /// The texts of an event's fields, in place of those before.
+    fn texts_of<'b>(&'b self, event: usize, texts: &mut Vec<Option<&'b str>>) {
+        texts.clear();
+        let fields = self.places.len() / self.events.len();
+        let places = &self.places[event * fields..][..fields];
+        texts.extend(places.iter().map(|place| Some(&self.texts[place.clone()?])));
+    }
 }
 
 /// All of an error, by the log's last line: the plugin ends a long one with `…`, since other programs would cut it.

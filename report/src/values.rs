@@ -1,7 +1,8 @@
 //! The values of one dimension: the most frequent of them, however many there are.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -24,7 +25,7 @@ const MOST_BYTES: usize = 2 << 20;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
     /// The value, or its beginning.
-    pub text: Rc<str>,
+    pub text: Arc<str>,
     /// It is the beginning of longer ones.
     pub is_cut: bool,
     /// Events that have it, as far as they were counted.
@@ -45,7 +46,7 @@ pub struct Value {
 #[derive(Default)]
 pub struct Values {
     all: Vec<Value>,
-    codes: HashMap<Rc<str>, u16, RandomState>,
+    codes: HashMap<Arc<str>, u16, RandomState>,
     bytes: usize,
     /// Events without a value.
     pub none: u64,
@@ -86,7 +87,7 @@ impl Values {
             return *code;
         }
         let code = FIRST + self.all.len() as u16;
-        let text: Rc<str> = text.into();
+        let text: Arc<str> = text.into();
         self.bytes += text.len();
         self.codes.insert(text.clone(), code);
         self.all.push(Value {
@@ -162,14 +163,19 @@ impl Values {
 
     /// The weight of the value that so many are weightier than; 0 if there are fewer.
     pub fn weight_of(&self, place: usize) -> u64 {
-        let order = self.by_weight();
-        order.get(place).map_or(0, |at| self.all[*at].weight)
+        let mut weights: Vec<u64> = self.all.iter().map(|value| value.weight).collect();
+        if place >= weights.len() {
+            return 0;
+        }
+        *weights
+            .select_nth_unstable_by_key(place, |weight| Reverse(*weight))
+            .1
     }
 
     /// The places of all values, the weightiest first.
     fn by_weight(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.all.len()).collect();
-        order.sort_by_key(|at| std::cmp::Reverse(self.all[*at].weight));
+        order.sort_by_key(|at| Reverse(self.all[*at].weight));
         order
     }
 }
