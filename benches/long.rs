@@ -1,7 +1,7 @@
 //! Long lives in figures: `cargo bench --bench long [-- CASE [EVENTS]]`.
 //!
-//! The memory of the plugin's process at each hundredth of the work. It has to be level: the last tenth within 5 % of
-//! the second. And every event has to come, once.
+//! The memory of the plugin's process at each hundredth of the work. It must not grow: the last tenth has 5 % more
+//! than the second at most. And every event has to come, once.
 //!
 //! | case | what is read | events, unless told otherwise |
 //! |---|---|---|
@@ -215,10 +215,7 @@ fn finish(case: &str, mut child: Child, events: u64, start: Instant) -> Result<(
     let mean = |tenth: usize| resident[tenth * 10..][..10].iter().sum::<u64>() as f64 / 10.0;
     let (second, last) = (mean(1), mean(9));
     println!("MiB in the second tenth {second:.1}, in the last {last:.1}");
-    ensure!(
-        (last / second - 1.0).abs() <= 0.05,
-        "{case}: memory is not level"
-    );
+    ensure!(last / second <= 1.05, "{case}: memory grows");
     Ok(())
 }
 

@@ -34,3 +34,4 @@ mod stats;
 mod trail;
 
 pub use host::{CloudTrail, Extractor, Instance};
+pub use record::nanoseconds;

@@ -65,6 +65,12 @@
       cellTime[cell] = time * data.width;
     }
   }
+  // All events by time and outcome, as fine as or finer than cells are.
+  const timeline = { width: data.timeline.width, cells: [] };
+  for (let cell = 0, time = 0; cell < data.timeline.times.length; cell += 1) {
+    time += data.timeline.times[cell];
+    timeline.cells.push({ time: time * timeline.width, outcome: data.timeline.outcomes[cell], events: data.timeline.events[cell] });
+  }
   const code = (dimension, text) => {
     const at = dimension.values.findIndex((value) => value.text === text);
     return at < 0 ? -1 : at + FIRST;
@@ -76,8 +82,11 @@
     if (code === NONE) return say(dimension.key === "outcome" ? "fine" : "none");
     if (code === OTHERS) return say("others");
     const value = dimension.values[code - FIRST];
+    // A value that reads as the page's own words do stands in quotes.
+    if (["none", "others", "fine", "empty"].some((word) => value.text === say(word))) return `"${value.text}"`;
     return (visible(value.text) || say("empty")) + (value.flags & CUT ? "…" : "");
   }
+  const brief = (text) => (text.length > 30 ? text.slice(0, 29) + "…" : text);
 
   // ---- what is chosen
 
@@ -199,21 +208,21 @@
     }
     return `${field} ${value.flags & CUT ? "startswith" : "="} ${quotedForSysdig(value.text)}`;
   }
-  // The times of the hours that are chosen, those that follow each other as one.
+  // The times of the hours that are chosen, those that follow each other as one; null where they are too many.
   function spans() {
     const found = [];
     const from = Math.floor(Math.max(data.first, range ? range.from : -Infinity) / HOUR);
     const to = Math.floor(Math.min(data.last, range ? range.to - 1 : Infinity) / HOUR);
     if (to - from > 24 * 400) return null;
     const shift = (zone * 60) % HOUR;
-    for (let at = from - 1; at <= to; at += 1) {
+    for (let at = from - 1; at <= to + 1; at += 1) {
       const begin = at * HOUR - shift;
       if (!hours.has(hourOf(begin))) continue;
       const last = found.at(-1);
       if (last && last.to === begin) last.to = begin + HOUR;
       else found.push({ from: begin, to: begin + HOUR });
     }
-    return found.length > 0 && found.length <= 40 ? found : null;
+    return found.length <= 40 ? found : null;
   }
   function conditions() {
     const stratoshark = [], sysdig = [], notes = new Set();
@@ -222,6 +231,7 @@
       const codes = [...chosen[dimension.at]].sort((one, other) => one - other);
       if (codes.length === 0) continue;
       const values = codes.map((code) => dimension.values[code - FIRST]);
+      if (values.some((value) => value && value.flags & CUT)) notes.add("cutNote");
       if (dimension.key === "mfa" && chosen[by.signin.at].size === 0) {
         stratoshark.push(by.signin.field);
         sysdig.push(`${by.signin.field} exists`);
@@ -230,13 +240,19 @@
       else stratoshark.push(joined(values.map((value) => stratosharkOf(dimension, value)), "||"));
       sysdig.push(joined(values.map((value) => sysdigOf(dimension, value, notes)), "or"));
     }
-    let times = range ? [range] : [];
+    let times = range ? [range] : null;
     if (hours.size > 0) {
       const found = spans();
-      if (found) times = found.map(({ from, to }) => ({ from: Math.max(from, range?.from ?? from), to: Math.min(to, range?.to ?? to) }));
-      else notes.add("hoursNote");
+      if (found) {
+        times = found.map(({ from, to }) => ({ from: Math.max(from, range?.from ?? from), to: Math.min(to, range?.to ?? to) }))
+          .filter(({ from, to }) => from < to);
+      } else notes.add("hoursNote");
     }
-    if (times.length > 0) {
+    if (times?.length === 0) {
+      stratoshark.push("frame.number == 0");
+      sysdig.push("evt.num = 0");
+      notes.add("noHours").add("timeNote");
+    } else if (times) {
       const iso = (time) => new Date(time * 1000).toISOString().replace(".000", "");
       const nanoseconds = (time) => String(time) + "000000000";
       stratoshark.push(joined(times.map(({ from, to }) => `(frame.time >= "${iso(from)}" && frame.time < "${iso(to)}")`), "||"));
@@ -351,7 +367,7 @@
       this.more.textContent = say("more", number(rows.length - this.shown));
       this.more.setAttribute("aria-label", `${this.more.textContent}: ${this.title}`);
       this.fewer.hidden = this.shown === SHOWN;
-      this.find.hidden = this.all.length <= SHOWN;
+      this.find.hidden = this.all.length <= SHOWN && this.search === "";
       this.copying.hidden = this.all.length === 0;
       this.about.textContent = this.note?.(this.all, this.sums) ?? "";
       this.element.classList.toggle("long", this.shown > SHOWN);
@@ -514,11 +530,11 @@
 
   // The bars of the chart over time: each begins at a multiple of `step` in the zone.
   const STEPS = [60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, DAY, 7 * DAY, 28 * DAY];
-  function bars() {
-    if (data.first === null) return { step: data.width, begin: 0, length: 0 };
-    const shift = (zone * 60) % data.width === 0 ? zone * 60 : 0;
-    const [from, to] = [Math.floor(data.first / data.width) * data.width, data.last];
-    let step = STEPS.find((step) => step % data.width === 0 && (to - from) / step <= 100) ?? 28 * DAY;
+  function bars(width = data.width) {
+    if (data.first === null) return { step: width, begin: 0, length: 0 };
+    const shift = (zone * 60) % width === 0 ? zone * 60 : 0;
+    const [from, to] = [Math.floor(data.first / width) * width, data.last];
+    let step = STEPS.find((step) => step % width === 0 && (to - from) / step <= 100) ?? 28 * DAY;
     while ((to - from) / step > 400) step *= 2;
     const begin = Math.floor((from + shift) / step) * step - shift;
     return { step, begin, length: Math.floor((to - begin) / step) + 1 };
@@ -528,18 +544,20 @@
   const seriesOf = (code) => { const at = series.indexOf(code); return at < 0 ? series.length : at; };
   const seriesName = (at) => (at < series.length ? label(by.outcome, series[at]) : say("otherOutcomes"));
 
+  const isFine = (sums) => sums.isAll && timeline.width < data.width;
   function overTime(sums) {
-    const { step, begin, length } = bars();
+    const { step, begin, length } = bars(isFine(sums) ? timeline.width : data.width);
     const stacks = [...series, OTHERS].map(() => new Float64Array(length));
-    for (const cell of sums.overTime) {
-      const at = Math.floor((cellTime[cell] - begin) / step);
-      stacks[seriesOf(kinds[by.outcome.at][cellKind[cell]])][at] += cellEvents[cell];
-    }
+    const add = (time, outcome, events) => { stacks[seriesOf(outcome)][Math.floor((time - begin) / step)] += events; };
+    if (isFine(sums)) for (const { time, outcome, events } of timeline.cells) add(time, outcome, events);
+    else for (const cell of sums.overTime) add(cellTime[cell], kinds[by.outcome.at][cellKind[cell]], cellEvents[cell]);
     return { step, begin, length, stacks };
   }
   const isInRange = (begin, step) => !range || (begin >= range.from && begin + step <= range.to);
 
-  function chooseTime(from, to) {
+  // What can be chosen begins and ends where cells do.
+  function chooseTime(begin, end) {
+    const from = Math.floor(begin / data.width) * data.width, to = Math.ceil(end / data.width) * data.width;
     range = range && range.from === from && range.to === to ? null : { from, to };
     draw();
   }
@@ -557,7 +575,7 @@
       data: {
         labels,
         datasets: used.map((at) => ({
-          label: seriesName(at), data: [...times.stacks[at]],
+          label: brief(seriesName(at)), data: [...times.stacks[at]],
           backgroundColor: labels.map((_, bar) => faded(colours[at], bar)), barPercentage: 1, categoryPercentage: 0.92,
         })),
       },
@@ -583,7 +601,7 @@
     nameChart = new Chart(nameCanvas, {
       type: "doughnut",
       data: {
-        labels: pieces.map(([name]) => (name.length > 30 ? name.slice(0, 29) + "…" : name)),
+        labels: pieces.map(([name]) => brief(name)),
         datasets: [{ data: pieces.map(([, events]) => events), backgroundColor: colours, borderColor: style("--panel"), borderWidth: 2 }],
       },
       options: {
@@ -609,7 +627,7 @@
       for (const cell of sums.overWeek) counts[hourOf(cellTime[cell])] += cellEvents[cell];
     } else {
       data.week.forEach((events, slot) => {
-        counts[(((Math.floor((slot * 30 + zone) / 60)) % 168) + 168) % 168] += events;
+        counts[(((Math.floor((slot * 15 + zone) / 60)) % 168) + 168) % 168] += events;
       });
     }
     const most = Math.max(1, ...counts);
@@ -667,7 +685,7 @@
     },
   });
   timeList.heading.classList.add("hidden");
-  function drawTimes() {
+  function drawTimes(sums) {
     const { step, begin, length } = bars();
     const options = (ends) => [make("option", { value: "", text: say("wholeTime") }), ...Array.from({ length }, (_, at) => {
       const time = begin + (at + ends) * step;
@@ -678,7 +696,7 @@
     fromSelect.value = range ? String(range.from) : "";
     toSelect.value = range ? String(range.to) : "";
     const without = data.without_time > 0 ? " " + say("withoutTime", number(data.without_time)) : "";
-    timeAbout.textContent = say("bars", duration(step)) + without;
+    timeAbout.textContent = say("bars", duration(overTime(sums).step)) + without;
   }
   const timePanel = panel("overtime", say("overTime"), "wide",
     make("div", { class: "canvas" }, timeCanvas), timeAbout,
@@ -692,7 +710,9 @@
           const to = toSelect.value === "" ? 1e12 : Number(toSelect.value);
           const { begin, step, length } = bars();
           const isWhole = fromSelect.value === "" && toSelect.value === "";
-          range = isWhole || to <= from ? null : { from: Math.max(from, begin), to: Math.min(to, begin + step * length) };
+          toSelect.setCustomValidity(to <= from ? say("toBeforeFrom") : "");
+          if (!toSelect.reportValidity()) return;
+          range = isWhole ? null : { from: Math.max(from, begin), to: Math.min(to, begin + step * length) };
           draw();
         },
       })),
@@ -787,9 +807,10 @@
     make("details", {}, make("summary", { text: say("licences") }), make("pre", { text: data.licence })));
 
   // The header.
-  const zoneSelect = make("select", { id: "zone", onchange: () => { zone = Number(zoneSelect.value); hours = new Set(); range = null; draw(); } });
+  const zoneSelect = make("select", { id: "zone", onchange: () => { zone = Number(zoneSelect.value); if (!knowsHours()) hours = new Set(); draw(); } });
   const zones = new Set([0, browserZone]);
   for (let minutes = -12 * 60; minutes <= 14 * 60; minutes += 30) zones.add(minutes);
+  for (const minutes of [345, 525, 765]) zones.add(minutes); // Kathmandu, Eucla, Chatham
   for (const minutes of [0, browserZone, ...[...zones].sort((one, other) => one - other)].filter((value, at, all) => all.indexOf(value) === at)) {
     const own = minutes === browserZone && minutes !== 0 ? ` (${say("browserZone")})` : "";
     zoneSelect.append(make("option", { value: minutes, text: (minutes === 0 ? "UTC" : zoneName(minutes)) + own }));
@@ -883,6 +904,7 @@
 
   function draw() {
     const focused = document.activeElement;
+    const isOfChoice = choice.contains(focused);
     const place = ["data-choice", "data-hour"].find((name) => focused?.hasAttribute?.(name));
     const within = place && focused.closest("section")?.id;
     const mark = place && focused.getAttribute(place);
@@ -890,12 +912,13 @@
     span.textContent = (data.first === null ? "" : `${moment(data.first, true)} – ${moment(data.last, true)} · `) + say("made", moment(data.made), data.version);
     drawTiles(sums);
     drawChoice(sums);
-    drawTimes();
+    drawTimes(sums);
     drawCharts(sums);
     drawWeek(sums);
     for (const list of lists) list.update(sums);
     // What had the focus was made anew.
     if (place) document.querySelector(`#${within} [${place}="${mark}"]`)?.focus();
+    else if (isOfChoice && document.activeElement === document.body) (chips.querySelector("button") ?? choice.querySelector("summary")).focus();
   }
 
   document.documentElement.lang = language;

@@ -1,30 +1,32 @@
 //! All that the page shows, counted in bounded memory.
 //!
 //! Each event is counted in one row: its time, and the codes of its values. A choice in the page is a sum over rows. Where
-//! there are too many, times get coarser, then the rarest values lose their own code, in all rows at once. So whatever has a
+//! there are too many, times get coarser, and the rarest values lose their own code, in all rows at once. So whatever has a
 //! code is counted exactly, and no event is lost.
 
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-use crate::fields::{CONSOLE, COUNT, DIMENSIONS, READ_ONLY, RULE, SIGN_IN};
+use crate::fields::{CONSOLE, COUNT, DIMENSIONS, OUTCOME, READ_ONLY, RULE, SIGN_IN};
+use crate::timeline::Timeline;
 use crate::values::{FIRST, OTHERS, Values};
 
 /// As many rows are kept while events are read, at most.
 const MOST_ROWS: usize = 1 << 18;
-/// Times are made coarser down to this many before values are given up.
+/// Times are made coarser down to this many before values are given up,
 const ENOUGH_TIMES: usize = 400;
-/// So many values of a flag are told apart until nothing else is left to give up.
-const FLAG_VALUES: usize = 3;
+/// and down to this many before a dimension has to do with fewer values than these.
+const FEW_TIMES: usize = 12;
+const ENOUGH_VALUES: usize = 100;
 /// What an event weighs that people want to see though it is rare: a sign-in, a change by hand in the console, and what a
 /// rule fits. Its values are given up last.
 const NOTABLE: u64 = 1_000;
 /// The lengths of time that rows are told apart by, in seconds. Each is a multiple of the one before.
-const WIDTHS: [i64; 8] = [60, 300, 900, 3600, 21_600, 86_400, 604_800, 2_419_200];
-/// Half-hours of a week.
-pub const SLOTS: usize = 2 * 24 * 7;
-const HALF_HOUR: i64 = 1800;
+pub const WIDTHS: [i64; 8] = [60, 300, 900, 3600, 21_600, 86_400, 604_800, 2_419_200];
+/// Quarters of an hour of a week, by which the hours of every time zone can be told.
+pub const SLOTS: usize = 4 * 24 * 7;
+const QUARTER: i64 = 900;
 /// The time of rows whose events have none.
 pub const NO_TIME: i32 = i32::MIN;
 
@@ -51,11 +53,11 @@ pub struct Counts {
     pub values: [Values; COUNT],
     /// Events by row.
     pub rows: HashMap<Row, u64, RandomState>,
-    /// By half-hour of the week in UTC, from Monday 00:00 on.
+    /// By outcome and time, finer than rows are.
+    pub timeline: Timeline,
+    /// By quarter of an hour of the week in UTC, from Monday 00:00 on.
     pub week: [u64; SLOTS],
     width: usize,
-    /// Values that weigh less have no code in rows, if they were there when this was set.
-    least: u64,
 }
 
 impl Default for Counts {
@@ -67,9 +69,9 @@ impl Default for Counts {
             last: i64::MIN,
             values: Default::default(),
             rows: HashMap::default(),
+            timeline: Timeline::default(),
             week: [0; SLOTS],
             width: 0,
-            least: 1,
         }
     }
 }
@@ -84,8 +86,8 @@ impl Counts {
                 self.first = self.first.min(time);
                 self.last = self.last.max(time);
                 // The epoch was a Thursday.
-                let half_hours = time.div_euclid(HALF_HOUR) + 3 * 48;
-                self.week[half_hours.rem_euclid(SLOTS as i64) as usize] += 1;
+                let quarters = time.div_euclid(QUARTER) + 3 * 96;
+                self.week[quarters.rem_euclid(SLOTS as i64) as usize] += 1;
             }
         }
         if self.values.iter().any(Values::is_full) {
@@ -104,6 +106,9 @@ impl Counts {
             let counts = !DIMENSIONS[dimension].of_sign_ins || texts[SIGN_IN].is_some();
             let text = texts[dimension].filter(|_| counts);
             *code = self.values[dimension].count(text, time, weight);
+        }
+        if let Some(time) = time {
+            self.timeline.count(time, codes[OUTCOME]);
         }
         let time = time.map_or(NO_TIME, |time| time.div_euclid(self.width()) as i32);
         *self.rows.entry(Row { time, codes }).or_default() += 1;
@@ -148,6 +153,9 @@ impl Counts {
     }
 
     fn recode(&mut self, codes: &[Option<Vec<u16>>; COUNT]) {
+        if let Some(codes) = &codes[OUTCOME] {
+            self.timeline.recode(codes);
+        }
         self.change(|row| {
             for (code, codes) in row.codes.iter_mut().zip(codes) {
                 if let Some(codes) = codes {
@@ -167,12 +175,29 @@ impl Counts {
 
     /// Makes rows coarser until there are so few, and so few kinds of them.
     pub fn coarsen(&mut self, rows: usize, kinds: usize) {
-        loop {
+        let mut most = usize::MAX;
+        while most > 0 {
             let too_many_rows = self.rows.len() > rows;
-            if !too_many_rows && kinds == usize::MAX {
+            let told_apart = if too_many_rows {
+                self.told_apart(self.rows.keys().map(|row| &row.codes), rows)
+            } else if kinds == usize::MAX {
                 return;
-            }
-            if too_many_rows && self.width + 1 < WIDTHS.len() && self.times() > ENOUGH_TIMES {
+            } else {
+                let all = self.kinds();
+                if all.len() <= kinds {
+                    return;
+                }
+                self.told_apart(all.into_iter(), kinds)
+            };
+            let times = match too_many_rows && self.width + 1 < WIDTHS.len() {
+                true => self.times(),
+                false => 0,
+            };
+            let most_times = match told_apart < ENOUGH_VALUES {
+                true => FEW_TIMES,
+                false => ENOUGH_TIMES,
+            };
+            if times > most_times {
                 let by = (WIDTHS[self.width + 1] / WIDTHS[self.width]) as i32;
                 self.width += 1;
                 self.change(|row| {
@@ -182,92 +207,39 @@ impl Counts {
                 });
                 continue;
             }
-            let least = if too_many_rows {
-                self.least_for(self.rows.keys().map(|row| &row.codes), rows)
-            } else {
-                let all = self.kinds();
-                if all.len() <= kinds {
-                    return;
-                }
-                self.least_for(all.into_iter(), kinds)
-            };
-            self.least = least;
-            if self.give_up(least) {
-                continue;
+            most = told_apart.min(fewer(most));
+            let mut codes = [const { None }; COUNT];
+            for (codes, values) in codes[..RULE].iter_mut().zip(&mut self.values) {
+                *codes = values.keep_rows(most);
             }
-            // Nothing is left that is as rare as that.
-            if least > self.heaviest() {
-                return;
-            }
-            self.least = least.saturating_mul(4);
-        }
-    }
-
-    /// The weight of the heaviest value.
-    fn heaviest(&self) -> u64 {
-        let heaviest = self.values[..RULE].iter().map(|values| values.weight_of(0));
-        heaviest.max().unwrap_or(0)
-    }
-
-    /// The smallest weight, [`Counts::least`] or what it will be, that may leave so few of these once values that weigh less
-    /// are given up: those without such a value stay as they are.
-    fn least_for<'r>(&self, all: impl Iterator<Item = &'r [u16; COUNT]>, most: usize) -> u64 {
-        let weights: Vec<Vec<u64>> = DIMENSIONS[..RULE]
-            .iter()
-            .zip(&self.values)
-            .map(|(dimension, values)| {
-                let stays = match dimension.is_flag {
-                    true => values.weight_of(FLAG_VALUES - 1),
-                    false => u64::MAX,
-                };
-                let weight = |weight: u64| if weight < stays { weight } else { u64::MAX };
-                let values = values.all().iter().map(|value| weight(value.weight));
-                [u64::MAX; FIRST as usize]
-                    .into_iter()
-                    .chain(values)
-                    .collect()
-            })
-            .collect();
-        let lightest = all.map(|codes| {
-            let weights = weights.iter().zip(codes);
-            let weights = weights.filter_map(|(weights, code)| weights.get(usize::from(*code)));
-            weights.min().copied().unwrap_or(u64::MAX)
-        });
-        let mut lightest: Vec<u64> = lightest.collect();
-        lightest.sort_unstable();
-        let heaviest = self.heaviest();
-        let mut least = self.least;
-        while least <= heaviest {
-            let stay = lightest.len() - lightest.partition_point(|weight| *weight < least);
-            if stay <= most {
-                break;
-            }
-            least = least.saturating_mul(4);
-        }
-        least
-    }
-
-    /// Takes their codes from values that weigh less. Whether there were any.
-    fn give_up(&mut self, least: u64) -> bool {
-        let others_have_rows = DIMENSIONS[..RULE].iter().zip(&self.values);
-        let others_have_rows = others_have_rows
-            .filter(|(dimension, _)| !dimension.is_flag)
-            .any(|(_, values)| values.all().iter().any(|value| value.has_rows));
-        let mut codes = [const { None }; COUNT];
-        for dimension in 0..RULE {
-            let values = &mut self.values[dimension];
-            let least = match DIMENSIONS[dimension].is_flag && others_have_rows {
-                true => least.min(values.weight_of(FLAG_VALUES - 1)),
-                false => least,
-            };
-            codes[dimension] = values.keep_rows(least);
-        }
-        let is_given_up = codes.iter().any(Option::is_some);
-        if is_given_up {
             self.recode(&codes);
         }
-        is_given_up
     }
+
+    /// How many values of each dimension may be told apart, the weightiest, for no more of these to be left: those that have
+    /// no other value stay as they are.
+    fn told_apart<'r>(&self, all: impl Iterator<Item = &'r [u16; COUNT]>, most: usize) -> usize {
+        let ranks: Vec<Vec<usize>> = self.values[..RULE].iter().map(Values::ranks).collect();
+        let worst = all.map(|codes| {
+            let codes = codes.iter().map(|code| usize::from(*code));
+            let ranks = ranks.iter().zip(codes);
+            let ranks =
+                ranks.filter_map(|(ranks, code)| ranks.get(code.checked_sub(FIRST.into())?));
+            ranks.max().copied().unwrap_or(0)
+        });
+        let mut worst: Vec<usize> = worst.collect();
+        worst.sort_unstable();
+        let mut told_apart = worst.last().map_or(0, |worst| worst + 1);
+        while told_apart > 0 && worst.partition_point(|worst| *worst < told_apart) > most {
+            told_apart = fewer(told_apart);
+        }
+        told_apart
+    }
+}
+
+/// The next number of values to try.
+fn fewer(values: usize) -> usize {
+    values / 4 * 3 + values % 4 * 3 / 4
 }
 
 #[cfg(test)]
@@ -311,7 +283,52 @@ mod tests {
         );
         assert_eq!((counts.first, counts.last, counts.without_time), (0, 60, 1));
         // The epoch was a Thursday.
-        assert_eq!(counts.week[3 * 48], 4);
+        assert_eq!(counts.week[3 * 96], 4);
+    }
+
+    /// Three months of a company: rows are given up for as much as they can tell.
+    #[test]
+    fn most_of_what_people_look_for_can_be_chosen_in_a_larger_capture() {
+        let mut counts = Counts::default();
+        let mut seed = 5u64;
+        let mut random = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        for _ in 0..400_000 {
+            // The second identity makes half as many events as the first one, and so on.
+            let who = format!("user-{}", 1_000 / (random(1_000) + 1));
+            let name = format!("Name{}", random(200) * random(200) / 200);
+            let error = format!("Error{}", random(4));
+            let time = random(90 * 86_400) as i64;
+            let mut texts = texts(&[(0, &name), (1, &who), (2, &name[..5])]);
+            if random(20) == 0 {
+                (texts[OUTCOME], texts[5]) = (Some(&*error), Some(&*error));
+            }
+            counts.count(Some(time), &texts);
+        }
+        counts.keep_values(500);
+        counts.coarsen(160_000, 40_000);
+        let told = |dimension: usize| {
+            let values = counts.values[dimension].all().iter();
+            (
+                values.clone().filter(|value| value.has_rows).count(),
+                values.len(),
+            )
+        };
+        for dimension in [0, 1, OUTCOME, 5] {
+            let (told, all) = told(dimension);
+            assert!(
+                told >= all.min(ENOUGH_VALUES),
+                "{dimension}: {told} of {all}"
+            );
+        }
+        assert!(counts.width() <= 86_400, "{} s", counts.width());
+        assert!(
+            counts.timeline.width() <= 3_600,
+            "{} s",
+            counts.timeline.width()
+        );
     }
 
     /// An attacker who chooses all values anew for each event, over years.

@@ -8,8 +8,6 @@ pub struct Dimension {
     pub field: Option<&'static str>,
     /// Counted of sign-ins only, since other events tell it of their session.
     pub of_sign_ins: bool,
-    /// It has a few values, save where somebody makes them up. They are given up last.
-    pub is_flag: bool,
 }
 
 const fn of(key: &'static str, field: &'static str) -> Dimension {
@@ -17,19 +15,14 @@ const fn of(key: &'static str, field: &'static str) -> Dimension {
         key,
         field: Some(field),
         of_sign_ins: false,
-        is_flag: false,
-    }
-}
-
-const fn flag(key: &'static str, field: &'static str) -> Dimension {
-    Dimension {
-        is_flag: true,
-        ..of(key, field)
     }
 }
 
 /// How many there are.
 pub const COUNT: usize = 16;
+
+/// The one that tells how an event ended.
+pub const OUTCOME: usize = 4;
 
 /// The one that tells whether an event is of the console.
 pub const CONSOLE: usize = 10;
@@ -55,13 +48,13 @@ pub const DIMENSIONS: [Dimension; COUNT] = [
     of("account", "ct.user.accountid"),
     of("address", "ct.srcip"),
     of("country", "ct.geo.country"),
-    flag("console", "ct.console"),
-    flag("readonly", "ct.readonly"),
-    flag("failed", "ct.failed"),
-    flag("signin", "signin.result"),
+    of("console", "ct.console"),
+    of("readonly", "ct.readonly"),
+    of("failed", "ct.failed"),
+    of("signin", "signin.result"),
     Dimension {
         of_sign_ins: true,
-        ..flag("mfa", "ct.mfaused")
+        ..of("mfa", "ct.mfaused")
     },
     Dimension {
         field: None,
@@ -69,9 +62,13 @@ pub const DIMENSIONS: [Dimension; COUNT] = [
     },
 ];
 
-/// The fields that are asked of each event, in the order of the dimensions.
+/// The fields that are asked of each event: those of the dimensions, in their order, and its time.
 pub fn fields() -> Vec<&'static str> {
-    DIMENSIONS.iter().filter_map(|one| one.field).collect()
+    let fields = DIMENSIONS.iter().filter_map(|one| one.field);
+    fields.chain(["ct.time"]).collect()
 }
+
+/// Which of them is its time.
+pub const TIME: usize = RULE;
 
 const _: () = assert!(DIMENSIONS[RULE].field.is_none() && RULE == COUNT - 1);

@@ -7,39 +7,38 @@
 
 mod counts;
 mod fields;
-mod file;
+mod interrupt;
 mod losses;
+mod output;
 mod page;
 mod progress;
 mod read;
 mod rules;
+mod timeline;
 mod values;
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use host::Library;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::{Parser, ValueExt};
 
-use crate::file::NewFile;
+use crate::interrupt::{INTERRUPTED, Interrupt};
+use crate::output::Output;
 use crate::page::About;
-use crate::progress::{Progress, grouped};
+use crate::progress::{Progress, events, tell};
 use crate::read::{End, read};
 use crate::rules::Rules;
 
 const USAGE: &str = "usage: report URL [CONFIG] [-o FILE]
 URL names what to read: s3://bucket/prefix, a folder, a file, or what else the plugin reads.
 CONFIG is the plugin's configuration as JSON.
-FILE is the page to write, cloudtrail-report.html if it is not given.";
-
-/// What the shell calls a program that Ctrl-C has ended.
-const INTERRUPTED: u8 = 130;
+FILE is the page to write, cloudtrail-report.html if it is not given, - for standard output.";
 
 struct Asked {
     url: String,
@@ -48,73 +47,74 @@ struct Asked {
 }
 
 fn main() -> ExitCode {
-    let asked = match arguments(env::args().skip(1)) {
-        Ok(asked) => asked,
+    let asked = match arguments(env::args_os().skip(1)) {
+        Ok(Some(asked)) => asked,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
         Err(why) => {
-            eprintln!("report: {why}\n{USAGE}");
+            tell(&format!("{why:#}\n{USAGE}"));
             return ExitCode::from(2);
         }
     };
     match run(&asked) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("report: {error:#}");
+            tell(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn arguments(mut given: impl Iterator<Item = String>) -> Result<Asked> {
+/// What the words ask for; none where they ask for help.
+fn arguments(given: impl IntoIterator<Item = OsString>) -> Result<Option<Asked>> {
     let mut words = Vec::new();
-    let mut file = None;
-    while let Some(word) = given.next() {
-        match word.as_str() {
-            "-o" => file = Some(given.next().context("-o takes a file")?),
-            option if option.starts_with('-') => bail!("{option} is not an option"),
-            _ => words.push(word),
+    let mut file = PathBuf::from("cloudtrail-report.html");
+    let mut parser = Parser::from_args(given);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('o') | Long("output") => file = parser.value()?.into(),
+            Short('h') | Long("help") => return Ok(None),
+            Value(word) => words.push(word.string()?),
+            other => return Err(other.unexpected().into()),
         }
     }
     let mut words = words.into_iter();
-    let asked = Asked {
-        url: words.next().context("what is to be read?")?,
-        config: words.next().unwrap_or_default(),
-        file: file
-            .unwrap_or_else(|| "cloudtrail-report.html".into())
-            .into(),
-    };
-    match words.next() {
-        Some(more) => bail!("{more:?} is one argument too many"),
-        None => Ok(asked),
+    let url = words.next().context("what is to be read?")?;
+    let config = words.next().unwrap_or_default();
+    if !config.is_empty() && !config.trim_start().starts_with('{') {
+        bail!(
+            "{config:?} is not a configuration, which looks like {{\"s3Interval\":\"1d\"}}; one URL is read, and -o names the page"
+        );
     }
+    if let Some(more) = words.next() {
+        bail!("{more:?} is one argument too many");
+    }
+    Ok(Some(Asked { url, config, file }))
 }
 
 fn run(asked: &Asked) -> Result<ExitCode> {
-    let is_over = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The first ends the reading, a second one the program.
-        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&is_over))
-            .and_then(|_| flag::register(signal, Arc::clone(&is_over)))
-            .context("preparing for Ctrl-C")?;
-    }
+    let interrupt = Interrupt::new()?;
     let mut rules = Rules::ours()?;
     let library = Library::load()?;
     let plugin = library.init(&asked.config)?;
-    // Made first, so that nobody waits for a page that can't be written.
-    let file = NewFile::beside(&asked.file)?;
+    let output = Output::at(&asked.file)?;
     let mut progress = Progress::new();
-    let (mut counts, losses, end) = read(&plugin, &asked.url, &mut rules, &is_over, &mut progress)?;
+    let (mut counts, losses, end) =
+        read(&plugin, &asked.url, &mut rules, &interrupt, &mut progress)?;
     progress.end();
     let (partial, code) = match &end {
         End::All => (None, ExitCode::SUCCESS),
         End::Interrupted => (Some("interrupted"), ExitCode::from(INTERRUPTED)),
         End::Failed(error) if counts.events == 0 => bail!("{error}"),
         End::Failed(error) => {
-            eprintln!("report: {error}");
+            tell(error);
             (Some(error.as_str()), ExitCode::FAILURE)
         }
     };
     let made = SystemTime::now().duration_since(UNIX_EPOCH);
-    let events = counts.events;
+    let read = events(counts.events);
     let page = counts.page(&About {
         source: &asked.url,
         version: &library.version()?,
@@ -123,14 +123,13 @@ fn run(asked: &Asked) -> Result<ExitCode> {
         losses: &losses,
         rules: &rules,
     })?;
-    file.write(page.as_bytes())?;
-    eprintln!(
-        "report: {}{} events in {}, {:.1} MB",
-        if partial.is_some() { "PARTIAL: " } else { "" },
-        grouped(events),
-        asked.file.display(),
-        page.len() as f64 / 1e6
-    );
+    output.write(page.as_bytes())?;
+    let partial = if partial.is_some() { "PARTIAL: " } else { "" };
+    let size = page.len() as f64 / 1e6;
+    tell(&format!(
+        "{partial}{read} in {}, {size:.1} MB",
+        asked.file.display()
+    ));
     Ok(code)
 }
 
@@ -138,20 +137,35 @@ fn run(asked: &Asked) -> Result<ExitCode> {
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Asked> {
-        arguments(words.iter().map(|word| (*word).to_owned()))
+    fn parse(words: &[&str]) -> Result<Option<Asked>> {
+        arguments(words.iter().map(|word| word.into()))
     }
 
     #[test]
     fn what_is_asked_for_is_read_off_the_command_line() {
-        let asked = parse(&["trail"]).unwrap();
-        assert_eq!((&*asked.url, &*asked.config), ("trail", ""));
-        assert_eq!(asked.file, PathBuf::from("cloudtrail-report.html"));
-        let asked = parse(&["s3://b/", "-o", "x.html", "{}"]).unwrap();
-        assert_eq!((&*asked.url, &*asked.config), ("s3://b/", "{}"));
-        assert_eq!(asked.file, PathBuf::from("x.html"));
-        for wrong in [&[][..], &["a", "b", "c"], &["a", "-o"], &["a", "--x"]] {
-            assert!(parse(wrong).is_err(), "{wrong:?}");
+        let asked = |words: &[&str]| {
+            let asked = parse(words).unwrap().expect("no help");
+            (asked.url, asked.config, asked.file)
+        };
+        let is = |url: &str, config: &str, file: &str| (url.into(), config.into(), file.into());
+        assert_eq!(asked(&["trail"]), is("trail", "", "cloudtrail-report.html"));
+        for words in [
+            &["s3://b/", "-o", "x.html", "{}"][..],
+            &["-ox.html", "s3://b/", "{}"],
+            &["--output=x.html", "--", "s3://b/", "{}"],
+        ] {
+            assert_eq!(asked(words), is("s3://b/", "{}", "x.html"));
+        }
+        assert!(parse(&["trail", "-h"]).unwrap().is_none());
+        for (wrong, why) in [
+            (&[][..], "what is to be read"),
+            (&["a", "{}", "c"], "one argument too many"),
+            (&["a", "-o"], "-o"),
+            (&["a", "--x"], "--x"),
+            (&["folder", "other"], "one URL is read"),
+        ] {
+            let error = format!("{:#}", parse(wrong).err().expect("an error"));
+            assert!(error.contains(why), "{wrong:?}: {error}");
         }
     }
 }

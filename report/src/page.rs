@@ -7,7 +7,7 @@ use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
 use crate::counts::{Counts, NO_TIME, Row};
-use crate::fields::{COUNT, DIMENSIONS, RULE};
+use crate::fields::{COUNT, DIMENSIONS, OUTCOME, RULE};
 use crate::losses::Losses;
 use crate::rules::{LeftOut, Rule, Rules};
 use crate::values::{FIRST, NONE, OTHERS, Value};
@@ -68,12 +68,25 @@ struct Data<'a> {
     timeless: Vec<u64>,
     /// The time that the first cells' differences are to.
     from: i64,
+    timeline: Times,
+    /// By quarter of an hour in UTC.
     week: Vec<u64>,
     rules: Vec<&'a Rule>,
     rules_asked: usize,
     rules_left_out: &'a [LeftOut],
     losses: &'a Losses,
     licence: &'a str,
+}
+
+/// All events by time and outcome.
+#[derive(Serialize)]
+struct Times {
+    /// Seconds that times count.
+    width: i64,
+    /// The first of all, then the difference to the one before.
+    times: Vec<i64>,
+    outcomes: Vec<u16>,
+    events: Vec<u64>,
 }
 
 /// Text, events, first, last, and whether it is cut (1), late (2), without rows (4).
@@ -169,6 +182,7 @@ impl Counts {
             counts: Vec::new(),
             timeless: Vec::new(),
             from: i64::from(from),
+            timeline: self.times_of_outcomes(&orders[OUTCOME]),
             week: self.week.to_vec(),
             rules: self.values[RULE]
                 .all()
@@ -205,6 +219,28 @@ impl Counts {
             data.counts.push(events);
         }
         data
+    }
+
+    /// The timeline, with the page's codes.
+    fn times_of_outcomes(&self, codes: &[u16]) -> Times {
+        let code = |code: u16| codes.get(usize::from(code)).copied().unwrap_or(OTHERS);
+        let all = self.timeline.all();
+        let mut all: Vec<_> = all
+            .map(|(time, outcome, events)| (time, code(outcome), events))
+            .collect();
+        all.sort_unstable();
+        let mut before = 0;
+        let times = all.iter().map(|(time, _, _)| {
+            let difference = time - before;
+            before = *time;
+            difference
+        });
+        Times {
+            width: self.timeline.width(),
+            times: times.collect(),
+            outcomes: all.iter().map(|(_, outcome, _)| *outcome).collect(),
+            events: all.iter().map(|(_, _, events)| *events).collect(),
+        }
     }
 }
 

@@ -30,17 +30,22 @@ impl Progress {
         self.shown.is_none_or(|shown| shown.elapsed() >= pause)
     }
 
-    /// Shows them.
+    /// Shows numbers.
     pub fn show(&mut self, line: &str) {
         self.shown = Some(Instant::now());
+        self.say(line);
+    }
+
+    /// Shows what is going on before there are any.
+    pub fn say(&mut self, line: &str) {
         if self.is_terminal {
             // The cursor goes back to the beginning, so that what the plugin says stands on a line of its own.
             let width = self.width;
-            eprint!("report: {line:width$}\r");
+            _ = write!(io::stderr(), "report: {line:width$}\r");
             self.width = line.chars().count();
             _ = io::stderr().flush();
         } else {
-            eprintln!("report: {line}");
+            tell(line);
         }
     }
 
@@ -48,13 +53,23 @@ impl Progress {
     pub fn end(&mut self) {
         if self.is_terminal && self.width > 0 {
             let width = self.width + "report: ".len();
-            eprint!("{:width$}\r", "");
+            _ = write!(io::stderr(), "{:width$}\r", "");
         }
     }
 }
 
-/// 1234567 as 1,234,567.
-pub fn grouped(number: u64) -> String {
+/// A line on standard error, which nobody has to read.
+pub fn tell(line: &str) {
+    _ = writeln!(io::stderr(), "report: {line}");
+}
+
+/// 1234567 events as 1,234,567 events.
+pub fn events(number: u64) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} event{plural}", grouped(number))
+}
+
+fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -72,7 +87,14 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        let all = [0, 999, 1000, 1_234_567].map(grouped);
-        assert_eq!(all, ["0", "999", "1,000", "1,234,567"]);
+        let all = [0, 1, 999, 1000, 1_234_567].map(events);
+        let words = [
+            "0 events",
+            "1 event",
+            "999 events",
+            "1,000 events",
+            "1,234,567 events",
+        ];
+        assert_eq!(all, words);
     }
 }

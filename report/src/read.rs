@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -10,9 +9,10 @@ use anyhow::{Context, Result, anyhow};
 use host::{Answer, Event, Plugin, Status};
 
 use crate::counts::Counts;
-use crate::fields::{COUNT, RULE, fields};
+use crate::fields::{COUNT, RULE, TIME, fields};
+use crate::interrupt::Interrupt;
 use crate::losses::Losses;
-use crate::progress::{Progress, grouped};
+use crate::progress::{self, Progress};
 use crate::rules::Rules;
 
 /// As many batches wait to be counted, at most.
@@ -28,12 +28,12 @@ pub enum End {
     Failed(String),
 }
 
-/// Reads all events, or those until `is_over`. An error of opening is the plugin's.
+/// Reads all events, or those until an interrupt. An error of opening is the plugin's.
 pub fn read(
     plugin: &Plugin,
     url: &str,
     rules: &mut Rules,
-    is_over: &AtomicBool,
+    interrupt: &Interrupt,
     progress: &mut Progress,
 ) -> Result<(Counts, Losses, End)> {
     let mut losses = Losses::default();
@@ -43,7 +43,15 @@ pub fn read(
     thread::scope(|scope| {
         let (sender, batches) = sync_channel(WAITING);
         let counting = scope.spawn(|| count(batches, rules));
-        let end = ask(plugin, url, &names, sender, &mut losses, is_over, progress);
+        let end = ask(
+            plugin,
+            url,
+            &names,
+            sender,
+            &mut losses,
+            interrupt,
+            progress,
+        );
         let counts = counting.join().unwrap_or_else(|panic| resume_unwind(panic));
         Ok((counts, losses, end?))
     })
@@ -56,14 +64,16 @@ fn ask(
     names: &[&str],
     to: SyncSender<Batch>,
     losses: &mut Losses,
-    is_over: &AtomicBool,
+    interrupt: &Interrupt,
     progress: &mut Progress,
 ) -> Result<End> {
     let mut question = plugin.question(names)?;
+    progress.say(&format!("opening {url}"));
     let mut instance = plugin.open(url).map_err(|error| {
         losses.listen(plugin);
         anyhow!(in_full(error.to_string(), &losses.summary))
     })?;
+    interrupt.spare_program();
     let mut events = 0;
     let end = loop {
         let batch = instance.next_batch();
@@ -81,13 +91,13 @@ fn ask(
                 0 => String::new(),
                 percent => format!("{:.0} %, ", f64::from(percent) / 100.0),
             };
-            let events = grouped(events);
-            progress.show(&format!("{events} events; {done}{words}"));
+            let events = progress::events(events);
+            progress.show(&format!("{events}; {done}{words}"));
         }
         match batch.status {
             Status::Eof => break End::All,
             Status::Failed(error) => break End::Failed(in_full(error, &losses.summary)),
-            _ if is_over.load(Ordering::Relaxed) => break End::Interrupted,
+            _ if interrupt.ends_reading() => break End::Interrupted,
             Status::More | Status::Timeout => {}
         }
     };
@@ -109,7 +119,7 @@ fn count(batches: Receiver<Batch>, rules: &mut Rules) -> Counts {
                 *text = *known;
             }
             texts[RULE] = rule.map(|rule| rule.name.as_str());
-            counts.count(seconds(event.ts()), &texts);
+            counts.count(seconds(known[TIME], event.ts()), &texts);
         }
     }
     counts
@@ -153,8 +163,9 @@ fn in_full(error: String, logged: &str) -> String {
     }
 }
 
-/// Seconds since the epoch; none for the number that stands for no time.
-fn seconds(nanoseconds: u64) -> Option<i64> {
-    let seconds = nanoseconds / 1_000_000_000;
-    (nanoseconds != u64::MAX).then_some(seconds as i64)
+/// An event's own time in seconds since the epoch; none where it has none that can be read, and stands where its log file
+/// does.
+fn seconds(told: Option<&str>, nanoseconds: u64) -> Option<i64> {
+    let own = cloudtrail::nanoseconds(told?.as_bytes())?;
+    (u64::try_from(own) == Ok(nanoseconds)).then_some(own.div_euclid(1_000_000_000))
 }

@@ -147,29 +147,28 @@ impl Values {
         codes
     }
 
-    /// Keeps all values, but rows tell only those of this weight from others. What each code is from now on; none if
+    /// Keeps all values, but rows tell only so many from others: the weightiest. What each code is from now on; none if
     /// nothing changes.
-    pub fn keep_rows(&mut self, least: u64) -> Option<Vec<u16>> {
+    pub fn keep_rows(&mut self, most: usize) -> Option<Vec<u16>> {
         let mut codes: Option<Vec<u16>> = None;
-        for (code, value) in (FIRST..).zip(&mut self.all) {
-            if value.has_rows && value.weight < least {
+        for at in self.by_weight().into_iter().skip(most) {
+            let value = &mut self.all[at];
+            if value.has_rows {
                 value.has_rows = false;
                 let codes = codes.get_or_insert_with(|| (0..=u16::MAX).collect());
-                codes[usize::from(code)] = OTHERS;
+                codes[usize::from(FIRST) + at] = OTHERS;
             }
         }
         codes
     }
 
-    /// The weight of the value that so many are weightier than; 0 if there are fewer.
-    pub fn weight_of(&self, place: usize) -> u64 {
-        let mut weights: Vec<u64> = self.all.iter().map(|value| value.weight).collect();
-        if place >= weights.len() {
-            return 0;
+    /// For each value, how many are weightier.
+    pub fn ranks(&self) -> Vec<usize> {
+        let mut ranks = vec![0; self.all.len()];
+        for (rank, at) in self.by_weight().into_iter().enumerate() {
+            ranks[at] = rank;
         }
-        *weights
-            .select_nth_unstable_by_key(place, |weight| Reverse(*weight))
-            .1
+        ranks
     }
 
     /// The places of all values, the weightiest first.
@@ -212,9 +211,9 @@ mod tests {
         let late: Vec<bool> = values.all().iter().map(|value| value.is_late).collect();
         assert_eq!(late, [false, false, true]);
         // Without rows of its own it is counted on.
-        let codes = values.keep_rows(3).unwrap();
+        let codes = values.keep_rows(1).unwrap();
         assert_eq!(codes[..5], [NONE, OTHERS, 2, OTHERS, OTHERS]);
-        assert_eq!(values.keep_rows(3), None);
+        assert_eq!(values.keep_rows(1), None);
         assert_eq!(values.count(Some("often"), None, 1), OTHERS);
         assert_eq!(values.all()[1].events, 3);
     }

@@ -97,8 +97,9 @@ fn the_page_counts_all_events() {
     assert_eq!(sum, records.len() as u64);
     // Numbers were shown before the end.
     let said = said(&output);
-    let first = said.lines().next().unwrap();
-    assert!(first.contains(" events; "), "{said}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "report: opening trail");
+    assert!(lines[1].contains(" events; "), "{said}");
     let rules = values(&data, "rule");
     assert!(
         rules.contains(&("Trail Stopped Or Deleted", 1)),
@@ -258,6 +259,126 @@ fn a_capture_that_breaks_off_leaves_a_partial_page_and_its_error() {
     assert_eq!(data["events"], 2);
     let why = data["partial"].as_str().unwrap();
     assert!(why.contains("AccessDenied"), "{why}");
+}
+
+/// What is there may be a link, a pipe, or somebody's private file.
+#[test]
+fn the_page_goes_where_it_is_sent() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = made();
+    let at = |name: &str| folder.path().join(name);
+    let events = |page: &Path| data(page)["events"].clone();
+    let all = harness::trail::records(&sample::files()).len();
+
+    fs::write(at("private.html"), "old").unwrap();
+    fs::set_permissions(at("private.html"), fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("private.html", at("link.html")).unwrap();
+    let output = report(folder.path(), &["trail", "-o", "link.html"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(at("link.html").is_symlink());
+    assert_eq!(events(&at("private.html")), all);
+    let mode = at("private.html").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let pipe = at("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let read = fs::File::create(at("read.html")).unwrap();
+    let mut reader = Command::new("cat").arg(&pipe).stdout(read).spawn().unwrap();
+    let output = report(folder.path(), &["trail", "-o", "pipe"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(reader.wait().unwrap().success());
+    assert_eq!(events(&at("read.html")), all);
+
+    let output = report(folder.path(), &["trail", "-o", "-"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    fs::write(at("stdout.html"), &output.stdout).unwrap();
+    assert_eq!(events(&at("stdout.html")), all);
+
+    // Before anything is opened.
+    for (place, why) in [
+        ("trail", "is a folder"),
+        ("none/x.html", "can't be written"),
+    ] {
+        let output = report(folder.path(), &["no such trail", "-o", place])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(said(&output).contains(why), "{output:?}");
+    }
+    let left = [
+        "link.html",
+        "pipe",
+        "private.html",
+        "read.html",
+        "stdout.html",
+        "trail",
+    ];
+    assert_eq!(files(folder.path()), left);
+}
+
+#[test]
+fn ctrl_c_ends_it_while_nothing_has_been_read() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let config = json!({"aws": {"endpoint": endpoint}}).to_string();
+    let mut child = report(folder.path(), &["s3://trail/AWSLogs/", &config])
+        .env("AWS_ACCESS_KEY_ID", harness::aws::ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", harness::aws::SECRET_KEY)
+        .env("AWS_REGION", harness::aws::REGION)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    assert_eq!(line, "report: opening s3://trail/AWSLogs/");
+    // It asks for something, and waits.
+    let _asked = silent.accept().unwrap();
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(files(folder.path()).is_empty());
+}
+
+/// The time of the file is not the event's.
+#[test]
+fn an_event_without_a_time_is_in_no_bar() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = [
+        r#"{"eventName":"A","eventID":"1","eventTime":"2024-03-05T12:00:00Z"}"#,
+        r#"{"eventName":"A","eventID":"2"}"#,
+        r#"{"eventName":"A","eventID":"3","eventTime":"yesterday"}"#,
+        r#"{"eventName":"A","eventID":"4","eventTime":"1901-01-01T00:00:00Z"}"#,
+        r#"{"eventName":"A","eventID":"5","eventTime":"9999-12-31T00:00:00Z"}"#,
+    ];
+    fs::write(folder.path().join("log.json"), log_text(&records)).unwrap();
+    let output = report(folder.path(), &["log.json", "-o", "x.html"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let data = data(&folder.path().join("x.html"));
+    assert_eq!(
+        (&data["events"], &data["without_time"]),
+        (&json!(5), &json!(4))
+    );
+    assert_eq!(
+        (&data["first"], &data["last"]),
+        (&json!(1_709_640_000), &json!(1_709_640_000))
+    );
+    assert_eq!(data["timeline"]["events"], json!([1]));
 }
 
 /// Longer than what other programs show of an error.

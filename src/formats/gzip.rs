@@ -40,7 +40,11 @@ fn inflate_with(
     if guess > most {
         return None;
     }
-    if data.len() < guess {
+    if data.capacity() < guess {
+        // What is in it is not needed, and fresh zeros cost less than zeroing.
+        drop(std::mem::take(data));
+        *data = vec![0; guess];
+    } else if data.len() < guess {
         data.resize(guess, 0);
     }
     let mut length = 0;

@@ -50,8 +50,8 @@ pub(crate) fn members(object: &[u8], index: &mut Index, mut each: impl FnMut(&[u
     });
 }
 
-/// Reads a time with or without `T`, fraction and offset; without an offset it is UTC.
-pub(crate) fn nanoseconds(time: &[u8]) -> Option<i64> {
+/// Reads a time with or without `T`, fraction and offset, as nanoseconds since the epoch; without an offset it is UTC.
+pub fn nanoseconds(time: &[u8]) -> Option<i64> {
     let time = str::from_utf8(time).ok()?;
     let time = match time.parse::<jiff::Timestamp>() {
         Ok(time) => time,

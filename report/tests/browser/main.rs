@@ -565,6 +565,9 @@ fn links_back_show_the_same_events() {
             records.push(record.to_string());
         }
     }
+    // The last of all, late in its hour.
+    let late = json!({"eventName": "Late", "eventTime": "2024-03-05T11:35:00Z", "eventID": "late"});
+    records.push(late.to_string());
     let records: Vec<&str> = records.iter().map(String::as_str).collect();
     fs::write(hosts.folder.join("log.json"), log_text(&records)).unwrap();
     assert!(
@@ -633,6 +636,25 @@ fn links_back_show_the_same_events() {
     );
     let ids: Vec<String> = (0..count).map(|at| format!("{at}-10")).collect();
     links("hour", &ids);
+    clear(&browser);
+    // In Kathmandu, where hours begin at a quarter past.
+    look(
+        &browser,
+        "const zone = document.getElementById('zone'); zone.value = '345'; zone.dispatchEvent(new Event('change'));
+         document.querySelector('[data-hour=\"41\"]').click();",
+    );
+    links("an hour of another zone", &["late".to_owned()]);
+    // The choice of a time leaves that of an hour, of which there is none in it.
+    look(
+        &browser,
+        "const from = document.getElementById('from'), to = document.getElementById('to');
+         from.value = [...from.options].find((option) => option.textContent === '2024-03-05 15:45').value;
+         to.value = [...to.options].find((option) => option.textContent === '2024-03-05 15:50').value;
+         document.getElementById('apply-time').click();",
+    );
+    let shown = browser.run("return document.getElementById('count').textContent;");
+    assert_eq!(shown, format!("0 of {} events", 2 * count + 1));
+    links("no such hour", &[]);
     assert_quiet(&browser);
 }
 
@@ -747,6 +769,30 @@ fn lists_sort_find_and_are_copied() {
         )
     };
     let (eight, nine) = (events(20), events(21));
+    // The earlier and the later end of a time that is none.
+    let asked = browser.run(
+        "const from = document.getElementById('from'), to = document.getElementById('to');
+         [from.selectedIndex, to.selectedIndex] = [from.options.length - 1, 1];
+         document.getElementById('apply-time').click();
+         const said = to.validationMessage;
+         [from.selectedIndex, to.selectedIndex] = [0, 0];
+         document.getElementById('apply-time').click();
+         return said;",
+    );
+    assert_eq!(asked, "To is not later than From.");
+    // What is looked for in a list is seen as long as it leaves something out.
+    let found = browser.run(
+        "const find = document.querySelector('#name input');
+         find.value = 'zzz'; find.dispatchEvent(new Event('input'));
+         document.querySelector('#error td button').click();
+         const hidden = find.hidden;
+         find.value = ''; find.dispatchEvent(new Event('input'));
+         // The focus goes on where the last choice was removed.
+         document.querySelector('#chips button').focus();
+         document.querySelector('#chips button').click();
+         return [hidden, document.activeElement.tagName];",
+    );
+    assert_eq!(found, json!([false, "SUMMARY"]));
     browser.press("[data-hour='0']", &"\u{E014}".repeat(20));
     browser.press("[data-hour='20']", "\u{E007}");
     assert_eq!(
