@@ -235,7 +235,7 @@ pub fn split(data: &[u8]) {
         if let Some(time) = found.time(data)
             && serde_json::from_slice::<IgnoredAny>(record).is_ok()
         {
-            assert_eq!(time, record::head(record).time, "the time");
+            assert_eq!(Some(time), record::head(record).time, "the time");
         }
     }
     match serde_json::from_slice::<LogFile>(data) {

@@ -178,6 +178,14 @@ impl Counts {
         let mut most = usize::MAX;
         while most > 0 {
             let too_many_rows = self.rows.len() > rows;
+            let times = match too_many_rows && self.width + 1 < WIDTHS.len() {
+                true => self.times(),
+                false => 0,
+            };
+            if times > ENOUGH_TIMES {
+                self.coarsen_times();
+                continue;
+            }
             let told_apart = if too_many_rows {
                 self.told_apart(self.rows.keys().map(|row| &row.codes), rows)
             } else if kinds == usize::MAX {
@@ -189,22 +197,8 @@ impl Counts {
                 }
                 self.told_apart(all.into_iter(), kinds)
             };
-            let times = match too_many_rows && self.width + 1 < WIDTHS.len() {
-                true => self.times(),
-                false => 0,
-            };
-            let most_times = match told_apart < ENOUGH_VALUES {
-                true => FEW_TIMES,
-                false => ENOUGH_TIMES,
-            };
-            if times > most_times {
-                let by = (WIDTHS[self.width + 1] / WIDTHS[self.width]) as i32;
-                self.width += 1;
-                self.change(|row| {
-                    if row.time != NO_TIME {
-                        row.time = row.time.div_euclid(by);
-                    }
-                });
+            if times > FEW_TIMES && told_apart < ENOUGH_VALUES {
+                self.coarsen_times();
                 continue;
             }
             most = told_apart.min(fewer(most));
@@ -214,6 +208,17 @@ impl Counts {
             }
             self.recode(&codes);
         }
+    }
+
+    /// To the next length of time, of which there is one.
+    fn coarsen_times(&mut self) {
+        let by = (WIDTHS[self.width + 1] / WIDTHS[self.width]) as i32;
+        self.width += 1;
+        self.change(|row| {
+            if row.time != NO_TIME {
+                row.time = row.time.div_euclid(by);
+            }
+        });
     }
 
     /// How many values of each dimension may be told apart, the weightiest, for no more of these to be left: those that have

@@ -62,7 +62,7 @@ struct Kept {
 impl Buffers {
     /// So many are kept, of this many bytes together, at most.
     const KEPT: usize = 16;
-    const BYTES: usize = 16 << 20;
+    const BYTES: usize = 32 << 20;
 
     /// A buffer of any length and content.
     pub fn take(&self) -> Vec<u8> {
@@ -89,11 +89,11 @@ mod tests {
     #[test]
     fn buffers_of_any_size_are_kept_within_a_bound() {
         let buffers = Buffers::default();
-        let sizes = [0, 5 << 20, 10 << 20, 2 << 20, 1 << 20, 1];
+        let sizes = [0, 11 << 20, 20 << 20, 2 << 20, 1 << 20, 1];
         for size in sizes {
             buffers.give(Vec::with_capacity(size));
         }
-        let kept = [1 << 20, 10 << 20, 5 << 20, 0];
+        let kept = [1 << 20, 20 << 20, 11 << 20, 0];
         assert_eq!(kept.map(|_| buffers.take().capacity()), kept);
         for _ in 0..100 {
             buffers.give(Vec::with_capacity(10));

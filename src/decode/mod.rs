@@ -322,7 +322,7 @@ impl Decode {
             return;
         }
         let seen = found.time(data).filter(|_| self.include_insights);
-        let time = seen.or_else(|| {
+        let time = seen.map(Some).or_else(|| {
             let head = record::head(&data[range.clone()]);
             (self.include_insights || !head.insight).then_some(head.time)
         });

@@ -36,14 +36,15 @@ pub(crate) struct Found {
 
 impl Found {
     /// The time, where it is written as CloudTrail does.
-    pub fn time(&self, data: &[u8]) -> Option<Option<i64>> {
+    pub fn time(&self, data: &[u8]) -> Option<i64> {
         let start = self.time?;
         let [b'"', text @ .., b'"'] = data.get(start..start + 22)? else {
             return None;
         };
         // A name before it may be written with escapes, and come first.
         let plain = memchr::memchr(b'\\', &data[self.range.start..start]).is_none();
-        plain.then(|| record::nanoseconds(text))
+        // A shorter text and what follows it may be as long, and are no time.
+        plain.then(|| record::nanoseconds(text))?
     }
 }
 
@@ -355,7 +356,7 @@ mod tests {
             for (found, record) in found.into_iter().zip(&records) {
                 assert_eq!(&file[found.range.clone()], record);
                 if let Some(time) = found.time(file.as_bytes()) {
-                    assert_eq!(time, record::head(record.as_bytes()).time, "{record}");
+                    assert_eq!(Some(time), record::head(record.as_bytes()).time, "{record}");
                 }
             }
         }
@@ -397,6 +398,21 @@ mod tests {
                     assert_eq!(rest, file);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_time_of_another_form_is_left_to_others() {
+        for (time, seen) in [
+            ("2024-03-05T12:00:00Z", true),
+            ("2024-03-05T12:00:00+01:00", false),
+            ("2024-03-05", false),
+            ("", false),
+        ] {
+            let file = format!(r#"{{"Records":[{{"eventTime":"{time}","abcdefg":"hijklmnop"}}]}}"#);
+            let mut found = Vec::new();
+            assert!(split(file.as_bytes(), &mut found));
+            assert_eq!(found[0].time(file.as_bytes()).is_some(), seen, "{time}");
         }
     }
 

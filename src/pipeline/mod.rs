@@ -43,8 +43,9 @@ use crate::process::platform;
 use crate::source::Source;
 use crate::trail::Selection;
 
-/// Bytes of inflated log files held ahead of the host, about.
-const DECODED: usize = 16 << 20;
+/// Bytes of inflated log files held ahead of the host, about. The host waits for eight log files to be looked at (`ahead`),
+/// which take half of it where they are large.
+const DECODED: usize = 32 << 20;
 
 /// How long a source may take to end, at most, where it still has something to do: messages that are consumed are
 /// deleted. No host sets a limit (Falco, sysdig), or none is kept, since it is killed (falcodump, Stratoshark).
