@@ -1,7 +1,7 @@
 //! `report URL [CONFIG] [-o FILE]`: what CloudTrail events tell, as one HTML page. See docs/report.md.
 //!
 //! ```text
-//! plugin ─read─▶ counts (values, rows) ─page─▶ file
+//! plugin ─read─▶ counts (values, rows, timeline) ─page─▶ output
 //!           └──rules
 //! ```
 
