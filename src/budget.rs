@@ -79,6 +79,19 @@ impl Room {
             Err(_) => false,
         }
     }
+
+    /// Take room for so many bytes in all, which are held already, or all the room that there is.
+    ///
+    /// This does not wait either; whoever asks for room next does.
+    pub fn cover(&self, bytes: u64) {
+        let mut taken = lock(&self.taken);
+        let missing = (self.budget.units(bytes) as usize).saturating_sub(taken.num_permits());
+        let permits = Arc::clone(&self.budget.permits);
+        let there = missing.min(permits.available_permits());
+        if let Ok(more) = permits.try_acquire_many_owned(there as u32) {
+            taken.merge(more);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +112,12 @@ mod tests {
         assert!(!second.grow(9 * MB), "a clone keeps it");
         drop(first);
         assert!(second.grow(9 * MB));
+        let third = budget.take(MB).await.unwrap();
+        third.cover(7 * MB);
+        assert!(!second.grow(10 * MB));
+        third.cover(100 * MB);
+        assert_eq!(budget.permits.available_permits(), 0);
+        drop(third);
         // What is larger than all of it gets all of it.
         assert!(second.grow(u64::MAX));
         assert_eq!(budget.permits.available_permits(), 0);

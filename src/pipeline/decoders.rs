@@ -1,8 +1,5 @@
 //! Decodes what is fetched, on threads of its own, which take turns at what comes next.
 
-use std::fs::{File, Metadata};
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -45,7 +42,7 @@ pub(super) fn start(runtime: &Runtime, turn: Turn) {
                     return;
                 };
                 // If the host is behind, only one decoder works, and the host has the other cores.
-                let alone = mine.is_ahead().then_some(mine);
+                let alone = mine.budget.is_scarce().then_some(mine);
                 jobs.run(&handle);
                 drop(alone);
             }
@@ -71,6 +68,7 @@ pub(super) struct Turn {
 /// Log files to decode together. The host has received their batch.
 struct Jobs {
     jobs: Vec<Job>,
+    room: Room,
     steps: mpsc::Sender<Vec<Step>>,
     ahead: Ahead,
 }
@@ -139,18 +137,16 @@ impl Turn {
         let batch = Batch {
             steps: decoded,
             left: jobs.len(),
-            _room: room,
+            _room: room.clone(),
         };
         self.items.send(Item::Batch(batch)).await.ok()?;
         let ahead = self.ahead.clone();
-        Some(Jobs { jobs, steps, ahead })
-    }
-
-    /// Whether the host is behind: it has not come to what was decoded before what is being decoded, and that fills half of
-    /// the budget. Large log files that are only being decoded may do so, too.
-    fn is_ahead(&self) -> bool {
-        let waiting = self.items.max_capacity() - self.items.capacity();
-        waiting >= cores() && self.budget.is_scarce()
+        Some(Jobs {
+            jobs,
+            room,
+            steps,
+            ahead,
+        })
     }
 
     /// The next log file, waited for. Where the source has no more, or nothing more can be had, the host is told.
@@ -231,9 +227,15 @@ impl Job {
 
 impl Jobs {
     fn run(self, handle: &Handle) {
-        let Self { jobs, steps, ahead } = self;
+        let Self {
+            jobs,
+            room,
+            steps,
+            ahead,
+        } = self;
         let mut hand = Hand {
             is_waited_for: jobs.len() == 1,
+            room,
             steps,
             ahead,
             held: Vec::new(),
@@ -251,6 +253,8 @@ impl Jobs {
 
 /// Hands steps over, several at once.
 struct Hand {
+    /// That of the batch.
+    room: Room,
     steps: mpsc::Sender<Vec<Step>>,
     ahead: Ahead,
     held: Vec<Step>,
@@ -266,7 +270,11 @@ impl Hand {
         let is_beginning = matches!(step, Step::Begun(_));
         self.bytes += size_of::<Step>();
         self.bytes += match &step {
-            Step::Chunk(chunk) => chunk.len(),
+            Step::Chunk(chunk) => {
+                // It may be larger than its log file said.
+                self.room.cover(chunk.len() as u64);
+                chunk.len()
+            }
             Step::Entry(entry) => entry.name.len(),
             Step::Begun(_) | Step::Done(_) => 0,
         };
@@ -364,27 +372,13 @@ fn inflated_size(body: &Body) -> u64 {
             Some(length) if bytes.starts_with(&[0x1f, 0x8b]) => u32::from_le_bytes(*length).into(),
             _ => bytes.len() as u64,
         },
-        Body::File(path) => {
-            let metadata = path.metadata().ok().filter(Metadata::is_file);
-            let stored = metadata.map_or(0, |metadata| metadata.len());
-            // Log files compress about ten to one. Where that is much, it is worth a look at what they say themselves.
-            match stored > SMALL as u64 {
-                true => told_length(path).unwrap_or(stored),
-                false => stored.saturating_mul(10),
-            }
-        }
+        // Log files compress about ten to one.
+        Body::File(path) => path
+            .metadata()
+            .map_or(0, |metadata| metadata.len())
+            .saturating_mul(10),
         Body::Stream(_) => LARGEST_WHOLE as u64,
     }
-}
-
-/// The length that a gzip file ends with.
-fn told_length(path: &Path) -> Option<u64> {
-    let mut file = File::open(path).ok()?;
-    let (mut head, mut length) = ([0; 2], [0; 4]);
-    file.read_exact(&mut head).ok()?;
-    file.seek(SeekFrom::End(-4)).ok()?;
-    file.read_exact(&mut length).ok()?;
-    (head == [0x1f, 0x8b]).then_some(u32::from_le_bytes(length).into())
 }
 
 #[cfg(test)]
@@ -396,7 +390,9 @@ mod tests {
     #[test]
     fn steps_without_chunks_are_not_held_without_bound() {
         let (steps, mut given) = mpsc::channel(1000);
+        let room = Budget::new(ENOUGH).take(1).now_or_never();
         let mut hand = Hand {
+            room: room.expect("room").expect("room"),
             steps,
             ahead: Ahead::default(),
             held: Vec::new(),

@@ -341,7 +341,10 @@ fn internal(dead: tokio::task::JoinError) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use flate2::write::GzEncoder;
 
     use super::*;
     use crate::log_file::{Body, Content, Fetch, LogFile, Proof};
@@ -463,6 +466,7 @@ mod tests {
     /// Names so many log files.
     struct Many {
         left: usize,
+        bytes: Vec<u8>,
         decoded: Arc<AtomicUsize>,
     }
 
@@ -470,8 +474,7 @@ mod tests {
         fn next(&mut self) -> BoxFuture<'_, Result<Option<LogFile>>> {
             let file = self.left.checked_sub(1).map(|left| {
                 self.left = left;
-                let text = r#"{"Records":[{"eventTime":"2024-03-05T12:00:00Z"}]}"#;
-                let body = Body::Bytes(text.into());
+                let body = Body::Bytes(self.bytes.clone());
                 LogFile {
                     name: left.to_string(),
                     size: 0,
@@ -491,6 +494,7 @@ mod tests {
         let decoded = Arc::<AtomicUsize>::default();
         let source = Box::new(Many {
             left: 100,
+            bytes: r#"{"Records":[{"eventTime":"2024-03-05T12:00:00Z"}]}"#.into(),
             decoded: Arc::clone(&decoded),
         });
         let runtime = start_runtime().expect("threads");
@@ -553,6 +557,36 @@ mod tests {
         // Two chunks wait for the host, one for them, and the next is being decoded.
         let taken = taken.load(Ordering::Relaxed);
         assert!((1..=40).contains(&taken), "{taken} MB");
+    }
+
+    /// The length that a gzip file ends with is that of its last member.
+    #[test]
+    fn log_files_that_are_larger_than_they_say_are_not_decoded_far_ahead_of_the_host() {
+        let gzip = |text: &str| {
+            let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(text.as_bytes()).expect("memory");
+            encoder.finish().expect("memory")
+        };
+        let padding = "x".repeat(8 << 20);
+        let large =
+            format!(r#"{{"Records":[{{"eventTime":"2024-03-05T12:00:00Z","x":"{padding}"}}]}}"#);
+        let decoded = Arc::<AtomicUsize>::default();
+        let source = Box::new(Many {
+            left: 100,
+            bytes: [gzip(&large), gzip(" ")].concat(),
+            decoded: Arc::clone(&decoded),
+        });
+        let runtime = start_runtime().expect("threads");
+        let _pipeline = Pipeline::start(runtime, source, limits());
+        let mut before = None;
+        while before != Some(decoded.load(Ordering::Relaxed)) {
+            before = Some(decoded.load(Ordering::Relaxed));
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        // What there is room for, and what was being decoded when there was none.
+        let most = DECODED / padding.len() + cores() + 1;
+        let decoded = decoded.load(Ordering::Relaxed);
+        assert!((1..=most).contains(&decoded), "{decoded} of 8 MB");
     }
 
     /// Names log files that are not in a cache, as many as requests there may be, which come only once the last one is read
