@@ -1,7 +1,7 @@
 //! Long lives in figures: `cargo bench --bench long [-- CASE [EVENTS]]`.
 //!
-//! The memory of the plugin's process at each hundredth of the work. It must not grow: the last tenth has 5 % more
-//! than the second at most. And every event has to come, once.
+//! The memory of the plugin's process at each hundredth of the work. It must not grow: the last tenth has at most
+//! 5 % more than the second. And every event has to come, once.
 //!
 //! | case | what is read | events, unless told otherwise |
 //! |---|---|---|

@@ -10,6 +10,8 @@ use crate::process::lock;
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(super) data: Vec<u8>,
+    /// So many bytes of that are the log file's; its buffer may have been a larger one's.
+    pub(super) length: usize,
     pub(super) records: Vec<RecordSpan>,
     /// Where its buffer goes back to.
     pub(super) buffers: Buffers,
@@ -26,7 +28,7 @@ pub(super) struct RecordSpan {
 impl Chunk {
     /// Its bytes.
     pub fn len(&self) -> usize {
-        self.data.len()
+        self.length
     }
 
     /// The record of this number and its time in ns since the epoch.
@@ -49,56 +51,23 @@ impl Drop for Chunk {
 
 /// Buffers used again: fresh memory for each log file costs as much time as splitting it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Buffers(Arc<Mutex<Kept>>);
-
-/// What nobody uses at the moment.
-#[derive(Debug, Default)]
-struct Kept {
-    buffers: Vec<Vec<u8>>,
-    /// Their capacity in all.
-    bytes: usize,
-}
+pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Buffers {
-    /// So many are kept, of this many bytes together, at most.
+    /// So many are kept, of this size at most.
     const KEPT: usize = 16;
-    const BYTES: usize = 32 << 20;
+    const SIZE: usize = 1 << 20;
 
     /// A buffer of any length and content.
     pub fn take(&self) -> Vec<u8> {
         let mut kept = lock(&self.0);
-        let buffer = kept.buffers.pop().unwrap_or_default();
-        kept.bytes -= buffer.capacity();
-        buffer
+        kept.pop().unwrap_or_default()
     }
 
     pub fn give(&self, buffer: Vec<u8>) {
         let mut kept = lock(&self.0);
-        let bytes = kept.bytes + buffer.capacity();
-        if kept.buffers.len() < Self::KEPT && buffer.capacity() > 0 && bytes <= Self::BYTES {
-            kept.buffers.push(buffer);
-            kept.bytes = bytes;
+        if kept.len() < Self::KEPT && (1..=Self::SIZE).contains(&buffer.capacity()) {
+            kept.push(buffer);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buffers_of_any_size_are_kept_within_a_bound() {
-        let buffers = Buffers::default();
-        let sizes = [0, 11 << 20, 20 << 20, 2 << 20, 1 << 20, 1];
-        for size in sizes {
-            buffers.give(Vec::with_capacity(size));
-        }
-        let kept = [1 << 20, 20 << 20, 11 << 20, 0];
-        assert_eq!(kept.map(|_| buffers.take().capacity()), kept);
-        for _ in 0..100 {
-            buffers.give(Vec::with_capacity(10));
-        }
-        let kept = (0..100).filter(|_| buffers.take().capacity() > 0);
-        assert_eq!(kept.count(), Buffers::KEPT);
     }
 }

@@ -246,7 +246,7 @@ impl Decode {
             for record in found {
                 self.add(&data, record, &mut records, outcome);
             }
-            self.give(data, records, outcome, take);
+            self.give(data, length, records, outcome, take);
             return Ok(());
         }
         drop(found);
@@ -359,6 +359,7 @@ impl Decode {
     fn give(
         &self,
         mut data: Vec<u8>,
+        length: usize,
         mut records: Vec<RecordSpan>,
         outcome: &mut Outcome,
         take: Take<'_>,
@@ -396,6 +397,7 @@ impl Decode {
         }
         take(Decoded::Chunk(Chunk {
             data,
+            length,
             records,
             buffers: self.inflated.clone(),
         }))
@@ -577,7 +579,7 @@ impl Decode {
             }
             let is_over = end && used == data.len();
             let piece = take_front(&mut data, used, !records.is_empty());
-            if !self.give(piece, records, outcome, take) {
+            if !self.give(piece, used, records, outcome, take) {
                 return Ok(());
             }
             if is_over {

@@ -1,5 +1,8 @@
 //! Decodes what is fetched, on threads of its own, which take turns at what comes next.
 
+use std::fs::{File, Metadata};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -42,7 +45,7 @@ pub(super) fn start(runtime: &Runtime, turn: Turn) {
                     return;
                 };
                 // If the host is behind, only one decoder works, and the host has the other cores.
-                let alone = mine.budget.is_scarce().then_some(mine);
+                let alone = mine.is_ahead().then_some(mine);
                 jobs.run(&handle);
                 drop(alone);
             }
@@ -147,6 +150,13 @@ impl Turn {
             steps,
             ahead,
         })
+    }
+
+    /// Whether the host is behind: half of the budget is taken, and not only by large log files that are being decoded, since
+    /// more batches wait for the host than there are decoders.
+    fn is_ahead(&self) -> bool {
+        let waiting = self.items.max_capacity() - self.items.capacity();
+        waiting >= cores() && self.budget.is_scarce()
     }
 
     /// The next log file, waited for. Where the source has no more, or nothing more can be had, the host is told.
@@ -372,13 +382,27 @@ fn inflated_size(body: &Body) -> u64 {
             Some(length) if bytes.starts_with(&[0x1f, 0x8b]) => u32::from_le_bytes(*length).into(),
             _ => bytes.len() as u64,
         },
-        // Log files compress about ten to one.
-        Body::File(path) => path
-            .metadata()
-            .map_or(0, |metadata| metadata.len())
-            .saturating_mul(10),
+        Body::File(path) => {
+            let metadata = path.metadata().ok().filter(Metadata::is_file);
+            let stored = metadata.map_or(0, |metadata| metadata.len());
+            // Log files compress about ten to one. For a large one it is worth a look at what it says itself.
+            match stored > SMALL as u64 {
+                true => told_length(path).unwrap_or(stored),
+                false => stored.saturating_mul(10),
+            }
+        }
         Body::Stream(_) => LARGEST_WHOLE as u64,
     }
+}
+
+/// The length that a gzip file ends with.
+fn told_length(path: &Path) -> Option<u64> {
+    let mut file = File::open(path).ok()?;
+    let (mut head, mut length) = ([0; 2], [0; 4]);
+    file.read_exact(&mut head).ok()?;
+    file.seek(SeekFrom::End(-4)).ok()?;
+    file.read_exact(&mut length).ok()?;
+    (head == [0x1f, 0x8b]).then_some(u32::from_le_bytes(length).into())
 }
 
 #[cfg(test)]

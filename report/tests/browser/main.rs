@@ -391,6 +391,13 @@ fn choose(browser: &Browser, list: &str, value: &str) {
     );
 }
 
+fn choose_time(browser: &Browser, from: &str, to: &str) {
+    let script = "const ends = ['from', 'to'].map((id) => document.getElementById(id));
+         ends.forEach((end, at) => { end.value = [...end.options].find((option) => option.textContent === arguments[at]).value; });
+         document.getElementById('apply-time').click();";
+    browser.run_with(script, json!([from, to]));
+}
+
 fn clear(browser: &Browser) {
     look(browser, "document.getElementById('clear').click();");
 }
@@ -620,13 +627,7 @@ fn links_back_show_the_same_events() {
     links("errors", &ids);
     clear(&browser);
     // By time: the bar that an hour begins with, then by the hour of the week.
-    look(
-        &browser,
-        "const from = document.getElementById('from'), to = document.getElementById('to');
-         from.value = [...from.options].find((option) => option.textContent === '2024-03-05 11:00').value;
-         to.value = [...to.options].find((option) => option.textContent === '2024-03-05 11:02').value;
-         document.getElementById('apply-time').click();",
-    );
+    choose_time(&browser, "2024-03-05 11:00", "2024-03-05 11:02");
     links("time", &["0-11".to_owned(), "1-11".to_owned()]);
     clear(&browser);
     // 5 March 2024 was a Tuesday.
@@ -645,13 +646,7 @@ fn links_back_show_the_same_events() {
     );
     links("an hour of another zone", &["late".to_owned()]);
     // The choice of a time leaves that of an hour, of which there is none in it.
-    look(
-        &browser,
-        "const from = document.getElementById('from'), to = document.getElementById('to');
-         from.value = [...from.options].find((option) => option.textContent === '2024-03-05 15:45').value;
-         to.value = [...to.options].find((option) => option.textContent === '2024-03-05 15:50').value;
-         document.getElementById('apply-time').click();",
-    );
+    choose_time(&browser, "2024-03-05 15:45", "2024-03-05 15:50");
     let shown = browser.run("return document.getElementById('count').textContent;");
     assert_eq!(shown, format!("0 of {} events", 2 * count + 1));
     links("no such hour", &[]);
