@@ -11,20 +11,21 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
     sync::Mutex,
     thread,
     time::Duration,
 };
 
 use harness::{
-    aws::{ACCESS_KEY, Aws, Credentials, Op, Request, SECRET_KEY},
-    capture::Capture,
+    aws::{self, ACCESS_KEY, Aws, Credentials, Op, Request, SECRET_KEY},
+    capture::{Capture, bound_by_permissions},
     hosts::installed,
     proxy::Proxy,
     trail::Maker,
 };
-use serde_json::json;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Runs the captures that the tests of this file start.
@@ -68,6 +69,8 @@ struct Cell {
     name: String,
     env: BTreeMap<String, String>,
     files: Vec<(String, Vec<u8>)>,
+    /// Files and folders, and who may do what with them, if not everything.
+    modes: Vec<(&'static str, u32)>,
     verdict: Verdict,
 }
 
@@ -79,6 +82,7 @@ impl Cell {
             name: name.into(),
             env: BTreeMap::new(),
             files: vec![],
+            modes: vec![],
             verdict: Verdict::Same,
         }
     }
@@ -95,6 +99,11 @@ impl Cell {
 
     fn file(mut self, path: &str, text: impl Into<Vec<u8>>) -> Self {
         self.files.push((path.into(), text.into()));
+        self
+    }
+
+    fn mode(mut self, path: &'static str, mode: u32) -> Self {
+        self.modes.push((path, mode));
         self
     }
 
@@ -118,8 +127,7 @@ const OTHER_KEYS: &str =
     "aws_access_key_id = {A2}\naws_secret_access_key = {S2}\naws_session_token = {T2}\n";
 
 const EMPTY: Verdict = Verdict::Here("what is empty counts as not set");
-const EXPIRY: Verdict =
-    Verdict::Here("AWS decides whether credentials have expired, not a variable");
+const EXPIRY: Verdict = Verdict::Here("AWS decides whether credentials have expired");
 const OLD_HOST: Verdict = Verdict::Otherwise(
     "version 1 of the CLI asks SQS by an old host name, `REGION.queue.amazonaws.com`, whatever endpoint is configured",
 );
@@ -596,8 +604,10 @@ const CHAINS: &[(&str, &str)] = &[
     ),
 ];
 
+/// What a process prints.
+const ANSWER: &str = r#"{"Version": 1, "AccessKeyId": "{A1}", "SecretAccessKey": "{S1}", "SessionToken": "{T1}", "Expiration": "2999-01-01T00:00:00Z"}"#;
+
 fn chains(cells: &mut Vec<Cell>) {
-    let answer = r#"{"Version": 1, "AccessKeyId": "{A1}", "SecretAccessKey": "{S1}", "SessionToken": "{T1}", "Expiration": "2999-01-01T00:00:00Z"}"#;
     let login = r#"{"accessToken": {"accessKeyId": "{A1}", "secretAccessKey": "{S1}", "sessionToken": "{T1}", "accountId": "123456789012", "expiresAt": "2999-01-01T00:00:00Z"},
         "tokenType": "aws_sigv4", "refreshToken": "r", "idToken": "i", "clientId": "arn:aws:signin:::devtools/same-device", "dpopKey": "k"}"#;
     let tool = "#!/bin/sh\n[ \"$1\" = --for ] && [ \"$2\" = 'the audit' ] && [ \"$3\" = '$HOME' ] && cat \"$HOME/answer.json\"\n";
@@ -613,13 +623,71 @@ fn chains(cells: &mut Vec<Cell>) {
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .config(&fill(config))
             .file("token", "identity-token-never-in-a-log")
-            .file("answer.json", answer)
-            .file("lasting.json", answer.replace(r#", "Expiration": "2999-01-01T00:00:00Z""#, ""))
+            .file("answer.json", ANSWER)
+            .file("lasting.json", ANSWER.replace(r#", "Expiration": "2999-01-01T00:00:00Z""#, ""))
             .file("my bin/tool", tool)
             .file(".aws/login/cache/db92b6267a8a205fc1c1c8dde4dbdbd8466aa21d3521bb9244a01b1940ee5695.json", login)
     };
     for (name, config) in CHAINS {
         cells.push(with_files(name, config).env("AWS_PROFILE", "audit"));
+    }
+    let end = "2999-01-01T00:00:00Z";
+    for (name, answer) in [
+        (
+            "that ends …UTC",
+            ANSWER.replace(end, "2999-01-01T00:00:00UTC"),
+        ),
+        (
+            "that ends with an offset",
+            ANSWER.replace(end, "2999-01-01T02:00:00+0200"),
+        ),
+        (
+            "that ends after a blank",
+            ANSWER.replace(end, "2999-01-01 00:00:00Z"),
+        ),
+        (
+            "that has ended",
+            ANSWER.replace(end, "2020-01-01T00:00:00Z"),
+        ),
+        ("that ends at no time", ANSWER.replace(end, "soon")),
+        ("whose version is text", ANSWER.replace("1,", "\"1\",")),
+        ("without a version", ANSWER.replace("\"Version\": 1,", "")),
+        (
+            "in small letters",
+            ANSWER.replace("AccessKeyId", "accesskeyid"),
+        ),
+        (
+            "without a secret",
+            ANSWER.replace("SecretAccessKey", "Secret"),
+        ),
+        ("without a token", ANSWER.replace("SessionToken", "Token")),
+        (
+            "with more members",
+            ANSWER.replace(
+                "1,",
+                "1, \"AccountId\": \"123456789012\", \"More\": {\"a\": []},",
+            ),
+        ),
+        ("over lines", ANSWER.replace(", ", ",\n\t") + "\n\n"),
+        ("and more behind it", format!("{ANSWER} done")),
+        ("and words before it", format!("Assuming a role\n{ANSWER}")),
+        (
+            "with a mark of the order of bytes",
+            format!("\u{feff}{ANSWER}"),
+        ),
+    ] {
+        let config = "[profile audit]\ncredential_process = cat {HOME}/printed.json\n";
+        let verdict = match name {
+            "that has ended" => EXPIRY,
+            _ => Verdict::Same,
+        };
+        let name = format!("a process that prints keys {name}");
+        cells.push(
+            with_files(&name, config)
+                .file("printed.json", answer)
+                .env("AWS_PROFILE", "audit")
+                .verdict(verdict),
+        );
     }
     let source = |kind: &str| {
         format!(
@@ -801,6 +869,289 @@ fn single_sign_on(cells: &mut Vec<Cell>) {
         Cell::new("single sign-on", "no token")
             .env("AWS_PROFILE", "work")
             .config(&kinds[1].1),
+    );
+}
+
+/// The first of the keys.
+fn first_keys() -> Credentials {
+    Credentials {
+        access_key: "{A1}".into(),
+        secret_key: "{S1}".into(),
+        token: Some("{T1}".into()),
+        ..Credentials::long_lived()
+    }
+}
+
+/// Sessions of `aws login`, which are renewed by Sign-In.
+fn logins(cells: &mut Vec<Cell>) {
+    let config = "[profile work]\nregion = us-east-1\nlogin_session = arn:aws:iam::123456789012:user/carol\n";
+    let cell = |name: &str, config: &str| {
+        Cell::new("console login", name)
+            .env("AWS_PROFILE", "work")
+            .config(config)
+    };
+    // SHA-256 of the session's name.
+    let cache = "db92b6267a8a205fc1c1c8dde4dbdbd8466aa21d3521bb9244a01b1940ee5695.json";
+    let kept = |cell: Cell, session: &Value| {
+        cell.file(&format!(".aws/login/cache/{cache}"), session.to_string())
+    };
+    let in_minutes =
+        |minutes: i64| (Timestamp::now() + SignedDuration::from_mins(minutes)).to_string();
+    let session = |until: &str| aws::session(&first_keys(), until, "r1");
+    for (end, verdict) in ENDS {
+        let name = format!("a session that ends {end}");
+        cells.push(kept(cell(&name, config), &session(end)).verdict(*verdict));
+    }
+    for (name, minutes) in [("3 minutes", 3), ("12 minutes", 12)] {
+        let name = format!("a session that ends in {name}");
+        cells.push(kept(cell(&name, config), &session(&in_minutes(minutes))));
+    }
+    let ended = aws::session(&first_keys(), "2020-01-01T00:00:00Z", aws::ENDED);
+    cells.push(kept(
+        cell("a session that can't be renewed any more", config),
+        &ended,
+    ));
+    for (end, until) in [
+        ("has ended", in_minutes(-3)),
+        ("ends in an hour", in_minutes(60)),
+    ] {
+        for member in [
+            "refreshToken",
+            "dpopKey",
+            "clientId",
+            "accessToken",
+            "tokenType",
+            "idToken",
+        ] {
+            let mut session = session(&until);
+            session.as_object_mut().unwrap().remove(member);
+            let name = format!("a session that {end}, without {member}");
+            cells.push(kept(cell(&name, config), &session));
+        }
+        for member in ["accountId", "expiresAt", "sessionToken", "secretAccessKey"] {
+            let mut session = session(&until);
+            session["accessToken"]
+                .as_object_mut()
+                .unwrap()
+                .remove(member);
+            let name = format!("a session that {end}, without {member} of its token");
+            cells.push(kept(cell(&name, config), &session));
+        }
+        for (name, key) in [
+            ("no key", "key"),
+            (
+                "half of a key",
+                "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIA==\n-----END EC PRIVATE KEY-----\n",
+            ),
+        ] {
+            let mut session = session(&until);
+            session["dpopKey"] = key.into();
+            let name = format!("a session that {end}, with {name}");
+            cells.push(kept(cell(&name, config), &session));
+        }
+    }
+    cells.push(
+        cell("a session that is not JSON", config)
+            .file(&format!(".aws/login/cache/{cache}"), "oops"),
+    );
+    let ended = session("2020-01-01T00:00:00Z");
+    for (name, value, path, verdict) in [
+        (
+            "AWS_LOGIN_CACHE_DIRECTORY",
+            "{HOME}/mine",
+            "mine",
+            Verdict::Same,
+        ),
+        (
+            "AWS_LOGIN_CACHE_DIRECTORY below ~",
+            "~/mine",
+            "mine",
+            Verdict::Same,
+        ),
+        (
+            "AWS_LOGIN_CACHE_DIRECTORY is empty",
+            "",
+            ".aws/login/cache",
+            EMPTY,
+        ),
+        (
+            "AWS_LOGIN_CACHE_DIRECTORY is not there",
+            "{HOME}/nowhere",
+            "mine",
+            Verdict::Same,
+        ),
+    ] {
+        cells.push(
+            cell(name, config)
+                .env("AWS_LOGIN_CACHE_DIRECTORY", value)
+                .file(&format!("{path}/{cache}"), ended.to_string())
+                .verdict(verdict),
+        );
+    }
+    let region = "[profile work]\nlogin_session = arn:aws:iam::123456789012:user/carol\n";
+    for (name, more, verdict) in [
+        ("another region", "region = eu-west-1\n", Verdict::Same),
+        (
+            "a region of another partition",
+            "region = cn-north-1\n",
+            Verdict::Same,
+        ),
+        (
+            "no region",
+            "",
+            Verdict::Here("a bucket's region is found, and keys are renewed in us-east-1"),
+        ),
+        (
+            "the profile's endpoint",
+            "region = us-east-1\nendpoint_url = {ENDPOINT}\n",
+            Verdict::Same,
+        ),
+        (
+            "an endpoint of the services",
+            "region = us-east-1\nservices = mine\n[services mine]\nsignin =\n  endpoint_url = {ENDPOINT}\n",
+            Verdict::Same,
+        ),
+        (
+            "an endpoint that is ignored",
+            "region = us-east-1\nignore_configured_endpoint_urls = true\nservices = mine\n[services mine]\nsignin =\n  \
+             endpoint_url = http://127.0.0.1:1\n",
+            Verdict::Same,
+        ),
+        (
+            "keys beside it",
+            "region = us-east-1\naws_access_key_id = {A2}\naws_secret_access_key = {S2}\naws_session_token = {T2}\n",
+            Verdict::Same,
+        ),
+        (
+            "a process beside it",
+            "region = us-east-1\ncredential_process = false\n",
+            Verdict::Same,
+        ),
+    ] {
+        cells.push(kept(cell(name, &format!("{region}{more}")), &ended).verdict(verdict));
+    }
+    let to_the_end = Verdict::Here("keys that can't be renewed are used until they end");
+    for (name, variable, value, of_valid) in [
+        (
+            "its endpoint in a variable",
+            "AWS_ENDPOINT_URL_SIGNIN",
+            "{ENDPOINT}",
+            Verdict::Same,
+        ),
+        (
+            "the endpoint of all in a variable",
+            "AWS_ENDPOINT_URL",
+            "{ENDPOINT}",
+            Verdict::Same,
+        ),
+        (
+            "an endpoint that does not answer",
+            "AWS_ENDPOINT_URL_SIGNIN",
+            "http://127.0.0.1:1",
+            to_the_end,
+        ),
+    ] {
+        cells.push(kept(cell(name, config).env(variable, value), &ended));
+        let soon = session(&in_minutes(3));
+        let name = format!("{name}, with three minutes left");
+        cells.push(kept(cell(&name, config).env(variable, value), &soon).verdict(of_valid));
+    }
+    let role = format!(
+        "[profile work]\nregion = us-east-1\nrole_arn = {ROLE}\nrole_session_name = first\nsource_profile = own\n\
+         [profile own]\nlogin_session = arn:aws:iam::123456789012:user/carol\n"
+    );
+    cells.push(kept(cell("a role on top", &role), &ended));
+}
+
+/// Files that their user may not read, or folders not write into.
+fn permissions(cells: &mut Vec<Cell>) {
+    let region = "[default]\nregion = us-east-1\n";
+    let with_keys = format!("{region}{KEYS}");
+    let of_credentials = format!("[default]\n{KEYS}");
+    let cell = |name: &str, config: &str| Cell::new("permissions", name).config(config);
+    let (config, credentials) = (".aws/config", ".aws/credentials");
+    for (name, cell) in [
+        ("config", cell("", region).mode(config, 0)),
+        ("config with keys", cell("", &with_keys).mode(config, 0)),
+        (
+            "credentials",
+            cell("", region)
+                .file(credentials, &*of_credentials)
+                .mode(credentials, 0),
+        ),
+        (
+            "credentials beside keys in config",
+            cell("", &with_keys)
+                .file(credentials, "[default]\n")
+                .mode(credentials, 0),
+        ),
+        (
+            "config beside credentials",
+            cell("", region)
+                .file(credentials, &*of_credentials)
+                .mode(config, 0),
+        ),
+        (
+            "both",
+            cell("", region)
+                .file(credentials, &*of_credentials)
+                .mode(credentials, 0)
+                .mode(config, 0),
+        ),
+        ("their folder", cell("", &with_keys).mode(".aws", 0)),
+    ] {
+        for profile in [false, true] {
+            for keys in [false, true] {
+                let mut cell = cell.clone();
+                cell.name = format!(
+                    "{name}; a profile is chosen: {profile}, keys in the environment: {keys}"
+                );
+                if profile {
+                    cell = cell.env("AWS_PROFILE", "default");
+                }
+                cells.push(if keys { cell.keys() } else { cell });
+            }
+        }
+    }
+    let web = format!(
+        "{region}role_arn = {ROLE}\nweb_identity_token_file = {{HOME}}/token\nrole_session_name = web\n"
+    );
+    cells.push(
+        cell("a web identity's token", &web)
+            .file("token", "t")
+            .mode("token", 0),
+    );
+    let process = format!("{region}credential_process = {{HOME}}/tool\n");
+    let tool = "#!/bin/sh\ncat \"$HOME/answer.json\"\n";
+    cells.push(
+        cell("a process", &process)
+            .file("tool", tool)
+            .file("answer.json", ANSWER)
+            .mode("tool", 0o600),
+    );
+    let bundle = format!("{with_keys}ca_bundle = {{HOME}}/ca.pem\n");
+    cells.push(
+        cell("a bundle of certificates", &bundle)
+            .env("AWS_CA_BUNDLE", UNSET)
+            .file("ca.pem", "")
+            .mode("ca.pem", 0),
+    );
+    let login = format!("{region}login_session = arn:aws:iam::123456789012:user/carol\n");
+    let kept =
+        ".aws/login/cache/db92b6267a8a205fc1c1c8dde4dbdbd8466aa21d3521bb9244a01b1940ee5695.json";
+    let session = |until: &str| aws::session(&first_keys(), until, "r1").to_string();
+    cells.push(
+        cell("a session of aws login", &login)
+            .file(kept, session("2999-01-01T00:00:00Z"))
+            .mode(kept, 0),
+    );
+    cells.push(
+        cell("a session that has ended, in a folder to read only", &login)
+            .file(kept, session("2020-01-01T00:00:00Z"))
+            .mode(".aws/login/cache", 0o555)
+            .verdict(Verdict::Here(
+                "renewed keys are used where they can't be kept",
+            )),
     );
 }
 
@@ -1277,6 +1628,8 @@ fn cells() -> Vec<Cell> {
         profiles,
         chains,
         single_sign_on,
+        logins,
+        permissions,
         regions,
         endpoints,
         other_services,
@@ -1325,7 +1678,7 @@ impl Bench {
         let message = json!({"s3Bucket": "logs", "s3ObjectKey": [file.key("")]});
         aws.queues().send("trail", message.to_string());
         let home = TempDir::new().unwrap();
-        let mut cli = Command::new(python)
+        let mut cli = bound_by_permissions(python)
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aws_cli/run.py"))
             .env_clear()
             .envs(env::var_os("PATH").map(|path| ("PATH", path)))
@@ -1415,6 +1768,17 @@ impl Bench {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, self.fill(bytes, home)).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        for (path, mode) in &cell.modes {
+            fs::set_permissions(home.join(path), fs::Permissions::from_mode(*mode)).unwrap();
+        }
+    }
+
+    /// Lets the next cell take its files away.
+    fn reopen(cell: &Cell, home: &Path) {
+        use std::os::unix::fs::PermissionsExt;
+        for (path, _) in cell.modes.iter().rev() {
+            fs::set_permissions(home.join(path), fs::Permissions::from_mode(0o755)).unwrap();
         }
     }
 
@@ -1509,6 +1873,7 @@ impl Bench {
         )
         .unwrap();
         let code = self.answer();
+        Self::reopen(cell, &home);
         let worked = code == "0" && (cell.asked != Asked::Object || got.is_file());
         Outcome {
             request: self.seen(cell, since).filter(|_| worked),
@@ -1529,6 +1894,7 @@ impl Bench {
             Asked::History(region) => Capture::new(format!("cloudtrail://{region}"))
                 .config(json!({"includeInsights": false})),
         };
+        capture = capture.bound_by_permissions();
         self.write(cell, capture.home());
         for (name, value) in self.env(cell, capture.home()) {
             capture = capture.env(&name, value);

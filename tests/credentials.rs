@@ -1,12 +1,17 @@
 //! Every source of credentials and region that the AWS CLI knows, and the way to AWS.
 
+use std::fs;
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt;
+
 use harness::{
     aws::{ACCESS_KEY, Aws, Credentials, Fault, Op, REGION, SECRET_KEY},
     capture::{Capture, Seen, Stage},
     proxy::Proxy,
     trail::{self, Maker},
 };
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 /// Runs the captures that the tests of this file start.
 #[test]
@@ -356,6 +361,90 @@ fn aws_login() {
         )
         .file(&format!(".aws/login/cache/{name}"), &cached.to_string());
     assert_read(&aws, capture, &ids, temporary);
+}
+
+#[test]
+fn a_session_of_aws_login_is_renewed_and_kept_for_other_programs() {
+    let (aws, ids) = aws();
+    let keys = aws.issue();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder
+        .path()
+        .join("db92b6267a8a205fc1c1c8dde4dbdbd8466aa21d3521bb9244a01b1940ee5695.json");
+    let ended = harness::aws::session(&keys, "2024-01-01T00:00:00Z", "never-in-a-log");
+    fs::write(&file, ended.to_string()).unwrap();
+    let login = || {
+        capture(&aws)
+            .env("AWS_ENDPOINT_URL_SIGNIN", aws.endpoint())
+            .env("AWS_LOGIN_CACHE_DIRECTORY", folder.path().to_str().unwrap())
+            .file(
+                ".aws/config",
+                "[default]\nregion = us-east-1\nlogin_session = arn:aws:iam::123456789012:user/carol\n",
+            )
+    };
+    assert_read(&aws, login(), &ids, temporary);
+    let now: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_ne!(now["accessToken"]["accessKeyId"], keys.access_key);
+    assert_ne!(now["refreshToken"], ended["refreshToken"]);
+    let end: Timestamp = now["accessToken"]["expiresAt"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(end > Timestamp::now());
+    // What only a login gives stays.
+    for member in ["clientId", "dpopKey", "idToken", "tokenType"] {
+        assert_eq!(now[member], ended[member], "{member}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    #[cfg(unix)]
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    // The next program need not renew them.
+    assert_read(&aws, login(), &ids, temporary);
+    assert_eq!(aws.log_of(Op::Login).len(), 1);
+}
+
+#[test]
+fn a_session_of_aws_login_that_has_ended_for_good_is_named_with_what_to_do() {
+    let (aws, _) = aws();
+    let ended = harness::aws::session(&aws.issue(), "2024-01-01T00:00:00Z", harness::aws::ENDED);
+    let error = capture(&aws)
+        .env("AWS_ENDPOINT_URL_SIGNIN", aws.endpoint())
+        .file(
+            ".aws/config",
+            "[profile audit]\nregion = us-east-1\nlogin_session = arn:aws:iam::123456789012:user/carol\n",
+        )
+        .file(
+            ".aws/login/cache/db92b6267a8a205fc1c1c8dde4dbdbd8466aa21d3521bb9244a01b1940ee5695.json",
+            &ended.to_string(),
+        )
+        .config(json!({"aws": {"profile": "audit"}}))
+        .open_error();
+    assert!(
+        error.contains("log in again with `aws login --profile audit`"),
+        "{error}"
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn files_that_their_user_may_not_read_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let (aws, _) = aws();
+    for profile in [None, Some("audit")] {
+        let mut capture = capture(&aws)
+            .env("AWS_REGION", REGION)
+            .file(".aws/credentials", &aws.issue().section("audit"))
+            .bound_by_permissions();
+        let file = capture.home().join(".aws/credentials");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+        if let Some(profile) = profile {
+            capture = capture.config(json!({"aws": {"profile": profile}}));
+        }
+        let error = capture.open_error();
+        let words = format!("{} can't be read: Permission denied", file.display());
+        assert!(error.contains(&words), "{error}");
+    }
 }
 
 #[test]

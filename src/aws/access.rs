@@ -16,13 +16,13 @@ use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
-use super::chain::{Chain, Role};
+use super::chain::{Base, Chain, Role};
 use super::credentials::{Credentials, Missing, describe};
 use super::endpoint::Endpoint;
 use super::files::{Files, variable};
 use super::http::{CONNECT_TIMEOUT, Http, READ_TIMEOUT};
 use super::operation::Service;
-use super::providers;
+use super::providers::{self, Services};
 use crate::clock::Clock;
 use crate::settings;
 use crate::settings::location::is_s3_of_aws;
@@ -340,18 +340,24 @@ async fn find_credentials(
         at.set_endpoint_url(endpoint.map(|endpoint| endpoint.url));
         Ok(at.build())
     };
-    let sts = at("sts")?;
+    let services = Services {
+        sts: at("sts")?,
+        sso: at("sso")?,
+        sso_oidc: at("sso_oidc")?,
+        signin: at("signin")?,
+    };
     let config = ProviderConfig::default()
         .with_http_client(http.client())
         .with_time_source(SharedTimeSource::new(clock))
         .with_sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .with_region(Some(region.clone()));
-    let sso = [&at("sso")?, &at("sso_oidc")?];
-    let mut found = providers::of_base(chain.base, &config, &sts, sso);
+    let is_configured = chain.base != Base::Instance;
+    let mut found = providers::of_base(chain.base, &config, &services);
     for role in chain.roles {
-        found = assume(&role, &sts, found).await;
+        found = assume(&role, &services.sts, found).await;
     }
-    let credentials = Credentials::new(found, describe(settings, files), clock);
+    let who = describe(settings, files);
+    let credentials = Credentials::new(found, who, is_configured, clock);
     let Some(arn) = &settings.role_arn else {
         return Ok(credentials);
     };
@@ -363,11 +369,8 @@ async fn find_credentials(
         seconds: None,
     };
     let with = SharedCredentialsProvider::new(credentials);
-    Ok(Credentials::new(
-        assume(&role, &sts, with).await,
-        who,
-        clock,
-    ))
+    let found = assume(&role, &services.sts, with).await;
+    Ok(Credentials::new(found, who, is_configured, clock))
 }
 
 /// The credentials of a role that is assumed with others.

@@ -23,11 +23,7 @@ pub(super) enum Base {
         secret_key: String,
         token: Option<String>,
     },
-    WebIdentity {
-        token_file: String,
-        role_arn: String,
-        session_name: Option<String>,
-    },
+    WebIdentity(WebIdentity),
     SingleSignOn(SingleSignOn),
     /// The name of a session of `aws login`.
     Login(String),
@@ -37,7 +33,14 @@ pub(super) enum Base {
     Instance,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
+pub(super) struct WebIdentity {
+    pub token_file: String,
+    pub role_arn: String,
+    pub session_name: Option<String>,
+}
+
+#[derive(Debug, PartialEq)]
 pub(super) struct SingleSignOn {
     /// Without one, the token is kept by the URL.
     pub session: Option<String>,
@@ -86,7 +89,7 @@ impl Chain {
     /// The ARN of a role that it takes, which tells the partition of all.
     pub fn role(&self) -> Option<&str> {
         match &self.base {
-            Base::WebIdentity { role_arn, .. } => Some(role_arn),
+            Base::WebIdentity(of) => Some(&of.role_arn),
             _ => self.roles.first().map(|role| role.arn.as_str()),
         }
     }
@@ -206,7 +209,7 @@ fn of_own(files: &Files, name: &str, keys: &Keys, is_first: bool) -> Result<Opti
         return Ok(Some(Chain::of(Base::Login(session.clone()))));
     }
     if let Some(command) = keys.get("credential_process") {
-        let words = ini::words(command).filter(|words| !words.is_empty());
+        let words = ini::command(command).filter(|words| !words.is_empty());
         let words = words.with_context(|| {
             format!("the credential_process of the profile {name:?} is empty, or has a quote that stays open")
         })?;
@@ -229,11 +232,11 @@ fn web_identity(name: &str, keys: &Keys, with_environment: bool) -> Result<Optio
              profile {name:?}"
         )
     })?;
-    Ok(Some(Base::WebIdentity {
+    Ok(Some(Base::WebIdentity(WebIdentity {
         token_file,
         role_arn,
         session_name: get("AWS_ROLE_SESSION_NAME", "role_session_name"),
-    }))
+    })))
 }
 
 fn single_sign_on(files: &Files, name: &str, keys: &Keys) -> Result<Option<SingleSignOn>> {

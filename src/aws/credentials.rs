@@ -1,5 +1,6 @@
 //! Where credentials come from, in words that users know, and why they are not available.
 
+use std::error::Error as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -7,6 +8,7 @@ use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentials
 use jiff::{SignedDuration, Timestamp};
 
 use super::files::Files;
+use super::providers::LoggedOut;
 use super::sdk_error::chain;
 use crate::clock::Clock;
 use crate::process::lock;
@@ -31,6 +33,8 @@ pub(super) struct Credentials {
 pub(super) struct State {
     /// What users call them.
     who: String,
+    /// Something says that they are to be had there. Otherwise the machine is asked, which may be none of AWS's.
+    is_configured: bool,
     missing: Option<Missing>,
     /// It has provided credentials before.
     were_there: bool,
@@ -47,9 +51,15 @@ pub(super) struct Missing {
 }
 
 impl Credentials {
-    pub fn new(provider: SharedCredentialsProvider, who: String, clock: Clock) -> Self {
+    pub fn new(
+        provider: SharedCredentialsProvider,
+        who: String,
+        is_configured: bool,
+        clock: Clock,
+    ) -> Self {
         let state = State {
             who,
+            is_configured,
             missing: None,
             were_there: false,
             found: None,
@@ -129,22 +139,30 @@ impl Credentials {
 
 /// What an error of a provider means.
 fn missing(error: &CredentialsError, state: &State) -> Missing {
-    let why = chain(error);
+    // What the SDK says around it is always the same.
+    let why = error.source().map_or_else(|| error.to_string(), chain);
     let who = &state.who;
-    // Where there were some before, the machine's metadata, say, can't be reached for a while.
-    if matches!(error, CredentialsError::CredentialsNotLoaded(_)) || why.contains("IMDS") {
+    if !state.is_configured || matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
         return Missing {
             why: format!(
                 "no AWS credentials found in {who}: choose a profile (aws.profile) or a credentials file (aws.credentials), \
                  or log in as for the AWS CLI (aws configure, aws sso login, aws login) ({why})"
             ),
+            // Where there were some before, the machine can't be reached for a while.
             needs_action: !state.were_there,
         };
     }
+    let logged_out = LoggedOut::behind(error);
     // The remedy first: hosts cut long errors.
-    let remedy = renewal(&why, who);
+    let remedy = match logged_out {
+        Some(LoggedOut { command, .. }) => {
+            let profile = who.split('"').nth(1).unwrap_or("default");
+            format!(", log in again with `{command} --profile {profile}`")
+        }
+        None => String::new(),
+    };
     Missing {
-        needs_action: !remedy.is_empty()
+        needs_action: logged_out.is_some()
             || matches!(error, CredentialsError::InvalidConfiguration(_)),
         why: format!("no AWS credentials from {who}{remedy}: {why}"),
     }
@@ -157,19 +175,6 @@ impl ProvideCredentials for Credentials {
     {
         future::ProvideCredentials::new(self.find())
     }
-}
-
-/// The command that begins a session which has ended, or was never there.
-fn renewal(why: &str, who: &str) -> String {
-    let command = if why.contains("SSO") {
-        "aws sso login"
-    } else if why.contains("/login/cache/") || why.contains("login session") {
-        "aws login"
-    } else {
-        return String::new();
-    };
-    let profile = who.split('"').nth(1).unwrap_or("default");
-    format!(", log in again with `{command} --profile {profile}`")
 }
 
 /// What users call the place that credentials come from, where the configuration doesn't say it better.
@@ -189,15 +194,18 @@ fn source_name(credentials: &aws_credential_types::Credentials) -> Option<&'stat
 
 /// How to call the credentials that the configuration asks for.
 pub(super) fn describe(settings: &settings::Aws, files: &Files) -> String {
-    let name = &files.profile;
-    let files: Vec<&str> = [&settings.credentials, &settings.config]
+    let mut name = format!("the profile {:?}", files.profile);
+    let named: Vec<&str> = [&settings.credentials, &settings.config]
         .into_iter()
         .flatten()
         .map(String::as_str)
         .collect();
-    match files.is_empty() {
-        true => format!("the profile {name:?}"),
-        false => format!("the profile {name:?} of {}", files.join(" and ")),
+    if !named.is_empty() {
+        name = format!("{name} of {}", named.join(" and "));
+    }
+    match &files.closed {
+        Some(closed) => format!("{name} ({closed})"),
+        None => name,
     }
 }
 
@@ -246,7 +254,10 @@ mod tests {
             asked: Arc::clone(&asked),
         };
         let provider = SharedCredentialsProvider::new(provider);
-        (Credentials::new(provider, "them".to_owned(), clock), asked)
+        (
+            Credentials::new(provider, "them".to_owned(), true, clock),
+            asked,
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -30,6 +30,8 @@ pub(crate) struct Files {
     pub chosen_by: Option<&'static str>,
     /// Where they were looked for, in words.
     places: String,
+    /// Which of them are there and can't be read, in words.
+    pub closed: Option<String>,
 }
 
 /// A variable of the environment that is set to something.
@@ -42,12 +44,12 @@ pub(super) fn variable(name: &str) -> Option<String> {
 impl Files {
     /// Read the files that the settings name, the usual ones in the place of those that they don't.
     pub fn read(settings: &settings::Aws) -> Result<Self> {
-        let (config, config_path) = sections(
+        let (config, config_path, config_closed) = sections(
             ("aws.config", &settings.config),
             "AWS_CONFIG_FILE",
             "~/.aws/config",
         )?;
-        let (credentials, credentials_path) = sections(
+        let (credentials, credentials_path, credentials_closed) = sections(
             ("aws.credentials", &settings.credentials),
             "AWS_SHARED_CREDENTIALS_FILE",
             "~/.aws/credentials",
@@ -65,7 +67,12 @@ impl Files {
             config_path.display(),
             credentials_path.display()
         );
-        let files = Self::new(config, credentials, profile, chosen_by, places);
+        let mut files = Self::new(config, credentials, profile, chosen_by, places);
+        let closed: Vec<String> = [config_closed, credentials_closed]
+            .into_iter()
+            .flatten()
+            .collect();
+        files.closed = (!closed.is_empty()).then(|| closed.join(", "));
         files.check_profile()?;
         Ok(files)
     }
@@ -121,8 +128,12 @@ impl Files {
             true => "there are none".to_owned(),
             false => format!("there are {}", there.join(", ")),
         };
+        let closed = match &self.closed {
+            Some(closed) => format!("; {closed}"),
+            None => String::new(),
+        };
         bail!(
-            "{chosen_by}: there is no profile {:?}: {there}, in {}",
+            "{chosen_by}: there is no profile {:?}: {there}, in {}{closed}",
             self.profile,
             self.places
         )
@@ -177,12 +188,13 @@ fn second_word(section: &str) -> Option<String> {
     (words.len() == 2).then(|| words.remove(1))
 }
 
-/// The sections of a file and where it is: what a setting names has to be there, the others may be missing.
+/// The sections of a file, where it is, and why it can't be read, if it is there: what a setting names has to be, the others
+/// may be missing.
 fn sections(
     (key, path): (&str, &Option<String>),
     name: &str,
     usual: &str,
-) -> Result<(Sections, PathBuf)> {
+) -> Result<(Sections, PathBuf, Option<String>)> {
     let (from, path, is_demanded) = match path {
         Some(path) => (key, user_path(path), true),
         None => match variable(name) {
@@ -190,6 +202,7 @@ fn sections(
             None => ("the usual place", user_path(usual), false),
         },
     };
+    let mut closed = None;
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if is_demanded => {
@@ -202,13 +215,15 @@ fn sections(
                 ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory
             ) =>
         {
+            closed = (error.kind() != ErrorKind::NotFound)
+                .then(|| format!("{} can't be read: {error}", path.display()));
             Vec::new()
         }
         Err(error) => {
             return Err(error).with_context(|| format!("{} can't be read", path.display()));
         }
     };
-    Ok((parse(&bytes, &path)?, path))
+    Ok((parse(&bytes, &path)?, path, closed))
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<Sections> {

@@ -98,6 +98,50 @@ pub(super) fn nested(value: &str) -> BTreeMap<&str, &str> {
         .collect()
 }
 
+/// The words of a command, as the AWS CLI takes them apart on this system; none where a quote stays open.
+pub(super) fn command(line: &str) -> Option<Vec<String>> {
+    match cfg!(windows) {
+        true => windows_words(line),
+        false => words(line),
+    }
+}
+
+/// As Windows' programs take their arguments apart: backslashes mean something before `"` only.
+fn windows_words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut is_quoted = false;
+    let mut backslashes = 0;
+    // The blank ends the last word.
+    for char in line.chars().chain(" ".chars()) {
+        if char == '\\' {
+            backslashes += 1;
+            continue;
+        }
+        let is_quote = char == '"';
+        let is_escaped = is_quote && backslashes % 2 == 1;
+        let kept = if is_quote {
+            backslashes / 2
+        } else {
+            backslashes
+        };
+        if kept > 0 {
+            word.get_or_insert_default().push_str(&"\\".repeat(kept));
+        }
+        backslashes = 0;
+        match char {
+            '"' if !is_escaped => {
+                is_quoted = !is_quoted;
+                // There may be nothing between two of them.
+                word.get_or_insert_default();
+            }
+            ' ' | '\t' if !is_quoted => words.extend(word.take()),
+            char => word.get_or_insert_default().push(char),
+        }
+    }
+    (!is_quoted).then_some(words)
+}
+
 /// The words of a line as a shell takes them apart, and Python's `shlex.split`; none where a quote stays open. The crate
 /// of that name takes what begins with `#` for a comment, which Python does not.
 pub(super) fn words(line: &str) -> Option<Vec<String>> {
@@ -238,5 +282,35 @@ mod tests {
                 .map(|words| words.iter().map(String::as_str).collect());
             assert_eq!(found.as_deref(), expected, "{line}");
         }
+    }
+
+    /// What botocore 1.46's `_windows_shell_split` gives for each.
+    #[test]
+    fn words_of_a_command_are_told_apart_as_on_windows() {
+        let cases: &[(&str, &[&str])] = &[
+            (
+                r"C:\tools\keys.exe --for audit",
+                &[r"C:\tools\keys.exe", "--for", "audit"],
+            ),
+            (
+                r#""C:\Program Files\keys.exe" "a b""#,
+                &[r"C:\Program Files\keys.exe", "a b"],
+            ),
+            (r#"a\\"b c""#, &[r"a\b c"]),
+            (r#"a\"b c"#, &[r#"a"b"#, "c"]),
+            (r#""a\\" b"#, &[r"a\", "b"]),
+            (r#"a "" b"#, &["a", "", "b"]),
+            ("x 'a b'", &["x", "'a", "b'"]),
+            ("a\tb  c", &["a", "b", "c"]),
+            (r"a\ b", &[r"a\", "b"]),
+            (r#""a\"b" c"#, &[r#"a"b"#, "c"]),
+            (r#""C:\x\\""#, &[r"C:\x\"]),
+            (r#"a"b c"d"#, &["ab cd"]),
+            ("", &[]),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(windows_words(line).unwrap(), *expected, "{line}");
+        }
+        assert_eq!(windows_words("\"open"), None);
     }
 }

@@ -15,7 +15,9 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     io::{BufRead, BufReader},
     mem,
     path::{Path, PathBuf},
@@ -45,6 +47,7 @@ pub struct Capture {
     config: Value,
     env: BTreeMap<String, String>,
     platform: Option<Platform>,
+    bound: bool,
     home: TempDir,
 }
 
@@ -94,6 +97,7 @@ impl Capture {
             config: json!({}),
             env: BTreeMap::new(),
             platform: Platform::of_environment(),
+            bound: false,
             home,
         }
     }
@@ -163,6 +167,12 @@ impl Capture {
         self
     }
 
+    /// Runs as users do, whom permissions of files hold back.
+    pub fn bound_by_permissions(mut self) -> Self {
+        self.bound = true;
+        self
+    }
+
     /// Ends the capture once there are so many events.
     pub fn enough(mut self, events: usize) -> Self {
         self.request.enough = Some(events);
@@ -192,7 +202,11 @@ impl Capture {
         let stderr = self.home.path().join("capture.err");
         let mut command = match &self.platform {
             None => {
-                let mut command = Command::new(env::current_exe().unwrap());
+                let program = env::current_exe().unwrap();
+                let mut command = match self.bound {
+                    true => bound_by_permissions(program),
+                    false => Command::new(program),
+                };
                 command.args([
                     "child",
                     "--exact",
@@ -399,6 +413,18 @@ pub fn alone(name: &str, part: impl FnOnce()) {
         "{}: {stdout}{stderr}",
         output.status
     );
+}
+
+/// A command for a program that permissions of files hold back, as they do users. Root they don't.
+pub fn bound_by_permissions(program: impl AsRef<OsStr>) -> Command {
+    #[cfg(unix)]
+    if fs::metadata("/proc/self").is_ok_and(|of| std::os::unix::fs::MetadataExt::uid(&of) == 0) {
+        let mut command = Command::new("setpriv");
+        command.arg("--bounding-set=-dac_override,-dac_read_search");
+        command.arg(program.as_ref());
+        return command;
+    }
+    Command::new(program)
 }
 
 /// The environment of a process that nothing of this one's may reach.

@@ -3,7 +3,7 @@
 //! S3 is s3s-fs over a folder that has a folder for each bucket, behind s3s with its signature
 //! checks. Before it sits what makes it behave like AWS: regions and partitions, session tokens,
 //! virtual hosts and access points, a log of all requests, and faults on demand. Beside it are the
-//! services that credentials come from: STS, containers, instances, SSO.
+//! services that credentials come from: STS, containers, instances, SSO, Sign-In.
 //!
 //! ```no_run
 //! use harness::aws::{Aws, Fault, Op};
@@ -17,6 +17,7 @@
 mod container;
 mod fault;
 mod imds;
+mod login;
 mod request;
 mod s3;
 mod server;
@@ -38,6 +39,7 @@ use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
 pub use fault::Fault;
+pub use login::{ENDED, session};
 pub use request::{Op, Request};
 pub use world::Credentials;
 

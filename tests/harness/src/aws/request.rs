@@ -61,6 +61,8 @@ pub enum Op {
     Sso,
     /// SSO's renewal of a token
     SsoToken,
+    /// The renewal of a session of `aws login`
+    Login,
     /// SQS, whose action is in [`Request::key`] and whose queue's name in [`Request::bucket`]
     Sqs,
     /// CloudTrail, whose action is in [`Request::key`] and what was asked in [`Request::query`]
@@ -207,6 +209,7 @@ impl Request {
             "GET" if self.path == "/container/credentials" => Op::Container,
             "GET" if self.path == "/federation/credentials" => Op::Sso,
             "POST" if self.path == "/token" => Op::SsoToken,
+            "POST" if self.path == "/v1/token" => Op::Login,
             "GET" if key.is_empty() && query.contains_key("list-type") => Op::ListObjects,
             "GET" if key.is_empty() && query.contains_key("location") => Op::GetBucketLocation,
             "HEAD" if key.is_empty() && !bucket.is_empty() => Op::HeadBucket,

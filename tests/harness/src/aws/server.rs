@@ -21,7 +21,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Op, Request, State, container, imds, s3, sso, sts};
+use super::{Op, Request, State, container, imds, login, s3, sso, sts};
 use crate::{history, sqs};
 
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -152,6 +152,7 @@ async fn of_service(
         Op::Instance => imds::answer(world, seen),
         Op::Sso => sso::answer(world, seen),
         Op::SsoToken => sso::token(),
+        Op::Login => login::answer(world, seen, &body),
         // And STS's AssumeRole, whose signature s3s checks, too.
         _ => s3::answer(state, http::Request::from_parts(parts, body.into()), seen).await?,
     })
