@@ -26,6 +26,7 @@ mod json;
 mod log_file;
 mod pipeline;
 mod process;
+mod recent;
 mod record;
 pub mod settings;
 mod source;

@@ -1,8 +1,7 @@
 //! Events that come more than once: what several trails deliver into one bucket, and copies.
 
-use std::collections::HashSet;
-
 use crate::decode::{Fingerprint, Fingerprints};
+use crate::recent::Recent;
 
 /// So many events are known at least, and twice as many at most: what a table of 2^20 places can hold.
 const KNOWN: usize = (1 << 20) / 8 * 7;
@@ -11,7 +10,7 @@ const KNOWN: usize = (1 << 20) / 8 * 7;
 pub(crate) struct Doubles {
     /// `dedupe`. Otherwise the host gets all, and a sample of them is looked at, so that something can be said of it.
     leaves_out: bool,
-    window: Window,
+    known: Recent<Fingerprint>,
     /// How many events had a fingerprint, and how many of them had come before.
     seen: u64,
     repeated: u64,
@@ -26,7 +25,7 @@ impl Doubles {
         };
         Self {
             leaves_out: dedupe,
-            window: Window::new(most),
+            known: Recent::new(most),
             seen: 0,
             repeated: 0,
             is_told: false,
@@ -38,7 +37,7 @@ impl Doubles {
         let Some(fingerprint) = fingerprint else {
             return false;
         };
-        let is_repeated = !self.window.add(fingerprint);
+        let is_repeated = !self.known.add(fingerprint);
         self.seen += 1;
         self.repeated += u64::from(is_repeated);
         is_repeated && self.leaves_out
@@ -61,36 +60,6 @@ impl Doubles {
     }
 }
 
-/// The events that came last: when the young set is full, it becomes the old one, whose events are forgotten.
-struct Window {
-    young: HashSet<Fingerprint>,
-    old: HashSet<Fingerprint>,
-    /// In each of them.
-    most: usize,
-}
-
-impl Window {
-    fn new(most: usize) -> Self {
-        Self {
-            young: HashSet::new(),
-            old: HashSet::new(),
-            most,
-        }
-    }
-
-    /// Returns false if the event is there already.
-    fn add(&mut self, fingerprint: Fingerprint) -> bool {
-        if self.old.contains(&fingerprint) || self.young.contains(&fingerprint) {
-            return false;
-        }
-        if self.young.len() >= self.most {
-            std::mem::swap(&mut self.young, &mut self.old);
-            self.young.clear();
-        }
-        self.young.insert(fingerprint)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,39 +76,20 @@ mod tests {
     }
 
     #[test]
-    fn the_last_events_are_known_and_older_ones_are_forgotten() {
-        let event = maker();
-        let mut window = Window::new(100);
-        for number in 0..1000 {
-            assert!(window.add(event(number)), "{number}");
-            // Whether it was just added, or is the oldest that is certainly known.
-            for known in [number, number.saturating_sub(99)] {
-                assert!(!window.add(event(known)), "{known} at {number}");
-            }
-        }
-        // What is known already takes no place of others.
-        assert_eq!((window.young.len(), window.old.len()), (100, 100));
-        assert!(!window.add(event(800)));
-        assert!(window.add(event(799)));
-        assert!(window.add(event(0)));
-        assert_eq!((window.young.len(), window.old.len()), (2, 100));
-    }
-
-    #[test]
     fn memory_is_bounded() {
         let event = maker();
         for dedupe in [false, true] {
             let mut doubles = Doubles::new(dedupe);
-            let most = doubles.window.most;
-            let share = if dedupe { 1 } else { 64 };
+            let (most, share) = match dedupe {
+                true => (KNOWN, 1),
+                false => (KNOWN / Fingerprints::SAMPLE as usize, 64),
+            };
             for number in 0..=most {
                 doubles.leave_out(Some(event(number)));
             }
-            let Window { young, old, .. } = &doubles.window;
-            assert_eq!((young.len(), old.len()), (1, most));
             // A place takes 16 bytes and one for the table, and a table has 8 for each 7 that it can hold.
-            for set in [young, old] {
-                let places = set.capacity() * 8 / 7;
+            for capacity in doubles.known.capacities() {
+                let places = capacity * 8 / 7;
                 let bytes = places * (size_of::<Fingerprint>() + 1);
                 assert!(bytes <= (18 << 20) / share, "{bytes} bytes");
             }

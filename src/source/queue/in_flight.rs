@@ -14,7 +14,7 @@
 //! taken, its `waiting` is the number of its entries in `files`.
 
 use std::collections::hash_map::{Entry, RandomState};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -26,6 +26,7 @@ use super::message::Notification;
 use crate::aws::sqs::{BATCH, Extension};
 use crate::log_file::Fate;
 use crate::process::lock;
+use crate::recent::Recent;
 use crate::stats::{Stats, count};
 
 /// How many messages are received ahead of the host: enough to keep downloads busy, and few enough that other consumers
@@ -33,7 +34,7 @@ use crate::stats::{Stats, count};
 const MOST: usize = 256;
 /// How many consumed log files are remembered: more than the messages that a queue may have in flight (120,000), so that
 /// none is read twice where messages are not deleted.
-const REMEMBERED: usize = 150_000;
+const REMEMBERED: usize = 125_000;
 /// How long a message that may be deleted waits for others to go with it.
 const GATHERING: Duration = Duration::from_secs(1);
 /// The longest time for which SQS keeps a message in flight.
@@ -58,7 +59,6 @@ pub(super) struct InFlight {
     stats: Arc<Stats>,
 }
 
-#[derive(Default)]
 struct State {
     /// By the hash of their IDs.
     messages: HashMap<u64, Held>,
@@ -66,9 +66,7 @@ struct State {
     kept: usize,
     /// Log files that are being read, by the hash of their identity, and the messages that wait for each.
     files: HashMap<u64, Vec<u64>>,
-    consumed: HashSet<u64>,
-    /// The same, the oldest first.
-    consumed_in_order: VecDeque<u64>,
+    consumed: Recent<u64>,
     /// Receipt handles of messages to be deleted.
     deletions: VecDeque<String>,
     /// How many are being deleted.
@@ -114,6 +112,20 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.in_flight.leave(self.file);
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            messages: HashMap::new(),
+            kept: 0,
+            files: HashMap::new(),
+            consumed: Recent::new(REMEMBERED),
+            deletions: VecDeque::new(),
+            deleting: 0,
+            closing: false,
+        }
     }
 }
 
@@ -239,14 +251,7 @@ impl InFlight {
         let Some(messages) = state.files.remove(&file) else {
             return;
         };
-        if state.consumed.insert(file) {
-            state.consumed_in_order.push_back(file);
-        }
-        if state.consumed_in_order.len() > REMEMBERED
-            && let Some(oldest) = state.consumed_in_order.pop_front()
-        {
-            state.consumed.remove(&oldest);
-        }
+        state.consumed.add(file);
         for message in messages {
             // It is gone if another of its log files could not be read.
             if let Some(held) = state.messages.get_mut(&message) {
@@ -528,14 +533,16 @@ mod tests {
     #[test]
     fn the_memory_of_consumed_files_is_bounded() {
         let queue = in_flight(true);
-        for n in 0..REMEMBERED + 10 {
+        for n in 0..=2 * REMEMBERED {
             for part in queue.receive(&n.to_string(), &[&n.to_string()]) {
                 part.end(Fate::Consumed);
             }
             queue.state().deletions.clear();
         }
         let state = queue.state();
-        assert_eq!(state.consumed.len(), REMEMBERED);
+        // A table has places for a power of two, of which an eighth stays empty.
+        let room = REMEMBERED.next_power_of_two() * 2 / 8 * 7;
+        assert!(state.consumed.capacities().iter().all(|it| *it <= room));
         assert!(state.messages.is_empty() && state.files.is_empty());
     }
 
