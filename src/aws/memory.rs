@@ -61,7 +61,7 @@ struct State {
     /// Messages that are in the queue, and those received.
     messages: VecDeque<String>,
     received: BTreeMap<String, String>,
-    /// Messages received so far.
+    /// Messages received and keys given out so far.
     count: usize,
     /// Events: when they happened, when they are seen, and their records.
     events: Vec<(Timestamp, Timestamp, String)>,
@@ -210,8 +210,10 @@ impl Aws {
 
     fn give_out(&self, now: Timestamp) -> String {
         let mut state = self.state();
-        let key = format!("ASIA{:016}", state.keys.len());
+        state.count += 1;
+        let key = format!("ASIA{:016}", state.count);
         let expires = now + SESSION;
+        state.keys.retain(|_, expires| *expires > now);
         state.keys.insert(key.clone(), expires);
         let expires = expires.strftime("%Y-%m-%dT%H:%M:%SZ");
         format!(

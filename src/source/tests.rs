@@ -277,7 +277,7 @@ async fn credentials_that_are_not_there_are_said_when_a_capture_is_opened() {
     }
 }
 
-/// Regions of accounts that deliver from a part of the time on, in tenths.
+/// Regions of accounts that deliver from a part of the time on, in hundredths.
 const REGIONS: [(&str, &str, i64); 5] = [
     ("111122223333", "us-east-1", 0),
     ("111122223333", "eu-west-1", 0),
@@ -315,7 +315,7 @@ async fn follow_for(days: i64, poll: Duration, mut each: impl FnMut(i64)) {
                 let now = clock.now();
                 let minute = now.strftime("%Y%m%dT%H%MZ");
                 for (account, region, from) in REGIONS {
-                    if round < rounds * from / 10 {
+                    if round < rounds * from / 100 {
                         continue;
                     }
                     let day = now.strftime("%Y/%m/%d");
@@ -388,6 +388,37 @@ async fn follow_for(days: i64, poll: Duration, mut each: impl FnMut(i64)) {
         }
     }
     assert_eq!(count, sender.await.unwrap(), "every event once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn folders_are_not_remembered_anew_at_each_look_at_a_bucket() {
+    let clock = Clock::at(START.parse().unwrap());
+    let aws = Aws::new(clock, |_, _| None);
+    happen(&aws, FollowedBucket, 0, clock.now());
+    let digest = FOLDER.replace("CloudTrail", "CloudTrail-Digest") + "2024/03/05/x.json.gz";
+    aws.put(&digest, Vec::new());
+    let home = TempDir::new().unwrap();
+    let mut settings = Aws::settings(home.path());
+    settings.follow = true;
+    settings.poll_interval = Duration::from_secs(60);
+    let Location::Bucket(location) = FollowedBucket.location() else {
+        panic!("not a bucket");
+    };
+    let mut source = bucket::open(
+        location,
+        Selection::default(),
+        &settings,
+        &aws.environment(),
+        Arc::default(),
+    )
+    .await
+    .unwrap();
+    source.next().await.unwrap().unwrap();
+    let looks = Duration::from_secs(60 * 60);
+    assert!(timeout(looks, source.next()).await.is_err(), "nothing new");
+    let digests = source.digests();
+    let folders = digests.folders().await.unwrap();
+    assert!(folders.len() <= 1, "{} folders", folders.len());
 }
 
 #[tokio::test(start_paused = true)]

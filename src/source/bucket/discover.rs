@@ -274,7 +274,8 @@ impl Bucket {
 
     /// Take note of digests, or another service's files, such as those of AWS Config or flow logs.
     fn pass_over(&self, folder: &str) {
-        if folder_name(folder) == trail::DIGESTS {
+        // What is followed is not validated.
+        if folder_name(folder) == trail::DIGESTS && self.follow.is_none() {
             self.digest_folders().push(folder.to_owned());
         }
         self.stats.passed_over.add(u64::from(!self.looks_again()));

@@ -53,7 +53,7 @@ struct Bucket {
     follow: Option<Follow>,
     /// None without a state file.
     acks: Option<Arc<Acks>>,
-    /// Accounts' folders of digests, as far as they were seen.
+    /// Accounts' folders of digests, as far as they were seen; none of a bucket that is followed.
     digest_folders: Mutex<Vec<String>>,
     /// What is there that was not asked for.
     elsewhere: Mutex<Elsewhere>,
