@@ -149,7 +149,13 @@ fn paths_as_users_write_them(platform: &Platform) {
         json!({"s3AccountList": "210987654321"}),
         json!({"s3Interval": "2025-01-01T00:00:00Z"}),
     ] {
-        assert_read(new(native.clone()).config(config), &[]);
+        let seen = new(native.clone()).config(config).run();
+        assert_eq!((&seen.error, seen.events.len()), (&None, 0));
+        assert!(
+            seen.stderr.contains("2 log files outside"),
+            "{}",
+            seen.stderr
+        );
     }
 }
 
@@ -358,7 +364,11 @@ fn a_process_that_gives_credentials(platform: &Platform) {
             "SecretAccessKey": keys.secret_key, "SessionToken": keys.token, "Expiration": "2999-01-01T00:00:00Z"});
         let capture = capture.file("answer.json", &answer.to_string());
         let path = platform.path(&capture.home().join("answer.json"));
-        let print = if platform.is_windows() { "type" } else { "cat" };
+        let print = if platform.is_windows() {
+            "cmd /c type"
+        } else {
+            "cat"
+        };
         let profile =
             format!("[default]\nregion = us-east-1\ncredential_process = {print} {path}\n");
         capture.file(".aws/config", &profile)
