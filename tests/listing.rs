@@ -69,6 +69,7 @@ fn a_trail_below_a_folder_that_is_left_out_is_found() {
         "AWSLogs/999999999999/",
         "AWSLogs/999999999999/CloudTrail/",
         "AWSLogs/999999999999/Config/",
+        "AWSLogs/aws-account-id=999999999999/",
         "AWSLogs/111122223333/CloudTrail-Digest/",
         "AWSLogs/111122223333/vpcflowlogs/",
         "AWSLogs/111122223333/CloudTrail/us-east-1/",
@@ -100,6 +101,33 @@ fn a_trail_below_a_folder_that_is_left_out_is_found() {
             );
         }
     }
+}
+
+/// Of a service that delivers beside a trail there may be millions of objects.
+#[test]
+fn flow_logs_beside_a_trail_are_not_listed() {
+    let aws = Aws::start();
+    let file = Maker::new(1).file("111122223333", "us-east-1", "20240305T1205Z", 2);
+    file.put(&aws, "trail");
+    for prefix in ["AWSLogs/", "AWSLogs/o-abcdefghij/"] {
+        for day in 1..30 {
+            let folder = "aws-account-id=111122223333/aws-service=vpcflowlogs/aws-region=us-east-1";
+            let key = format!("{prefix}{folder}/year=2024/month=03/day={day:02}/x.log.gz");
+            aws.put("trail", &key, b"");
+        }
+    }
+    aws.page(10);
+    let seen = Capture::new("s3://trail").aws(&aws).run();
+    assert_eq!(
+        (seen.error.clone(), seen.ids()),
+        (None, trail::ids(&[file]))
+    );
+    // One for each of the two folders, which may be a trail's prefix.
+    let lists = aws.log_of(Op::ListObjects);
+    let below = lists
+        .iter()
+        .filter(|list| list.key.contains("aws-account-id="));
+    assert_eq!(below.count(), 2);
 }
 
 /// Looking for such trails has a bound, and says where that is reached.

@@ -289,6 +289,20 @@ fn what_is_denied_or_damaged_is_named_and_left() {
 }
 
 #[test]
+fn a_message_that_comes_again_and_again_is_named_once() {
+    let world = World::new(Duration::from_secs(1), json!({}));
+    let [denied] = files(4, 1, 3).try_into().unwrap();
+    world.deliver(std::slice::from_ref(&denied));
+    world
+        .aws
+        .fault(|request| request.op == Op::GetObject, Fault::denied());
+    let mut instance = world.open();
+    world.read_until(&mut instance, |_| world.metric("files_failed") >= 3);
+    let log = world.log();
+    assert_eq!(log.matches(&denied.key("")).count(), 1, "{log}");
+}
+
+#[test]
 fn a_slow_host_keeps_its_messages() {
     let world = World::new(Duration::from_secs(4), json!({}));
     let files = files(5, 1, 700);

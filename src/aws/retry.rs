@@ -9,14 +9,14 @@
 //! | credentials can't be obtained | they are renewed again and again, as long as the policy says |
 //! | all others | the error is returned |
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::error::{Error, Kind};
 use super::sessions::{Session, Sessions};
+use crate::process::lock;
 use crate::stats::Stats;
 
 /// How often, and for how long, a request is tried again.
@@ -70,23 +70,37 @@ const LONGEST: Duration = Duration::from_secs(13);
 /// After this many tries in a row, some five seconds besides the SDK's own tries, the log says that something is wrong.
 const WORTH_A_LINE: u32 = 5;
 
+/// Trouble that comes again is not logged again before this time is over: of a quota that others use up, too, each request
+/// would say so.
+const AGAIN: Duration = Duration::from_secs(10 * 60);
+
 /// Trouble that several requests share, and that is logged once.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     stats: Arc<Stats>,
-    said: AtomicBool,
+    said: Mutex<Said>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    /// The log has it, and not its end.
+    is_open: bool,
+    last: Option<Instant>,
 }
 
 impl Trouble {
     pub fn new(stats: &Arc<Stats>) -> Self {
         Self {
             stats: Arc::clone(stats),
-            said: AtomicBool::new(false),
+            said: Mutex::default(),
         }
     }
 
     fn say(&self, error: &Error) {
-        if !self.said.swap(true, Ordering::Relaxed) {
+        let mut said = lock(&self.said);
+        if !said.is_open && said.last.is_none_or(|last| last.elapsed() >= AGAIN) {
+            said.is_open = true;
+            said.last = Some(Instant::now());
             self.stats
                 .warn(format!("{error}; it is tried again and again"));
         }
@@ -94,7 +108,7 @@ impl Trouble {
 
     /// A request has succeeded.
     fn is_over(&self, retry: &Retry) {
-        if retry.tries >= WORTH_A_LINE && self.said.swap(false, Ordering::Relaxed) {
+        if retry.tries >= WORTH_A_LINE && std::mem::take(&mut lock(&self.said).is_open) {
             self.stats.note(format!("{}: it answers again", retry.what));
         }
     }
@@ -240,6 +254,7 @@ impl<C> Sessions<C> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::operation::Operation;
     use super::*;
 
     const KINDS: [Kind; 15] = [
@@ -326,5 +341,26 @@ mod tests {
                 "{tries}: {waited:?}"
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_that_comes_again_at_once_is_not_told_again() {
+        let stats = Arc::<Stats>::default();
+        let trouble = Trouble::new(&stats);
+        let reason = "Rate exceeded".to_owned();
+        let error = Error::new(Kind::Throttled, Operation::LookUp, "us-east-1", reason);
+        let mut lines = 0;
+        for _ in 0..60 {
+            let retry = Retry {
+                tries: WORTH_A_LINE,
+                ..Retry::new(Policy::LIVE)
+            };
+            trouble.say(&error);
+            trouble.is_over(&retry);
+            lines += stats.take_notes().len();
+            tokio::time::advance(Duration::from_secs(30)).await;
+        }
+        // That it began and ended, in three times ten minutes.
+        assert_eq!(lines, 6);
     }
 }

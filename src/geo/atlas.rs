@@ -181,9 +181,12 @@ impl Watched {
             databases: Vec::new(),
             ranges: None,
         };
+        // Before any is read: what is written meanwhile is read the next time, and one that can't be read is tried again when
+        // a file changes.
         for file in &mut self.files {
-            // Before it is read: what is written meanwhile is read the next time.
             file.seen = file.stamp();
+        }
+        for file in &self.files {
             let named = || format!("{}: {}", file.kind.key(), file.path.display());
             match file.kind {
                 Kind::Database => {
@@ -291,5 +294,28 @@ fn renew(atlas: &Atlas, watched: &mut Watched) {
         Err(error) => lock(&atlas.notes).push(format!(
             "{error:#}: the file has changed, and what was loaded before is used on"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cant_be_read_is_tried_again_when_one_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["missing.mmdb", "here.mmdb"].map(|name| folder.path().join(name));
+        fs::write(&paths[1], "").unwrap();
+        let mut watched = Watched::new(&Files {
+            databases: paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+            ..Files::default()
+        });
+        assert!(watched.load().is_err());
+        assert!(!watched.have_changed());
+        fs::write(&paths[0], "x").unwrap();
+        assert!(watched.have_changed());
     }
 }

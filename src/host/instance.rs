@@ -1,6 +1,7 @@
 //! One open capture: hands records to the host, and counts what became of log files.
 
 use std::ffi::CString;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::geo::Atlas;
 use crate::log_file::{Ack, Fate, FileError};
 use crate::pipeline::{Begun, Next, Pipeline, Step};
 use crate::process;
+use crate::recent::Recent;
 use crate::stats::{Note, Stats, count};
 use crate::trail::Interval;
 
@@ -26,6 +28,8 @@ const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 512 << 10;
 /// If the filter keeps none of so many events of a queue, it may not say what its user means.
 const NONE_KEPT: u64 = 1_000;
+/// So many problems are not logged a second time: more than the messages that a queue may have in flight (120,000).
+const SAID: usize = 125_000;
 /// How long the host waits for a first event before it is told to ask again, so that it can do other things in between.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -46,6 +50,9 @@ pub struct Instance {
     percent: f64,
     /// The first problem, for a capture that finds nothing else.
     first_problem: Option<String>,
+    /// Hashes of the problems that the log has: the messages of a queue whose log files can't be read come again and again.
+    said: Recent<u64>,
+    hasher: RandomState,
     /// What else those who see no log are told at the end.
     remarks: Vec<String>,
     is_told_of_empty_queue: bool,
@@ -91,6 +98,8 @@ impl Instance {
             progress: CString::default(),
             percent: 0.0,
             first_problem: None,
+            said: Recent::new(SAID),
+            hasher: RandomState::new(),
             remarks,
             is_told_of_empty_queue: false,
             asked,
@@ -284,7 +293,9 @@ impl Instance {
     }
 
     fn warn(&mut self, problem: String) {
-        self.log.warn(&problem);
+        if self.said.add(self.hasher.hash_one(&problem)) {
+            self.log.warn(&problem);
+        }
         self.first_problem.get_or_insert(problem);
     }
 

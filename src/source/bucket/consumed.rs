@@ -204,6 +204,8 @@ impl Consumed {
         }
         let window = self.window();
         self.seen.retain(|_, put| *put >= window);
+        // It was large if what had come while no capture ran was much. Each write copies it.
+        self.seen.shrink_to(2 * self.seen.len());
     }
 }
 
@@ -378,6 +380,29 @@ mod tests {
             "{sizes:?}"
         );
         assert!(sizes[0] == sizes[1] && sizes[1] == sizes[2], "{sizes:?}");
+    }
+
+    #[test]
+    fn what_came_while_no_capture_ran_takes_no_room_for_ever() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut consumed = Consumed::nothing(None, start);
+        consumed.is_first = false;
+        for n in 0..100_000 {
+            let put = start.as_second() + i64::from(n);
+            consumed.log_file(format!("x/{n}.json"), Some(put), Fate::Consumed);
+        }
+        consumed.look_end(LookEnd {
+            looked: start.as_second() + 1_000_000,
+            newest: None,
+            is_full: true,
+            regions: Vec::new(),
+        });
+        assert_eq!(consumed.seen.len(), 0);
+        assert!(
+            consumed.seen.capacity() < 100,
+            "{}",
+            consumed.seen.capacity()
+        );
     }
 
     /// With a state file of which nothing is consumed.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Bucket;
-use super::layout::{Level, below, day, folder_name, level, region_folder};
+use super::layout::{FLOW_LOGS, Level, below, day, folder_name, level, region_folder};
 use crate::aws::s3::page::{Objects, Page, behind};
 use crate::aws::s3::{From, Query};
 use crate::process::lock;
@@ -99,7 +99,7 @@ struct Walker {
     branches: mpsc::Sender<JoinHandle<Result<Vec<Listing>>>>,
     /// Folders above `AWSLogs/` looked into.
     folders: AtomicUsize,
-    /// Accounts seen that are not selected.
+    /// Accounts seen that are not selected, and those of flow logs.
     other_accounts: AtomicUsize,
 }
 
@@ -194,7 +194,10 @@ impl Walker {
             let Some(child) = self.bucket.level_of(&folder, level) else {
                 continue;
             };
-            if child == Level::OtherAccount {
+            if child == Level::Other {
+                self.bucket.pass_over(&folder);
+            }
+            if matches!(child, Level::OtherAccount | Level::Other) {
                 let before = self.other_accounts.fetch_add(1, Ordering::Relaxed);
                 if !self.bucket.looks_below(&folder, before) {
                     continue;
@@ -263,6 +266,9 @@ impl Bucket {
             (_, Level::Account) => (&self.wanted.accounts, Some(Level::OtherAccount)),
             (Level::Kind, Level::Files) => (&self.wanted.regions, None),
             (Level::Account | Level::OtherAccount, Level::Files) => return Some(Level::Other),
+            (Level::Logs, Level::Files) if name.starts_with(FLOW_LOGS) => {
+                return Some(Level::Other);
+            }
             _ => return Some(level),
         };
         if list.contain(Some(name)) {

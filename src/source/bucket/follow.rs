@@ -237,12 +237,22 @@ impl Memory {
     }
 
     fn end_look(&mut self) -> Look {
-        self.again = true;
+        let was_first = !std::mem::replace(&mut self.again, true);
         self.resumed = None;
         if self.look.full {
             self.looked = self.look.began.1.as_second().min(self.end);
         }
+        if was_first {
+            // It had to have all that had come while no capture ran.
+            self.forget_before(self.window());
+            self.seen.shrink_to(self.room);
+        }
         self.look
+    }
+
+    fn forget_before(&mut self, window: i64) {
+        self.seen.retain(|_, put| *put >= window);
+        self.room = (self.seen.len() * 2).max(SEEN);
     }
 
     /// What the first look after a restart says of the regions that the capture before did not have.
@@ -340,8 +350,7 @@ impl Memory {
         // What the next look has to know; an earlier capture may have begun later.
         let window = self.window().min(known_before);
         if self.seen.len() >= self.room {
-            self.seen.retain(|_, put| *put >= window);
-            self.room = (self.seen.len() * 2).max(SEEN);
+            self.forget_before(window);
         }
         let is_new = put < window || self.seen.insert(state::hash(&object.key), put).is_none();
         match &self.resumed {
@@ -444,6 +453,27 @@ mod tests {
         assert!(memory.seen.len() < 3 * 60 * 60, "{}", memory.seen.len());
         // What was put long before was there already.
         assert!(!memory.is_new(&object(time("2024-12-31T20:01:00Z"), "0x0")));
+    }
+
+    #[test]
+    fn what_came_while_no_capture_ran_takes_no_room_for_ever() {
+        let long_ago = time("2024-12-01T00:00:00Z");
+        let mut consumed = Consumed::nothing(None, long_ago);
+        consumed.is_first = false;
+        let interval = Duration::from_secs(30);
+        let follow = Follow::new(interval, None, Clock::default(), Some(consumed));
+        let mut memory = follow.memory();
+        for n in 0..50_000 {
+            let put = long_ago + SignedDuration::from_secs(n);
+            memory.is_new(&object(put, &n.to_string()));
+        }
+        assert!(memory.seen.len() >= 50_000);
+        memory.look.began.1 = long_ago + SignedDuration::from_hours(24);
+        memory.end_look();
+        let (len, room, capacity) = (memory.seen.len(), memory.room, memory.seen.capacity());
+        // A log file each second, of an hour.
+        assert!(len <= 3700 && room <= 2 * SEEN, "{len}, {room}");
+        assert!(capacity <= 4 * SEEN, "{capacity}");
     }
 
     #[test]

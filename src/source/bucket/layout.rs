@@ -5,6 +5,10 @@ use jiff::tz::TimeZone;
 
 use crate::trail;
 
+/// What VPC flow logs with Hive-compatible prefixes have in the place of an account: `AWSLogs/aws-account-id=ACCOUNT/`
+/// (Amazon VPC User Guide, *Publish flow logs to Amazon S3*). There may be millions of them beside a trail.
+pub(super) const FLOW_LOGS: &str = "aws-account-id=";
+
 /// Where in the layout a prefix is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Level {

@@ -38,8 +38,6 @@ const SCALE: Scale = Scale {
 /// Log events may be so much older than their group, in milliseconds: PutLogEvents takes them up to 14 days after their
 /// time, see <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>.
 const OLDER_THAN_GROUP: i64 = 14 * 24 * 60 * 60 * 1_000;
-/// So many log events of each group are remembered at least, however many groups there are.
-const LEAST_REMEMBERED: usize = 50_000;
 /// So many groups are named in a line of the log.
 const NAMED: usize = 5;
 
@@ -122,7 +120,7 @@ pub(super) async fn open(
     let common = Common {
         messages,
         pattern,
-        remembered: (timeline::MOST / read.len().max(1)).max(LEAST_REMEMBERED),
+        remembered: timeline::share(read.len()),
         is_search,
         stats: Arc::clone(&stats),
     };

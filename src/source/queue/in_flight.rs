@@ -333,6 +333,7 @@ impl InFlight {
         let now = Instant::now();
         let mut due = Vec::new();
         let mut over = Vec::new();
+        let mut unconsumed = 0;
         let mut state = self.state();
         for (message, held) in &mut state.messages {
             if held.due.is_none_or(|due| due > now) {
@@ -345,6 +346,7 @@ impl InFlight {
             let visibility = self.visibility.min(Duration::from_secs(left.as_secs()));
             if visibility < Duration::from_secs(1) {
                 over.push(*message);
+                unconsumed += u64::from(held.waiting > 0);
                 continue;
             }
             // If the request fails, there is time to try again.
@@ -361,11 +363,14 @@ impl InFlight {
             state.forget(*message);
         }
         drop(state);
-        if !over.is_empty() {
+        // Those that are consumed and stay, where sqsDelete is false, come again without a word.
+        if unconsumed > 0 {
             self.stats.warn(format!(
                 "{} of the queue in flight for 12 hours, which SQS allows at most: others may receive what is not consumed",
-                count(over.len() as u64, "message")
+                count(unconsumed, "message")
             ));
+        }
+        if !over.is_empty() {
             self.settled.notify_one();
         }
         due
@@ -576,5 +581,16 @@ mod tests {
         parts.into_iter().for_each(|part| part.end(Fate::Consumed));
         assert!(queue.receive("1", &["a"]).is_empty());
         assert_eq!(queue.to_delete(), ["1's handle"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_consumed_and_stays_comes_again_without_a_word() {
+        let queue = in_flight(false);
+        let [part] = queue.receive("1", &["a"]).try_into().ok().unwrap();
+        part.end(Fate::Consumed);
+        tokio::time::advance(LONGEST + Duration::from_secs(60)).await;
+        queue.due();
+        assert!(queue.state().messages.is_empty());
+        assert!(queue.stats.take_notes().is_empty());
     }
 }

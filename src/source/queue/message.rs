@@ -22,6 +22,7 @@ use serde::Deserialize;
 use crate::aws::s3::page::decode_key;
 use crate::formats;
 use crate::record::{self, Index, Member};
+use crate::trail;
 
 /// What a message tells.
 #[derive(Debug, PartialEq)]
@@ -263,7 +264,7 @@ fn event_bridge(
                 bucket: bucket.name,
                 key: object.key,
                 size: object.size,
-                region: region.filter(|region| !region.is_empty()),
+                region: region.filter(|region| trail::is_region(region)),
                 time: time.and_then(|time| time.parse().ok()),
             }])
         }
@@ -285,7 +286,7 @@ impl S3Record {
             bucket: self.s3.bucket.name,
             key: decode_key(&self.s3.object.key),
             size: self.s3.object.size,
-            region: self.aws_region.filter(|region| !region.is_empty()),
+            region: self.aws_region.filter(|region| trail::is_region(region)),
             time: self.event_time.and_then(|time| time.parse().ok()),
         })
     }

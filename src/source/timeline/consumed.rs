@@ -10,12 +10,15 @@ use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Event, MOST};
+use super::{Event, share};
 use crate::log_file::Ack;
 use crate::settings::Settings;
 use crate::state::{self, State};
 use crate::stats::Stats;
 use crate::trail::Interval;
+
+/// Streams that are so many seconds behind those that are read are absent.
+const ABSENT: i64 = 90 * 24 * 60 * 60;
 
 /// What is consumed. Times are in seconds since the epoch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -98,6 +101,18 @@ impl Consumed {
         }
     }
 
+    /// Of streams that are not read, and have not been for months, such as those of log groups that are gone, only where they
+    /// go on is kept: should one come back, what came in the last hours before it went may come twice.
+    fn forget_absent(&mut self, read: &[String]) {
+        let reached = self.streams.values().map(|stream| stream.from).max();
+        let long_ago = reached.unwrap_or_default() - ABSENT;
+        for (key, stream) in &mut self.streams {
+            if stream.from < long_ago && !read.contains(key) {
+                stream.seen = HashMap::new();
+            }
+        }
+    }
+
     /// The interval with the start that counts.
     pub fn interval(&self, asked: Interval) -> Interval {
         Interval {
@@ -139,6 +154,8 @@ pub(in crate::source) struct Acks {
     scale: Scale,
     /// The keys of the streams.
     keys: Arc<[String]>,
+    /// So many events of each are known at most.
+    most: usize,
     /// The account of the state, and of the events; none until one was looked at.
     account: Option<String>,
     /// The account is that of all events, and has been looked at.
@@ -154,18 +171,21 @@ impl Acks {
         streams: Vec<(StreamName, Stream)>,
     ) -> Self {
         let keys: Arc<[String]> = streams.iter().map(|(name, _)| name.key()).collect();
+        let most = share(keys.len());
         state.change(|consumed| {
             for (name, _) in &streams {
                 consumed.streams.retain(|key, _| !name.is_kind_of(key));
             }
             let streams = streams.into_iter().map(|(_, stream)| stream);
             consumed.streams.extend(keys.iter().cloned().zip(streams));
+            consumed.forget_absent(&keys);
             true
         });
         Self {
             state,
             scale,
             keys,
+            most,
             account,
             is_checked: false,
         }
@@ -204,7 +224,8 @@ impl Acks {
         let events: Vec<_> = events
             .map(|(stream, event)| (*stream, event.id, second(event.time)))
             .collect();
-        let (state, keys, lag) = (self.state.clone(), Arc::clone(&self.keys), self.scale.lag);
+        let (state, keys) = (self.state.clone(), Arc::clone(&self.keys));
+        let (lag, most) = (self.scale.lag, self.most);
         // What can't be read now can't be read later: it is here already.
         Ok(Box::new(move |_| {
             state.change(|consumed| {
@@ -214,7 +235,7 @@ impl Acks {
                         continue;
                     };
                     let stream = consumed.streams.entry(key.clone()).or_default();
-                    stream.add(events.iter().map(|(_, id, time)| (*id, *time)), lag);
+                    stream.add(events.iter().map(|(_, id, time)| (*id, *time)), lag, most);
                 }
                 true
             });
@@ -249,25 +270,75 @@ impl Acks {
 }
 
 impl Stream {
-    /// These are consumed.
-    fn add(&mut self, events: impl Iterator<Item = (u64, i64)>, lag: i64) {
+    /// These are consumed. Of so many at most it is known by what stands for them.
+    fn add(&mut self, events: impl Iterator<Item = (u64, i64)>, lag: i64, most: usize) {
         let from = self.from;
         for (id, time) in events {
             self.seen.insert(id, time);
             self.from = self.from.max(time - lag);
         }
-        if self.from > from || self.seen.len() > MOST {
-            self.forget();
+        if self.from > from || self.seen.len() > most {
+            self.forget(most);
         }
     }
 
     /// Forget what is before the place where it goes on, which comes later where there are too many.
-    fn forget(&mut self) {
-        if self.seen.len() > MOST {
+    fn forget(&mut self, most: usize) {
+        if self.seen.len() > most {
             let mut times: Vec<i64> = self.seen.values().copied().collect();
-            let (_, middle, _) = times.select_nth_unstable(MOST / 2);
+            let (_, middle, _) = times.select_nth_unstable(most / 2);
             self.from = self.from.max(*middle + 1);
         }
         self.seen.retain(|_, time| *time >= self.from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(from: i64) -> Stream {
+        Stream {
+            from,
+            seen: HashMap::from([(1, from)]),
+        }
+    }
+
+    #[test]
+    fn of_streams_that_were_not_read_for_months_little_is_kept() {
+        let now = 1_700_000_000;
+        let [gone, quiet, lately] = [now - ABSENT - 1, now - ABSENT - 1, now - 60];
+        let mut consumed = Consumed::nothing(None);
+        for (key, from) in [
+            ("gone", gone),
+            ("quiet", quiet),
+            ("lately", lately),
+            ("read", now),
+        ] {
+            consumed.streams.insert(key.to_owned(), stream(from));
+        }
+        consumed.forget_absent(&["read".to_owned(), "quiet".to_owned()]);
+        let expected = Stream {
+            from: gone,
+            seen: HashMap::new(),
+        };
+        assert_eq!(consumed.streams["gone"], expected);
+        for (key, from) in [("quiet", quiet), ("lately", lately), ("read", now)] {
+            assert_eq!(consumed.streams[key], stream(from), "{key}");
+        }
+    }
+
+    #[test]
+    fn of_many_streams_each_has_its_share() {
+        let mut stream = Stream::default();
+        let most = share(17);
+        let events: Vec<_> = (0..2 * most as u64)
+            .map(|id| (id, 1_000 + id as i64))
+            .collect();
+        for batch in events.chunks(100) {
+            stream.add(batch.iter().copied(), 1_000_000, most);
+        }
+        assert!(stream.seen.len() <= most, "{}", stream.seen.len());
+        assert!(most < share(1) && most >= 50_000);
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::consumed::Acks;
-pub(super) use self::seen::{MOST, Seen};
+pub(super) use self::seen::{MOST, Seen, share};
 use super::Source;
 use crate::log_file::{Body, LogFile};
 use crate::stats::Stats;

@@ -4,6 +4,13 @@ use std::collections::HashMap;
 
 /// So many are remembered, at most: some 40 MB.
 pub(in crate::source) const MOST: usize = 1_000_000;
+/// So many of each reader are, however many there are.
+const LEAST: usize = 50_000;
+
+/// How many of each are remembered, of so many readers.
+pub(in crate::source) fn share(readers: usize) -> usize {
+    (MOST / readers.max(1)).max(LEAST)
+}
 
 /// What stands for events, and their times.
 pub(in crate::source) struct Seen {
