@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use harness::{
     capture::Capture,
     digest::{Chain, Signer},
+    forms::zip,
     host::{Event, Plugin, ids},
     trail::{self, LogFile, Maker, gzip, log_text, sorted, write},
 };
@@ -341,4 +342,141 @@ fn records_of_a_file_come_in_the_order_of_their_time() {
         &gzip(&log_text(&shuffled)),
     );
     assert_eq!(ids(&read(folder.path(), json!({}))), trail::ids(&[file]));
+}
+
+/// Whatever is not shown did not happen: what may hold events and can't be looked into is named.
+#[test]
+fn what_can_not_be_looked_into_is_named() {
+    let maker = || Maker::new(9).file(ACCOUNTS[0], REGIONS[0], "20240305T1205Z", 3);
+    let mut damaged = maker().gz();
+    // A block of a kind that there is not.
+    damaged[10] |= 0b110;
+    let mut encrypted = zip(&[("trail.log".to_owned(), maker().json())]);
+    // The flag, in the file's own header and in the directory.
+    for (mark, place) in [(b"PK\x03\x04", 6), (b"PK\x01\x02", 8)] {
+        let at = encrypted
+            .windows(4)
+            .rposition(|bytes| bytes == mark)
+            .unwrap();
+        encrypted[at + place] |= 1;
+    }
+    let compressed = [b"\x1f\x9d\x90".to_vec(), maker().json()].concat();
+    for (name, bytes, words) in [
+        ("backup.gz", &damaged, "backup.gz"),
+        ("evidence-2024.03", &encrypted, "is encrypted"),
+        ("events.json.Z", &compressed, "compressed by compress"),
+    ] {
+        let capture = Capture::new("~/trail");
+        let folder = capture.home().join("trail");
+        let files = trail_in(&folder);
+        write(&folder.join(name), bytes);
+        let seen = capture.run();
+        assert_eq!(
+            sorted(seen.ids()),
+            sorted(trail::ids(&files)),
+            "{name} {}",
+            seen.stderr
+        );
+        assert!(seen.stderr.contains(words), "{name}: {}", seen.stderr);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_of_any_name_that_its_user_may_not_read_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let capture = Capture::new("~/trail").bound_by_permissions();
+    let folder = capture.home().join("trail");
+    trail_in(&folder);
+    let export = folder.join("export");
+    write(&export, b"{}");
+    std::fs::set_permissions(&export, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let seen = capture.run();
+    assert!(seen.stderr.contains("export: "), "{}", seen.stderr);
+}
+
+#[test]
+fn exports_are_found_whatever_they_are_called() {
+    let mut maker = Maker::new(9);
+    let [archived, noted] =
+        [(); 2].map(|()| maker.file(ACCOUNTS[0], REGIONS[0], "20240305T1205Z", 3));
+    let lines = noted.records.iter().map(|record| record.json.as_str());
+    let noted_text = format!(
+        "# Of the incident\n{}\n",
+        lines.collect::<Vec<_>>().join("\n")
+    );
+    let folder = TempDir::new().unwrap();
+    write(
+        &folder.path().join("trail.zip.bak"),
+        &zip(&[(archived.key(""), archived.gz())]),
+    );
+    write(&folder.path().join("notes.txt"), noted_text.as_bytes());
+    let found = sorted(ids(&read(folder.path(), json!({}))));
+    assert_eq!(found, sorted(trail::ids(&[archived, noted])));
+}
+
+/// Somebody has put it into a folder of an account, where CloudTrail puts none.
+#[test]
+fn a_log_file_of_a_trail_is_read_wherever_it_lies() {
+    let file = Maker::new(9).file(ACCOUNTS[0], REGIONS[0], "20240305T1205Z", 3);
+    let key = file.key("");
+    let name = key.rsplit('/').next().unwrap();
+    let folder = TempDir::new().unwrap();
+    let moved = format!("AWSLogs/{}/incident/{name}", ACCOUNTS[0]);
+    write(&folder.path().join(moved), &file.gz());
+    assert_eq!(ids(&read(folder.path(), json!({}))), trail::ids(&[file]));
+}
+
+#[test]
+fn a_broken_record_among_lines_is_counted_wherever_it_is_broken() {
+    let file = Maker::new(9).file(ACCOUNTS[0], REGIONS[0], "20240305T1205Z", 3);
+    let [first, broken, last] = file.records.try_into().ok().unwrap();
+    let at = broken.json.find(',').unwrap();
+    let broken = format!("{};{}", &broken.json[..at], &broken.json[at + 1..]);
+    let wrapped = |text: &str| json!({"CloudTrailEvent": text}).to_string();
+    for lines in [
+        [first.json.clone(), broken.clone(), last.json.clone()],
+        [wrapped(&first.json), wrapped(&broken), wrapped(&last.json)],
+    ] {
+        let capture = Capture::new("~/trail");
+        let folder = capture.home().join("trail");
+        write(&folder.join("events.jsonl"), lines.join("\n").as_bytes());
+        let seen = capture.run();
+        assert_eq!(seen.events.len(), 2);
+        assert!(
+            seen.stderr.contains("1 record could not be read"),
+            "{}",
+            seen.stderr
+        );
+    }
+}
+
+#[test]
+fn an_archive_is_not_chosen_by_the_time_and_account_in_its_own_name() {
+    let file = Maker::new(9).file(ACCOUNTS[0], REGIONS[0], "20240305T1205Z", 3);
+    let folder = TempDir::new().unwrap();
+    let archive = zip(&[(file.key(""), file.gz())]);
+    write(
+        &folder.path().join("444455556666_backup_20240306T0300Z.zip"),
+        &archive,
+    );
+    let config = json!({"s3Interval": "2024-03-05-2024-03-05", "s3AccountList": ACCOUNTS[0]});
+    assert_eq!(ids(&read(folder.path(), config)), trail::ids(&[file]));
+}
+
+#[test]
+fn an_event_whose_time_can_not_be_read_is_not_taken_for_one_of_another_day() {
+    let folder = TempDir::new().unwrap();
+    let event = |id: &str, time: &str| json!({"eventVersion": "1.08", "eventID": id, "eventTime": time, "eventName": "x"});
+    let records = [
+        event("in", "2024-03-05T12:00:00Z"),
+        event("out", "2024-03-06T12:00:00Z"),
+        event("odd", "2024-03-05 12:00:00 UTC"),
+    ];
+    write(
+        &folder.path().join("x.json"),
+        json!({"Records": records}).to_string().as_bytes(),
+    );
+    let config = json!({"s3Interval": "2024-03-05-2024-03-05", "s3IntervalOf": "event"});
+    assert_eq!(sorted(ids(&read(folder.path(), config))), ["in", "odd"]);
 }

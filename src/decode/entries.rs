@@ -21,7 +21,7 @@ use crate::formats::archive::Kind;
 use crate::formats::holds_events;
 use crate::log_file::FileError;
 use crate::stats::count;
-use crate::trail::{self, Naming};
+use crate::trail::{self, Naming, without_controls};
 
 /// A log file in an archive with more bytes than this, as stored or inflated, is decoded piece by piece, since several of
 /// them may wait for the host.
@@ -204,7 +204,7 @@ impl Reading<'_, '_> {
             Err(_) => self.contents().failed += 1,
         }
         self.over |= !(self.take)(Decoded::Entry(ArchiveEntry {
-            name: shown(name),
+            name: without_controls(name),
             outcome,
         }));
     }
@@ -228,14 +228,17 @@ impl Reading<'_, '_> {
         let mut bytes = decode.stored.take();
         bytes.clear();
         let read = Read::take(&mut input, WHOLE as u64 + 1).read_to_end(&mut bytes);
-        if trail::naming(name) != Naming::LogFile && !holds_events(name, &mut &*bytes) {
-            return None;
-        }
         if let Err(error) = &read
             && bytes.is_empty()
             && let Some(error) = zip_error(error)
         {
             return Some(Err(explain(error).into()));
+        }
+        if trail::naming(name) != Naming::LogFile {
+            let failing = Failing(read.as_ref().err().map(|error| error.kind().into()));
+            if !holds_events(name, &mut Read::chain(&*bytes, failing)) {
+                return None;
+            }
         }
         let mut over = self.over;
         let take: Take<'_> = &mut |decoded| {
@@ -275,7 +278,8 @@ impl Reading<'_, '_> {
     }
 
     fn zip(&mut self, input: &mut (impl Read + Seek)) -> Result<()> {
-        if zip_files(input).is_ok_and(|files| files > MEMBERS as u64) {
+        let told = zip_files(input).unwrap_or(0);
+        if told > MEMBERS as u64 {
             input.rewind()?;
             self.zip_in_order(input);
             return Ok(());
@@ -297,6 +301,20 @@ impl Reading<'_, '_> {
             }
         };
         left.set(u64::MAX);
+        // Of files of one name the crate knows the last alone.
+        if told > archive.len() as u64 {
+            drop(archive);
+            input.rewind()?;
+            self.zip_in_order(input);
+            return Ok(());
+        }
+        if archive.offset() > 0 {
+            self.outcome.damaged = true;
+            self.outcome.problems.push(format!(
+                "has {} before its beginning, which are not read: they may be another archive",
+                count(archive.offset(), "byte")
+            ));
+        }
         if archive.has_overlapping_files().unwrap_or(false) {
             bail!("is a zip archive whose files overlap, as those of zip bombs do: it is not read");
         }
@@ -355,8 +373,7 @@ impl Reading<'_, '_> {
 
     /// Report a file that can't be read.
     fn lost(&mut self, name: &str, error: &ZipError) {
-        // If its name does not say that it is a log file, it may be something else.
-        if trail::naming(name) != Naming::LogFile {
+        if trail::naming(name) == Naming::Other {
             self.contents().passed_over += 1;
             return;
         }
@@ -437,10 +454,12 @@ impl Reading<'_, '_> {
 
     /// Is this a plain file? Links and special files are counted as passed over; folders are not counted.
     fn is_file(&mut self, kind: EntryType) -> bool {
-        if !kind.is_file() && !kind.is_dir() && !kind.is_pax_global_extensions() {
+        // Contiguous files are plain ones on all systems of today.
+        let is_file = kind.is_file() || kind.is_contiguous();
+        if !is_file && !kind.is_dir() && !kind.is_pax_global_extensions() {
             self.contents().passed_over += 1;
         }
-        kind.is_file()
+        is_file
     }
 
     fn entry(&self, name: String, place: u64, size: u64) -> Listed {
@@ -496,18 +515,6 @@ fn explain(error: &ZipError) -> Error {
 /// Sort by delivery, as the files of a folder are.
 fn sort(entries: &mut [Listed]) {
     entries.sort_unstable_by(|a, b| (a.delivered, &a.name).cmp(&(b.delivered, &b.name)));
-}
-
-/// A name with its control characters escaped, for the log: it was never checked by a file system.
-fn shown(name: &str) -> String {
-    let mut shown = String::with_capacity(name.len());
-    for char in name.chars() {
-        match char.is_control() {
-            true => shown.extend(char.escape_default()),
-            false => shown.push(char),
-        }
-    }
-    shown
 }
 
 /// Fails if more is read than `left` allows.
@@ -953,7 +960,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_can_not_be_unpacked_is_lost_only_if_it_is_named_as_a_log_file() {
+    fn a_file_that_can_not_be_unpacked_is_named_whatever_it_may_hold() {
         let entries = [
             (name(5, "a"), log_file("a")),
             ("notes.txt".to_owned(), b"hello".to_vec()),
@@ -963,7 +970,7 @@ mod tests {
             (6, 1, "is encrypted: unpack the archive"),
             (8, 97, "is compressed by method 97 of zip"),
         ] {
-            for (file, expected) in [(0, [0, 1, 1, 0]), (1, [1, 0, 1, 0])] {
+            for (file, expected) in [(0, [0, 1, 1, 0]), (1, [1, 1, 0, 0])] {
                 let mut bytes = zip(&entries);
                 for (mark, place) in [(b"PK\x03\x04", place), (b"PK\x01\x02", place + 2)] {
                     let mark = memchr::memmem::find_iter(&bytes, mark).nth(file).unwrap();
@@ -971,13 +978,45 @@ mod tests {
                 }
                 let read = read(&Decode::default(), Kind::Zip, Way::Anywhere, &bytes);
                 assert_eq!(read.counts(), expected, "{words}: {read:?}");
-                let (_, problem) = &read.files[0];
-                let has_words = problem
-                    .as_ref()
-                    .is_some_and(|problem| problem.starts_with(words));
-                assert_eq!(has_words, file == 0, "{problem:?}");
+                let mut problems = read
+                    .files
+                    .iter()
+                    .filter_map(|(_, problem)| problem.as_ref());
+                assert!(
+                    problems.all(|problem| problem.starts_with(words)),
+                    "{read:?}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn files_of_one_name_are_all_read() {
+        let (one, other) = (name(5, "a"), name(5, "b"));
+        let mut bytes = zip(&[(one.clone(), log_file("a")), (other.clone(), log_file("b"))]);
+        let places: Vec<usize> = memchr::memmem::find_iter(&bytes, other.as_bytes()).collect();
+        for place in places {
+            bytes[place..place + one.len()].copy_from_slice(one.as_bytes());
+        }
+        let read = read(&Decode::default(), Kind::Zip, Way::Anywhere, &bytes);
+        assert_eq!(read.ids, ["a", "b"], "{read:?}");
+    }
+
+    #[test]
+    fn what_stands_before_a_zip_archive_is_said() {
+        let [first, second] = ["a", "b"].map(|id| zip(&[(name(5, id), log_file(id))]));
+        let bytes = [first.clone(), second].concat();
+        let read = read(&Decode::default(), Kind::Zip, Way::Anywhere, &bytes);
+        assert_eq!(read.ids, ["b"], "{read:?}");
+        let words = format!(
+            "has {} before its beginning",
+            count(first.len() as u64, "byte")
+        );
+        let problem = read.outcome.problems.first();
+        assert!(
+            problem.is_some_and(|problem| problem.starts_with(&words)),
+            "{read:?}"
+        );
     }
 
     /// The directory names the same bytes twice, as that of a zip bomb does a million times.
@@ -1048,7 +1087,7 @@ mod tests {
             ("a/x.json", "a/x.json"),
             ("a\n\u{1b}[2J.json", r"a\n\u{1b}[2J.json"),
         ] {
-            assert_eq!(shown(name), expected);
+            assert_eq!(without_controls(name), expected);
         }
     }
 }

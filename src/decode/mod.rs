@@ -330,13 +330,17 @@ impl Decode {
             outcome.passed_over += 1;
             return;
         };
-        let time = time.or_else(|| i64::try_from(self.delivered?.as_nanosecond()).ok());
-        // Hosts take this value to mean the time of reading, which is used if no time is known.
-        let time = time.map_or(u64::MAX, |time| u64::try_from(time).unwrap_or(0));
-        if !self.selection.events.contains_event(time) {
+        let nanoseconds = |time: i64| u64::try_from(time).unwrap_or(0);
+        // One whose time can't be read is not known to be outside.
+        let is_outside =
+            time.is_some_and(|time| !self.selection.events.contains_event(nanoseconds(time)));
+        if is_outside {
             outcome.filtered += 1;
             return;
         }
+        let time = time.or_else(|| i64::try_from(self.delivered?.as_nanosecond()).ok());
+        // Hosts take this value to mean the time of reading, which is used if no time is known.
+        let time = time.map_or(u64::MAX, nanoseconds);
         records.push(RecordSpan {
             range,
             time,

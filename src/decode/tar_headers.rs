@@ -37,14 +37,24 @@ impl TarEntries {
     /// The next file, whose data is what can be read of `input` then. None at the end.
     pub fn next(&mut self, input: &mut impl Read) -> io::Result<Option<TarEntry>> {
         let mut described = Description::default();
+        let mut empty = 0;
         loop {
             let mut block = [0; TAR_BLOCK];
-            if !self.block(input, &mut block)? || block.iter().all(|byte| *byte == 0) {
+            if !self.block(input, &mut block)? {
                 return Ok(None);
             }
-            if !has_tar_checksum(&block) {
-                return Err(io::Error::other("a header's checksum is wrong"));
+            // Two empty blocks are the end, but another archive may have been put behind it.
+            if block.iter().all(|byte| *byte == 0) {
+                empty += 1;
+                continue;
             }
+            if !has_tar_checksum(&block) {
+                match empty {
+                    0 | 1 => return Err(io::Error::other("a header's checksum is wrong")),
+                    _ => return Ok(None),
+                }
+            }
+            empty = 0;
             let header = Header::from_byte_slice(&block);
             let kind = header.entry_type();
             if kind.is_gnu_longname() {
@@ -238,5 +248,26 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn what_is_behind_empty_blocks_is_read() {
+        let empty = vec![0; TAR_BLOCK];
+        let file = |name: &str| header(name, EntryType::Regular, 0);
+        let end = [empty.clone(), empty.clone()].concat();
+        // A block that was overwritten, and two archives in one file.
+        for between in [empty, end.clone()] {
+            let bytes = [file("a"), between, file("b"), end.clone()].concat();
+            let (mut input, mut entries) = (&*bytes, TarEntries::default());
+            let names: Vec<String> =
+                std::iter::from_fn(|| entries.next(&mut input).unwrap().map(|entry| entry.name))
+                    .collect();
+            assert_eq!(names, ["a", "b"]);
+        }
+        // What else may stand behind an archive's end is no damage.
+        let bytes = [file("a"), end, block("a signature")].concat();
+        let (mut input, mut entries) = (&*bytes, TarEntries::default());
+        assert!(entries.next(&mut input).unwrap().is_some());
+        assert!(entries.next(&mut input).unwrap().is_none());
     }
 }

@@ -44,6 +44,10 @@ pub(crate) fn unread(head: &[u8]) -> Option<&'static str> {
         [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Some("a 7z archive"),
         [b'R', b'a', b'r', b'!', 0x1a, 0x07, ..] => Some("a rar archive"),
         [0x04, 0x22, 0x4d, 0x18, ..] => Some("compressed by lz4"),
+        [0x1f, 0x9d, ..] => Some("compressed by compress"),
+        [b'L', b'Z', b'I', b'P', ..] => Some("compressed by lzip"),
+        [b'M', b'S', b'C', b'F', 0, 0, 0, 0, ..] => Some("a cabinet of Windows"),
+        [0xff, 0x06, 0, 0, b's', b'N', b'a', b'P', b'p', b'Y', ..] => Some("compressed by snappy"),
         _ => None,
     }
 }

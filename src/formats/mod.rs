@@ -22,18 +22,27 @@ pub(crate) const LAYERS: u8 = 3;
 
 /// How much of a file is looked at for signs of events: what is before them may be long where keys are sorted.
 const LOOK: u64 = 64 << 10;
+/// So many bytes tell in any case what a file is.
+const ENOUGH: usize = 4 << 10;
+
+/// Documents and programs that are zip archives, too, by the endings of their names.
+const OTHER_ZIPS: [&str; 24] = [
+    ".aar", ".apk", ".crx", ".docm", ".docx", ".ear", ".epub", ".ipa", ".jar", ".key", ".kmz",
+    ".nupkg", ".numbers", ".odp", ".ods", ".odt", ".pages", ".pptx", ".vsix", ".war", ".whl",
+    ".xlsm", ".xlsx", ".xpi",
+];
 
 /// Does a file that is not named as a log file begin as one, or as an archive? This is also true of one that can't be
-/// opened here, since it may hold events and should not be passed over silently.
+/// opened here, or is damaged, since it may hold events and should not be passed over silently.
 pub(crate) fn holds_events(name: &str, input: &mut dyn Read) -> bool {
-    let head = first_bytes(input, 0);
+    let Ok(head) = first_bytes(input, 0) else {
+        return true;
+    };
     match archive::kind(&head) {
-        // Documents and programs are zip archives, too.
-        Some(Kind::Zip) => !name
-            .rsplit(['/', '\\'])
-            .next()
-            .unwrap_or(name)
-            .contains('.'),
+        Some(Kind::Zip) => {
+            let name = name.to_ascii_lowercase();
+            !OTHER_ZIPS.iter().any(|ending| name.ends_with(ending))
+        }
         Some(Kind::Tar) => true,
         None => compression::unread(&head).is_some() || shapes::may_hold_events(&head),
     }
@@ -61,14 +70,17 @@ pub(crate) fn look_into_text(text: &str) -> (Vec<u8>, ValueKind) {
     (data, kind)
 }
 
-/// The first bytes of what is compressed so often, as they are when they are inflated, in UTF-8.
-fn first_bytes(input: &mut dyn Read, layers: u8) -> Vec<u8> {
+/// The first bytes of what is compressed so often, as they are when they are inflated, in UTF-8. An error where damage leaves
+/// too few of them to tell.
+fn first_bytes(input: &mut dyn Read, layers: u8) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
-    // What is before the damage may be enough.
-    _ = Read::take(&mut *input, LOOK).read_to_end(&mut head);
+    let read = Read::take(&mut *input, LOOK).read_to_end(&mut head);
     let compression = compression::compression(&head).filter(|_| layers < LAYERS);
     if compression.is_none() && !utf16::is_utf16(&head) {
-        return head;
+        return match read {
+            Err(error) if head.len() < ENOUGH => Err(error),
+            _ => Ok(head),
+        };
     }
     let mut all: &mut dyn Read = &mut Read::chain(&*head, input);
     match compression {
@@ -78,7 +90,7 @@ fn first_bytes(input: &mut dyn Read, layers: u8) -> Vec<u8> {
         None => {
             let mut text = Vec::new();
             _ = Read::take(Utf8::new(all), LOOK).read_to_end(&mut text);
-            text
+            Ok(text)
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::record::{self, Index};
 const DEPTH: usize = 4;
 
 /// Keys that only CloudTrail's records have, as a rule several of them.
-const MARKS: [&[u8]; 11] = [
+pub(super) const MARKS: [&[u8]; 11] = [
     b"eventVersion",
     b"eventTime",
     b"eventSource",
@@ -86,6 +86,15 @@ pub(super) fn is_mark(key: &[u8]) -> bool {
     })
 }
 
+/// Do so many of them stand in something broken, wherever that may be?
+pub(super) fn has_marks(broken: &[u8]) -> bool {
+    let stands = |mark: &&&[u8]| {
+        let key = [b"\"", **mark, b"\""].concat();
+        memchr::memmem::find(broken, &key).is_some()
+    };
+    MARKS.iter().filter(stands).nth(ENOUGH_MARKS - 1).is_some()
+}
+
 /// What an object in a list of Records is: S3 and other services use the same name for the list of their notifications.
 pub(crate) fn look_at_record(data: &[u8], range: Range<usize>) -> ValueKind {
     let record = &data[range.clone()];
@@ -128,7 +137,7 @@ pub(crate) fn look_into(data: &mut [u8], mut range: Range<usize>) -> ValueKind {
             }
             if let Err(error) = serde_json::from_slice::<IgnoredAny>(text) {
                 return match text.first() {
-                    Some(b'{') if is_event(text) => {
+                    Some(b'{') if is_event(text) || has_marks(text) => {
                         ValueKind::Broken(format!("is broken: {error}"))
                     }
                     _ if depth > 0 => ValueKind::Other,
@@ -182,20 +191,21 @@ pub(super) fn text_start(head: &[u8]) -> &[u8] {
     head.trim_ascii_start()
 }
 
-/// Can a file that begins like this be JSON or a log with CloudTrail's events?
+/// Can a file that begins like this be JSON or a log with CloudTrail's events? Lines of text may stand before them.
 pub(crate) fn may_hold_events(head: &[u8]) -> bool {
-    matches!(
-        text_start(head).first(),
-        Some(b'{' | b'[' | b'"' | b'0'..=b'9')
-    ) && [
-        &b"eventVersion"[..],
-        b"eventTime",
-        b"CloudTrailEvent",
-        b"CONTROL_MESSAGE",
-        b"\"Records\"",
-    ]
-    .iter()
-    .any(|mark| memchr::memmem::find(head, mark).is_some())
+    has_marks(head)
+        || matches!(
+            text_start(head).first(),
+            Some(b'{' | b'[' | b'"' | b'0'..=b'9')
+        ) && [
+            &b"eventVersion"[..],
+            b"eventTime",
+            b"CloudTrailEvent",
+            b"CONTROL_MESSAGE",
+            b"\"Records\"",
+        ]
+        .iter()
+        .any(|mark| memchr::memmem::find(head, mark).is_some())
 }
 
 fn shape(value: &[u8], index: &mut Index) -> Shape {

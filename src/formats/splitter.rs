@@ -81,11 +81,20 @@ enum Place {
     /// Between documents.
     #[default]
     Outside,
-    /// In a document that is an object, before a key or its end. One that `may_be_record` is lost where it ends
-    /// without a list.
-    Object { may_be_record: bool },
+    /// In a document that is an object, before a key or its end, and what is lost where it ends without a list.
+    Object { lost: Lost },
     /// In a list.
     List { of_records: bool },
+}
+
+/// What an object is that has no list.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Lost {
+    Nothing,
+    /// A record that is too large.
+    Large,
+    /// A record that is broken.
+    Broken,
 }
 
 /// What an object is, going by its keys.
@@ -217,10 +226,12 @@ impl Splitter {
                 Some(at + 1)
             }
             (Place::Object { .. }, b'"') => self.member(data, at, end),
-            (Place::Object { may_be_record }, b'}') => {
+            (Place::Object { lost }, b'}') => {
                 self.close();
-                if may_be_record {
-                    self.lose_large();
+                match lost {
+                    Lost::Nothing => {}
+                    Lost::Large => self.lose_large(),
+                    Lost::Broken => _ = self.lose("is broken".to_owned(), 0),
                 }
                 Some(at + 1)
             }
@@ -243,8 +254,8 @@ impl Splitter {
     fn close(&mut self) {
         self.place = self.enclosing.pop().unwrap_or_default();
         // An object with a list in it is not a record.
-        if let Place::Object { may_be_record } = &mut self.place {
-            *may_be_record = false;
+        if let Place::Object { lost } = &mut self.place {
+            *lost = Lost::Nothing;
         }
     }
 
@@ -258,7 +269,7 @@ impl Splitter {
     fn open_document(&mut self, start: usize, of_records: bool) -> usize {
         self.documents += 1;
         self.open(Place::Object {
-            may_be_record: false,
+            lost: Lost::Nothing,
         });
         self.open_list(start, of_records)
     }
@@ -313,9 +324,11 @@ impl Splitter {
         end: bool,
         found: &mut Vec<Candidate>,
     ) -> Option<usize> {
-        let may_be_record = std::mem::take(&mut self.is_large);
-        if may_be_record || self.is_spent() {
-            return Some(self.open_object(at, may_be_record));
+        if std::mem::take(&mut self.is_large) {
+            return Some(self.open_object(at, Lost::Large));
+        }
+        if self.is_spent() {
+            return Some(self.open_object(at, Lost::Nothing));
         }
         let document_end = match self.look(data, at) {
             Document::List { start, of_records } => {
@@ -339,7 +352,14 @@ impl Splitter {
                 self.documents += 1;
                 return self.value(data, at, end, found);
             }
-            Some(_) => {}
+            Some(document_end) => {
+                self.scanned += ((document_end - at) * shapes::MARKS.len()) as u64;
+                let lost = match shapes::has_marks(&data[at..document_end]) {
+                    true => Lost::Broken,
+                    false => Lost::Nothing,
+                };
+                return Some(self.open_object(at, lost));
+            }
             None if !end => return None,
             // Documents may be behind one that has no end.
             None => {
@@ -349,13 +369,13 @@ impl Splitter {
                 }
             }
         }
-        Some(self.open_object(at, false))
+        Some(self.open_object(at, Lost::Nothing))
     }
 
     /// Begin to go through the members of the object at `at`, one by one.
-    fn open_object(&mut self, at: usize, may_be_record: bool) -> usize {
+    fn open_object(&mut self, at: usize, lost: Lost) -> usize {
         self.documents += 1;
-        self.open(Place::Object { may_be_record });
+        self.open(Place::Object { lost });
         at + 1
     }
 

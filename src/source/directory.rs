@@ -22,7 +22,7 @@ use crate::log_file::{Body, LARGEST_WHOLE, LogFile};
 use crate::settings::location::QUOTES;
 use crate::settings::{self, Settings};
 use crate::stats::Stats;
-use crate::trail::{self, Interval, Naming, Outside, Selection};
+use crate::trail::{self, Interval, Naming, Outside, Selection, without_controls};
 
 /// The log files found, in order of delivery.
 pub(super) struct Directory {
@@ -170,9 +170,11 @@ fn is_log_file(entry: &DirEntry, name: &str) -> bool {
         && match trail::naming(name) {
             Naming::LogFile => true,
             Naming::Other => false,
-            // An export may have any name.
-            Naming::Unknown => File::open(entry.path())
-                .is_ok_and(|mut file| formats::holds_events(name, &mut file)),
+            // An export may have any name. One that can't be opened is named when it is to be read.
+            Naming::Unknown => match File::open(entry.path()) {
+                Ok(mut file) => formats::holds_events(name, &mut file),
+                Err(_) => true,
+            },
         }
 }
 
@@ -306,10 +308,9 @@ impl integrity::DigestStore for DirectoryDigests {
 
     fn exists(&self, name: String) -> BoxFuture<'_, bool> {
         let exists = move || {
-            Path::new(&name).exists()
-                || name
-                    .strip_suffix(".gz")
-                    .is_some_and(|name| Path::new(name).exists())
+            // A folder or a pipe of that name is no log file.
+            let is_there = |name: &str| Path::new(name).is_file();
+            is_there(&name) || name.strip_suffix(".gz").is_some_and(is_there)
         };
         Box::pin(async { tokio::task::spawn_blocking(exists).await.unwrap_or(false) })
     }
@@ -347,7 +348,7 @@ impl Source for Directory {
 impl Found {
     fn into_log_file(self) -> LogFile {
         LogFile {
-            name: self.path.display().to_string(),
+            name: without_controls(&self.path.display().to_string()),
             size: 0,
             delivered: self.delivered,
             cached: None,

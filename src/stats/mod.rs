@@ -327,7 +327,7 @@ impl Stats {
         if self.passed_over.get() > 0 {
             _ = write!(
                 line,
-                "; passed over {} without CloudTrail events",
+                "; passed over {} of other services or without CloudTrail events",
                 count(self.passed_over.get(), "file or folder")
             );
         }
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(
             stats.summary(),
             "7 events from 2 log files; 1 log file could not be read; 1 record could not be read; \
-             passed over 2 files or folders without CloudTrail events"
+             passed over 2 files or folders of other services or without CloudTrail events"
         );
     }
 

@@ -33,12 +33,15 @@ pub(crate) fn is_log_file(key: &str) -> bool {
 /// See [`Naming`].
 pub(crate) fn naming(key: &str) -> Naming {
     let (folders, name) = folders_and_name(key);
+    // Whatever folder somebody has moved it to.
+    let is_of_trail = service_in(name).is_some_and(is_kind);
     let is_other = match layout(&folders) {
-        Some(service) => !is_kind(folders[service]),
+        Some(service) => !is_kind(folders[service]) && !is_of_trail,
         // Where ZIP files of macOS have what is beside files.
         None => folders.contains(&"__MACOSX"),
     };
-    if is_other || name.starts_with("._") || is_of_other_service(name) {
+    let is_of_other_service = service_in(name).is_some_and(|service| !is_kind(service));
+    if is_other || name.starts_with("._") || is_of_other_service {
         return Naming::Other;
     }
     let lower = name.to_ascii_lowercase();
@@ -94,14 +97,11 @@ fn is_of_firehose(stem: &str) -> bool {
         })
 }
 
-/// Is this the name of another service's file, `ACCOUNT_SERVICE_REGION_…_TIME…`? AWS Config and others name theirs as
-/// CloudTrail does.
-fn is_of_other_service(name: &str) -> bool {
+/// The service in a name such as `ACCOUNT_SERVICE_REGION_…_TIME…`. AWS Config and others name their files as CloudTrail does.
+fn service_in(name: &str) -> Option<&str> {
     let mut parts = name.split('_');
-    parts.next().is_some_and(is_account)
-        && parts.next().is_some_and(|service| !is_kind(service))
-        && parts.next().is_some_and(is_region)
-        && has_time(name)
+    let (account, service, region) = (parts.next()?, parts.next()?, parts.next()?);
+    (is_account(account) && is_region(region) && has_time(name)).then_some(service)
 }
 
 /// The number of the folder that is named after a service, such as `CloudTrail`, by CloudTrail's layout. What is above
@@ -179,6 +179,15 @@ mod tests {
             ),
             ("AWSLogs/111122223333/vpcflowlogs/us-east-1/x.log.gz", false),
             ("AWSLogs/notes.json", true),
+            // Whatever folder it was moved to.
+            (
+                "AWSLogs/111122223333/incident/111122223333_CloudTrail_us-east-1_20230710T1205Z_x.json.gz",
+                true,
+            ),
+            (
+                "AWSLogs/111122223333/us-east-1/111122223333_CloudTrail-Insight_us-east-1_20230710T1205Z_x.json",
+                true,
+            ),
             ("exports/lookup.jsonl", true),
             ("copies/trail.ZIP", true),
             ("copies/trail.tar.gz", true),

@@ -7,9 +7,8 @@ use jiff::Timestamp;
 
 use super::interval::Interval;
 use super::key::{account, region};
-use super::names::{is_account, is_region};
+use super::names::{file_name, is_account, is_region};
 use super::naming::is_archive;
-use super::times::delivery_time;
 
 /// What is asked of a source, beside its location.
 #[derive(Debug, Clone, Default)]
@@ -28,9 +27,14 @@ impl Selection {
     /// Do the lists of accounts and regions take this log file? An archive whose account or region is not known is taken,
     /// for it may hold log files of those in the lists.
     pub fn takes_place(&self, key: &str) -> bool {
-        let takes = |list: &Listed, name: Option<&str>| {
-            list.contain(name) || name.is_none() && is_archive(key)
+        let is_archive = is_archive(key);
+        // Whoever made an archive gave it its name.
+        let key = match is_archive {
+            true => &key[..key.len() - file_name(key).len()],
+            false => key,
         };
+        let takes =
+            |list: &Listed, name: Option<&str>| list.contain(name) || name.is_none() && is_archive;
         takes(&self.accounts, account(key)) && takes(&self.regions, region(key))
     }
 
@@ -39,14 +43,10 @@ impl Selection {
         self.interval != Interval::default() || !self.accounts.are_all() || !self.regions.are_all()
     }
 
-    /// Does a log file that was delivered at this time, if it is known, belong to the interval? For an archive, only the time
-    /// in its name counts.
+    /// Does a log file that was delivered at this time, if it is known, belong to the interval? What is in an archive has times
+    /// of its own.
     pub fn takes_time(&self, key: &str, delivered: Option<Timestamp>) -> bool {
-        let time = match is_archive(key) {
-            true => delivery_time(key),
-            false => delivered,
-        };
-        time.is_none_or(|time| self.interval.contains(time))
+        is_archive(key) || delivered.is_none_or(|time| self.interval.contains(time))
     }
 }
 

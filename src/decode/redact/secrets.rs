@@ -28,21 +28,27 @@ const KNOWN: [&str; 16] = [
 ];
 
 /// A name that ends like this is taken for a secret, whatever service it belongs to.
-const ENDINGS: [&str; 15] = [
+const ENDINGS: [&str; 21] = [
     "apikey",
+    "apikeys",
     "authcode",
+    "connectionstring",
+    "hmackey",
     "passcode",
     "passphrase",
     "passwd",
     "password",
+    "passwordhash",
     "passwords",
     "presharedkey",
     "privatekey",
     "pwd",
+    "samlresponse",
     "secret",
     "secretaccesskey",
     "secretkey",
     "signedurl",
+    "signingkey",
     "token",
 ];
 
@@ -159,7 +165,12 @@ mod tests {
             "privateKeyBase64",
             "sslPrivateKey",
             "apiKey",
+            "apiKeys",
             "x-api-key",
+            "passwordHash",
+            "connectionString",
+            "signingKey",
+            "SAMLResponse",
             "preSignedUrl",
             "accessKeyId",
             "accesKeyId",
