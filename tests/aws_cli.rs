@@ -315,6 +315,8 @@ fn forms(cells: &mut Vec<Cell>) {
             "{HOME}/nowhere",
         ),
         ("a folder", "AWS_SHARED_CREDENTIALS_FILE", "{HOME}/my"),
+        ("below what is no folder", "AWS_CONFIG_FILE", "/dev/null/x"),
+        ("a device", "AWS_CONFIG_FILE", "/dev/null"),
     ] {
         cells.push(
             Cell::new("files", format!("{variable}: {name}"))
@@ -649,6 +651,19 @@ fn chains(cells: &mut Vec<Cell>) {
             "that has ended",
             ANSWER.replace(end, "2020-01-01T00:00:00Z"),
         ),
+        (
+            "that never end",
+            ANSWER.replace(end, "9999-12-31T23:59:59Z"),
+        ),
+        (
+            "that ends in Greenwich",
+            ANSWER.replace(end, "2099-01-01T00:00:00 GMT"),
+        ),
+        (
+            "that ends as a mail says",
+            ANSWER.replace(end, "Thu, 01 Jan 2099 00:00:00 GMT"),
+        ),
+        ("of version 1.0", ANSWER.replace("1,", "1.0,")),
         ("that ends at no time", ANSWER.replace(end, "soon")),
         ("whose version is text", ANSWER.replace("1,", "\"1\",")),
         ("without a version", ANSWER.replace("\"Version\": 1,", "")),
@@ -735,6 +750,33 @@ fn chains(cells: &mut Vec<Cell>) {
         "a container for a profile without credentials",
         "[profile audit]\n",
     ))));
+    // What is on this machine is not asked for through a proxy.
+    cells.push(
+        container(with_files(
+            "a container beside a proxy that is not there",
+            "",
+        ))
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .env("NO_PROXY", UNSET),
+    );
+    for variable in ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"] {
+        let name = format!("a role of a configured endpoint, with {variable}");
+        let role = "[profile audit]\nrole_arn = {ROLE}\nsource_profile = base\nrole_session_name = me\n[profile base]\n{K1}";
+        cells.push(
+            audit(with_files(&name, role))
+                .env(variable, "true")
+                .env("AWS_ENDPOINT_URL", "{ENDPOINT}"),
+        );
+    }
+    let of_profile = "[profile audit]\nec2_metadata_service_endpoint = {ENDPOINT}\n";
+    for variable in ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"] {
+        let name = format!("an instance that the profile of {variable} tells of");
+        cells.push(
+            with_files(&name, of_profile)
+                .env(variable, "audit")
+                .env("AWS_EC2_METADATA_DISABLED", "false"),
+        );
+    }
     cells.push(instance(with_files("an instance", "")));
     cells.push(instance(container(with_files(
         "a container on an instance",
@@ -965,6 +1007,12 @@ fn logins(cells: &mut Vec<Cell>) {
         (
             "AWS_LOGIN_CACHE_DIRECTORY below ~",
             "~/mine",
+            "mine",
+            Verdict::Same,
+        ),
+        (
+            "AWS_LOGIN_CACHE_DIRECTORY with a variable",
+            "$HOME/mine",
             "mine",
             Verdict::Same,
         ),

@@ -404,6 +404,28 @@ fn a_session_of_aws_login_is_renewed_and_kept_for_other_programs() {
     assert_eq!(aws.log_of(Op::Login).len(), 1);
 }
 
+/// For other programs it may still be good, or good again.
+#[test]
+fn a_session_of_aws_login_is_not_replaced_by_an_answer_that_is_none() {
+    let (aws, _) = aws();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder
+        .path()
+        .join("db92b6267a8a205fc1c1c8dde4dbdbd8466aa21d3521bb9244a01b1940ee5695.json");
+    let before = harness::aws::session(&aws.issue(), "2024-01-01T00:00:00Z", harness::aws::EMPTY);
+    fs::write(&file, before.to_string()).unwrap();
+    let error = capture(&aws)
+        .env("AWS_ENDPOINT_URL_SIGNIN", aws.endpoint())
+        .env("AWS_LOGIN_CACHE_DIRECTORY", folder.path().to_str().unwrap())
+        .file(
+            ".aws/config",
+            "[default]\nregion = us-east-1\nlogin_session = arn:aws:iam::123456789012:user/carol\n",
+        )
+        .open_error();
+    assert!(error.contains("AWS Sign-In gave no keys"), "{error}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), before.to_string());
+}
+
 #[test]
 fn a_session_of_aws_login_that_has_ended_for_good_is_named_with_what_to_do() {
     let (aws, _) = aws();

@@ -84,8 +84,13 @@ fn a_session_to_be_renewed_is_named_with_its_command() {
     aws.put("logs", "x.json.gz", b"");
     let config = "[profile sso]\nsso_session=corp\nsso_account_id=123456789012\nsso_role_name=audit\n\
                   [sso-session corp]\nsso_start_url=https://corp.awsapps.com/start\nsso_region=us-east-1\n\
-                  [profile console]\nlogin_session=arn:aws:iam::123456789012:user/alice\n";
+                  [profile console]\nlogin_session=arn:aws:iam::123456789012:user/alice\n\
+                  [profile role]\nrole_arn=arn:aws:iam::123456789012:role/audit\nsource_profile=sso\n\
+                  [profile \"my own\"]\nlogin_session=arn:aws:iam::123456789012:user/alice\n";
     for (profile, command) in [
+        // Of a role, that of what it is assumed with.
+        ("role", "aws sso login --profile sso"),
+        ("my own", "aws login --profile 'my own'"),
         ("sso", "aws sso login --profile sso"),
         ("console", "aws login --profile console"),
     ] {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use aws_config::identity::IdentityCache;
 use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
@@ -289,6 +290,9 @@ impl S3Style {
     }
 }
 
+/// How long credentials may take. The SDK alone would give them 40 seconds.
+const LONGEST_LOAD: Duration = Duration::from_secs(10 * 60);
+
 /// What all clients share. Of the SDK's own reading of files and environment nothing is used, for it differs from the
 /// CLI's.
 fn sdk_config(files: &Files, region: Option<Region>, http: &Http, clock: Clock) -> SdkConfig {
@@ -298,6 +302,8 @@ fn sdk_config(files: &Files, region: Option<Region>, http: &Http, clock: Clock) 
         .time_source(SharedTimeSource::new(clock))
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .region(region)
+        // Who waits for credentials decides for how long: a process may ask its user in a browser.
+        .identity_cache(IdentityCache::lazy().load_timeout(LONGEST_LOAD).build())
         .use_fips(files.is_on("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"))
         .use_dual_stack(files.is_on("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"))
         // Objects carry no checksum that gzip doesn't, and other stores don't know them.
@@ -336,15 +342,23 @@ async fn find_credentials(
         .unwrap_or(Region::from_static(anywhere));
     let at = |service: &str| -> Result<SdkConfig> {
         let endpoint = Endpoint::configured(files, service)?;
-        let mut at = sdk.to_builder().region(region.clone());
-        at.set_endpoint_url(endpoint.map(|endpoint| endpoint.url));
-        Ok(at.build())
+        let at = sdk.to_builder().region(region.clone());
+        Ok(match endpoint {
+            // The SDK takes one or the other, and the endpoint is the nearer.
+            Some(endpoint) => at
+                .endpoint_url(endpoint.url)
+                .use_fips(false)
+                .use_dual_stack(false)
+                .build(),
+            None => at.build(),
+        })
     };
     let services = Services {
         sts: at("sts")?,
         sso: at("sso")?,
         sso_oidc: at("sso_oidc")?,
         signin: at("signin")?,
+        direct: Http::direct(files)?,
     };
     let config = ProviderConfig::default()
         .with_http_client(http.client())
@@ -352,7 +366,7 @@ async fn find_credentials(
         .with_sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .with_region(Some(region.clone()));
     let is_configured = chain.base != Base::Instance;
-    let mut found = providers::of_base(chain.base, &config, &services);
+    let mut found = providers::of_base(chain.base, &config, &services, files);
     for role in chain.roles {
         found = assume(&role, &services.sts, found).await;
     }

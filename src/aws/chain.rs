@@ -25,8 +25,12 @@ pub(super) enum Base {
     },
     WebIdentity(WebIdentity),
     SingleSignOn(SingleSignOn),
-    /// The name of a session of `aws login`.
-    Login(String),
+    /// A session of `aws login`.
+    Login {
+        session: String,
+        /// The profile that names it.
+        profile: String,
+    },
     /// The words of a command.
     Process(Vec<String>),
     Container,
@@ -42,6 +46,8 @@ pub(super) struct WebIdentity {
 
 #[derive(Debug, PartialEq)]
 pub(super) struct SingleSignOn {
+    /// The profile that asks for it.
+    pub profile: String,
     /// Without one, the token is kept by the URL.
     pub session: Option<String>,
     pub start_url: String,
@@ -206,7 +212,10 @@ fn of_own(files: &Files, name: &str, keys: &Keys, is_first: bool) -> Result<Opti
         return Ok(Some(Chain::of(found)));
     }
     if let Some(session) = keys.get("login_session") {
-        return Ok(Some(Chain::of(Base::Login(session.clone()))));
+        return Ok(Some(Chain::of(Base::Login {
+            session: session.clone(),
+            profile: name.to_owned(),
+        })));
     }
     if let Some(command) = keys.get("credential_process") {
         let words = ini::command(command).filter(|words| !words.is_empty());
@@ -266,6 +275,7 @@ fn single_sign_on(files: &Files, name: &str, keys: &Keys) -> Result<Option<Singl
             .with_context(|| format!("the profile {name:?} lacks {key}: run `aws configure sso`"))
     };
     Ok(Some(SingleSignOn {
+        profile: name.to_owned(),
         session,
         start_url: take("sso_start_url")?,
         region: take("sso_region")?,

@@ -155,10 +155,7 @@ fn missing(error: &CredentialsError, state: &State) -> Missing {
     let logged_out = LoggedOut::behind(error);
     // The remedy first: hosts cut long errors.
     let remedy = match logged_out {
-        Some(LoggedOut { command, .. }) => {
-            let profile = who.split('"').nth(1).unwrap_or("default");
-            format!(", log in again with `{command} --profile {profile}`")
-        }
+        Some(LoggedOut { command, .. }) => format!(", log in again with `{command}`"),
         None => String::new(),
     };
     Missing {

@@ -203,24 +203,21 @@ fn sections(
         },
     };
     let mut closed = None;
-    let bytes = match std::fs::read(&path) {
+    // Of a pipe nobody might ever write into the other end.
+    let read = match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => Err(std::io::Error::other("it is not a file")),
+        _ => std::fs::read(&path),
+    };
+    let bytes = match read {
         Ok(bytes) => bytes,
         Err(error) if is_demanded => {
             return Err(error).with_context(|| format!("{from}: {} can't be read", path.display()));
         }
-        // As of the CLI: what is not there, or not for this user, is empty.
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory
-            ) =>
-        {
+        // As of the CLI: what is not there, no file, or not for this user, is empty.
+        Err(error) => {
             closed = (error.kind() != ErrorKind::NotFound)
                 .then(|| format!("{} can't be read: {error}", path.display()));
             Vec::new()
-        }
-        Err(error) => {
-            return Err(error).with_context(|| format!("{} can't be read", path.display()));
         }
     };
     Ok((parse(&bytes, &path)?, path, closed))
@@ -238,7 +235,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Sections> {
 }
 
 /// A path with `$NAME` and `${NAME}` replaced by variables of the environment, where there are such.
-fn expand(path: &str) -> String {
+pub(super) fn expand(path: &str) -> String {
     let mut expanded = String::new();
     let mut rest = path;
     while let Some(at) = rest.find('$') {

@@ -43,8 +43,16 @@ impl fmt::Debug for Http {
 impl Http {
     /// TLS with the system's roots or those of a bundle, through the proxies of the environment, as the AWS CLI does.
     pub(super) fn new(files: &Files) -> Result<Self> {
+        Self::through(Proxies::of(|name| std::env::var(name).ok()), files)
+    }
+
+    /// The same without proxies: for what is on this machine, and what nobody else is to see.
+    pub(super) fn direct(files: &Files) -> Result<Self> {
+        Self::through(Proxies::of(|_| None), files)
+    }
+
+    fn through(proxies: Proxies, files: &Files) -> Result<Self> {
         let bundle = bundle(files)?;
-        let proxies = Proxies::of(|name| std::env::var(name).ok());
         let connectors: Mutex<HashMap<Timeouts, SharedHttpConnector>> = Mutex::default();
         Ok(Self(Arc::new(move |timeouts| {
             let mut connectors = lock(&connectors);

@@ -22,7 +22,8 @@ use serde_json::{Value, json};
 
 use super::token_file::{TokenFile, written};
 use super::{Services, failed};
-use crate::aws::files::variable;
+use crate::aws::files::{expand, variable};
+use crate::aws::sdk_error::reason;
 use crate::integrity::hex;
 use crate::process::platform::user_path;
 
@@ -37,17 +38,19 @@ pub(super) struct Login {
 }
 
 impl Login {
-    pub fn new(session: String, services: &Services) -> Self {
-        let folder = variable("AWS_LOGIN_CACHE_DIRECTORY");
+    /// The session that a profile names.
+    pub fn new(session: &str, profile: &str, services: &Services) -> Self {
+        let folder = variable("AWS_LOGIN_CACHE_DIRECTORY").map(|folder| expand(&folder));
         let hash = ring::digest::digest(&ring::digest::SHA256, session.as_bytes());
         Self {
             signin: aws_sdk_signin::Client::new(&services.signin),
-            token: TokenFile {
-                what: "login session",
-                command: "aws login",
-                path: user_path(folder.as_deref().unwrap_or("~/.aws/login/cache"))
+            token: TokenFile::new(
+                "login session",
+                user_path(folder.as_deref().unwrap_or("~/.aws/login/cache"))
                     .join(format!("{}.json", hex(hash.as_ref()))),
-            },
+                "aws login",
+                profile,
+            ),
             time: services.signin.time_source().unwrap_or_default(),
         }
     }
@@ -67,7 +70,19 @@ impl Login {
             }
             // They are good for some minutes still.
             Err(_) if end > now => Ok(keys),
-            Err(error) => Err(error),
+            // Another program may have renewed them at the same time, after which the old refresh token is refused.
+            Err(error) => {
+                let now_there = self.token.read()?;
+                let is_newer = now_there != session
+                    && self
+                        .token
+                        .end(&now_there["accessToken"])
+                        .is_ok_and(|end| end > now);
+                match is_newer {
+                    true => self.keys(&now_there),
+                    false => Err(error),
+                }
+            }
         }
     }
 
@@ -131,7 +146,7 @@ impl Login {
                 Some(CreateOAuth2TokenError::ValidationException(_)) => {
                     self.token.log_in("was refused")
                 }
-                _ => CredentialsError::provider_error(error),
+                _ => failed(format!("AWS Sign-In: {}", reason(&error))),
             })?;
         answer
             .token_output
@@ -145,10 +160,20 @@ impl Login {
         answer: CreateOAuth2TokenResponseBody,
         now: SystemTime,
     ) -> Result<(), CredentialsError> {
-        let keys = answer.access_token;
-        let (Some(keys), Some(end)) = (keys, written(now, answer.expires_in)) else {
+        let keys = answer.access_token.filter(|keys| {
+            let texts = [
+                &keys.access_key_id,
+                &keys.secret_access_key,
+                &keys.session_token,
+            ];
+            texts.iter().all(|text| !text.is_empty())
+        });
+        let is_whole = !answer.refresh_token.is_empty() && answer.expires_in > 0;
+        let (Some(keys), Some(end), true) = (keys, written(now, answer.expires_in), is_whole)
+        else {
             return Err(failed("AWS Sign-In gave no keys"));
         };
+        let before = session.clone();
         session["accessToken"] = json!({
             "accessKeyId": keys.access_key_id,
             "secretAccessKey": keys.secret_access_key,
@@ -157,7 +182,7 @@ impl Login {
             "expiresAt": end,
         });
         session["refreshToken"] = answer.refresh_token.into();
-        self.token.replace(session);
+        self.token.replace(&before, session);
         Ok(())
     }
 }
@@ -171,7 +196,7 @@ impl ProvideCredentials for Login {
     }
 }
 
-/// A private key on the curve P-256 in PEM, as RFC 5915 has it.
+/// A private key on the curve P-256 in PEM, as RFC 5915 or PKCS #8 has it.
 fn private_key(pem: &str) -> Result<EcdsaKeyPair, Box<dyn StdError>> {
     /// What says so in PKCS #8, which is what ring reads.
     const P256: &[u8] = b"\x02\x01\0\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
@@ -186,12 +211,13 @@ fn private_key(pem: &str) -> Result<EcdsaKeyPair, Box<dyn StdError>> {
         let head: &[u8] = if length < 128 { &[tag] } else { &[tag, 0x81] };
         Ok([head, &[length], content].concat())
     };
+    let read = |pkcs8: &[u8]| {
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        EcdsaKeyPair::from_pkcs8(algorithm, pkcs8, &SystemRandom::new())
+    };
     let pkcs8 = der(0x30, &[P256, &der(4, &key)?].concat())?;
-    let pair = EcdsaKeyPair::from_pkcs8(
-        &ECDSA_P256_SHA256_FIXED_SIGNING,
-        &pkcs8,
-        &SystemRandom::new(),
-    );
+    // It may be in that form already.
+    let pair = read(&pkcs8).or_else(|error| read(&key).map_err(|_| error));
     pair.map_err(|error| format!("is not a private key on the curve P-256: {error}").into())
 }
 

@@ -8,10 +8,11 @@ mod web_identity;
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::ecs::EcsCredentialsProvider;
-use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::imds::{self, credentials::ImdsCredentialsProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
@@ -22,7 +23,8 @@ use self::process::Process;
 use self::single_sign_on::Portal;
 use self::web_identity::WebIdentity;
 use super::chain::Base;
-use super::files::variable;
+use super::files::{Files, variable};
+use super::http::Http;
 
 /// Settings of the clients that credentials are asked of, with the endpoint of each.
 pub(super) struct Services {
@@ -30,6 +32,8 @@ pub(super) struct Services {
     pub sso: SdkConfig,
     pub sso_oidc: SdkConfig,
     pub signin: SdkConfig,
+    /// What is asked on this machine.
+    pub direct: Http,
 }
 
 /// What a chain begins with.
@@ -37,6 +41,7 @@ pub(super) fn of_base(
     base: Base,
     config: &ProviderConfig,
     services: &Services,
+    files: &Files,
 ) -> SharedCredentialsProvider {
     match base {
         Base::Environment => SharedCredentialsProvider::new(Environment),
@@ -53,15 +58,52 @@ pub(super) fn of_base(
         )),
         Base::WebIdentity(of) => SharedCredentialsProvider::new(WebIdentity::new(of, services)),
         Base::SingleSignOn(of) => SharedCredentialsProvider::new(Portal::new(of, services)),
-        Base::Login(session) => SharedCredentialsProvider::new(Login::new(session, services)),
+        Base::Login { session, profile } => {
+            SharedCredentialsProvider::new(Login::new(&session, &profile, services))
+        }
         Base::Process(words) => SharedCredentialsProvider::new(Process::new(words)),
-        Base::Container => SharedCredentialsProvider::new(
-            EcsCredentialsProvider::builder().configure(config).build(),
-        ),
+        Base::Container => {
+            // As the CLI: the token that it is asked with is nobody else's.
+            let config = config.clone().with_http_client(services.direct.client());
+            SharedCredentialsProvider::new(
+                EcsCredentialsProvider::builder().configure(&config).build(),
+            )
+        }
         Base::Instance => SharedCredentialsProvider::new(
-            ImdsCredentialsProvider::builder().configure(config).build(),
+            ImdsCredentialsProvider::builder()
+                .configure(config)
+                .imds_client(instance_metadata(config, files))
+                .build(),
         ),
     }
+}
+
+/// The machine's metadata, with what variables and the profile say of it.
+pub(super) fn instance_metadata(config: &ProviderConfig, files: &Files) -> imds::Client {
+    let get = |name: &str, key: &str| variable(name).or_else(|| files.get(key).map(str::to_owned));
+    let number = |name: &str, key: &str| get(name, key)?.trim().parse::<u32>().ok();
+    let mut client = imds::Client::builder().configure(config);
+    let endpoint = get(
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        "ec2_metadata_service_endpoint",
+    );
+    // One that is not a URL is left to the SDK, which says so.
+    if let Some(endpoint) = endpoint.filter(|url| url::Url::parse(url).is_ok())
+        && let Ok(configured) = client.clone().endpoint(endpoint)
+    {
+        client = configured;
+    }
+    if let Some(seconds) = number("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout") {
+        let timeout = Duration::from_secs(seconds.into());
+        client = client.connect_timeout(timeout).read_timeout(timeout);
+    }
+    if let Some(attempts) = number(
+        "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+        "metadata_service_num_attempts",
+    ) {
+        client = client.max_attempts(attempts.max(1));
+    }
+    client.build()
 }
 
 /// Keys in variables of the environment.
@@ -103,7 +145,7 @@ fn failed(why: impl Into<String>) -> CredentialsError {
 #[derive(Debug)]
 pub(super) struct LoggedOut {
     /// What begins one.
-    pub command: &'static str,
+    pub command: String,
     why: String,
 }
 

@@ -13,8 +13,9 @@ use tokio::process::Command;
 use super::failed;
 use super::token_file::time;
 
-/// So many bytes of what a program says are kept.
+/// So many bytes of what a program prints are kept, and so many of the last that it writes to standard error.
 const KEPT: usize = 64 << 10;
+const LAST: usize = 2 << 10;
 
 /// A program and its arguments. As in the AWS CLI, there is no shell that could make more of them.
 #[derive(Debug)]
@@ -60,26 +61,52 @@ impl Process {
             .spawn()
             .map_err(can_t_run)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let ended = tokio::try_join!(child.wait(), beginning(stdout), beginning(stderr));
+        let ended = tokio::try_join!(
+            child.wait(),
+            kept(stdout, Part::Beginning),
+            kept(stderr, Part::End)
+        );
         ended.map_err(can_t_run)
     }
 }
 
-/// The beginning of what a program says; all of it is read, since otherwise it would wait.
-async fn beginning(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
-    let mut kept = Vec::new();
-    if let Some(pipe) = pipe {
-        let mut pipe = pipe;
-        (&mut pipe).take(KEPT as u64).read_to_end(&mut kept).await?;
-        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
+/// What of a program's words is kept.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    /// Up to [`KEPT`] bytes.
+    Beginning,
+    /// Up to [`LAST`] bytes: the reason why it fails comes last.
+    End,
+}
+
+/// A part of what a program says; all of it is read, since otherwise it would wait.
+async fn kept(pipe: Option<impl AsyncRead + Unpin>, part: Part) -> std::io::Result<Vec<u8>> {
+    let (mut kept, mut buffer) = (Vec::new(), [0; 4096]);
+    let Some(mut pipe) = pipe else {
+        return Ok(kept);
+    };
+    loop {
+        let read = pipe.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(kept);
+        }
+        match part {
+            Part::Beginning => {
+                let room = KEPT.saturating_sub(kept.len()).min(read);
+                kept.extend(&buffer[..room]);
+            }
+            Part::End => {
+                kept.extend(&buffer[..read]);
+                kept.drain(..kept.len().saturating_sub(LAST));
+            }
+        }
     }
-    Ok(kept)
 }
 
 /// Credentials, or what was printed in their place. Nothing of it is repeated, for it may be secret.
 fn parse(output: &[u8]) -> Result<Credentials, String> {
     let found: Value = serde_json::from_slice(output).map_err(|_| "something else than JSON")?;
-    if found["Version"] != 1 {
+    if found["Version"].as_f64() != Some(1.0) {
         return Err("JSON without \"Version\": 1".to_owned());
     }
     let text = |name: &str| found[name].as_str().map(str::to_owned);
@@ -132,8 +159,8 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let kept = beginning(endless.stdout.take()).await.unwrap();
-        assert_eq!(kept.len(), KEPT);
+        let printed = kept(endless.stdout.take(), Part::Beginning).await.unwrap();
+        assert_eq!(printed.len(), KEPT);
         assert!(endless.wait().await.unwrap().success());
     }
 
@@ -146,6 +173,10 @@ mod tests {
         assert!(needs_action(&["/nowhere/program"]).await);
         assert!(needs_action(&["echo", "secret"]).await);
         assert!(!needs_action(&["false"]).await);
+        let much = "yes warning | head -c 280000 >&2; echo the reason >&2; exit 3";
+        let error = found(&["sh", "-c", much]).await.unwrap_err();
+        let text = crate::aws::sdk_error::chain(&error);
+        assert!(text.ends_with("the reason") && text.len() < 3000, "{text}");
         let error = found(&["echo", "secret"]).await.unwrap_err();
         assert!(!crate::aws::sdk_error::chain(&error).contains("secret"));
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::token_file::{TokenFile, time, written};
 use super::{Services, failed};
 use crate::aws::chain::SingleSignOn;
-use crate::aws::sdk_error::status;
+use crate::aws::sdk_error::{reason, status};
 use crate::integrity::hex;
 use crate::process::platform::user_path;
 
@@ -41,11 +41,12 @@ impl Portal {
         Self {
             sso: aws_sdk_sso::Client::new(&sso),
             oidc: aws_sdk_ssooidc::Client::new(&oidc),
-            token: TokenFile {
-                what: "SSO token",
-                command: "aws sso login",
-                path: user_path(&format!("~/.aws/sso/cache/{}.json", hex(hash.as_ref()))),
-            },
+            token: TokenFile::new(
+                "SSO token",
+                user_path(&format!("~/.aws/sso/cache/{}.json", hex(hash.as_ref()))),
+                "aws sso login",
+                &of.profile,
+            ),
             of,
             time: sso.time_source().unwrap_or_default(),
         }
@@ -66,7 +67,7 @@ impl Portal {
                     self.token.log_in("is not valid any more")
                 }
                 // Of others nobody has to log in again.
-                _ => CredentialsError::provider_error(error),
+                _ => failed(format!("the SSO portal: {}", reason(&error))),
             })?;
         let found = answer
             .role_credentials
@@ -93,12 +94,19 @@ impl Portal {
         let now = self.time.now();
         let mut expired = self.token.log_in("has expired");
         if self.of.session.is_some() && end < now + RENEWED_BEFORE {
+            let before = cached.clone();
             match self.renew(&mut cached, now).await {
                 Ok(Some(renewed)) => {
-                    self.token.replace(&cached);
+                    self.token.replace(&before, &cached);
                     return Ok(renewed);
                 }
-                Ok(None) => {}
+                // Another program may have renewed it at the same time, after which the old one is refused.
+                Ok(None) => {
+                    let now_there = self.token.read()?;
+                    if now_there != before && self.token.end(&now_there)? > now {
+                        return self.token.text(&now_there, "accessToken");
+                    }
+                }
                 Err(error) => expired = error,
             }
         }
@@ -122,7 +130,10 @@ impl Portal {
             Err(error) => match status(&error) {
                 // Refused, other than for asking too often.
                 Some(400..=428 | 430..=499) => Ok(None),
-                _ => Err(CredentialsError::provider_error(error)),
+                _ => Err(failed(format!(
+                    "renewing the SSO token: {}",
+                    reason(&error)
+                ))),
             },
         }
     }

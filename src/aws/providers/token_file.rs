@@ -1,8 +1,9 @@
 //! Tokens that the AWS CLI keeps in files for `aws sso login` and `aws login`.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::LoggedOut;
+use crate::process::lock;
 use crate::process::platform::replace_file;
 
 /// More than any token has, in bytes.
@@ -19,40 +21,79 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct TokenFile {
     /// What users know the token as.
-    pub what: &'static str,
+    what: &'static str,
+    path: PathBuf,
     /// What writes the file.
-    pub command: &'static str,
-    pub path: PathBuf,
+    command: String,
+    /// The token in the file, and another one that came in its place and could not be written.
+    unwritten: Mutex<Option<(Value, Value)>>,
 }
 
 impl TokenFile {
-    /// What it holds.
-    pub fn read(&self) -> Result<Value, CredentialsError> {
-        let mut text = Vec::new();
-        let read =
-            File::open(&self.path).and_then(|file| file.take(LARGEST).read_to_end(&mut text));
-        match read {
-            Ok(_) => serde_json::from_slice(&text).map_err(|_| self.log_in("is not JSON")),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(self.log_in("is not there")),
-            Err(error) => Err(CredentialsError::invalid_configuration(format!(
-                "{} can't be read: {error}",
-                self.name()
-            ))),
+    /// `command` is what writes it for a profile.
+    pub fn new(what: &'static str, path: PathBuf, command: &str, profile: &str) -> Self {
+        let is_plain = |char: char| char.is_alphanumeric() || "-_.@/".contains(char);
+        let profile = match profile.chars().all(is_plain) {
+            true => profile.to_owned(),
+            false => format!("'{}'", profile.replace('\'', r"'\''")),
+        };
+        Self {
+            what,
+            path,
+            command: format!("{command} --profile {profile}"),
+            unwritten: Mutex::default(),
         }
     }
 
-    /// Put others' next token there; where that can't be done they renew it, too. Another process may do the same.
-    pub fn replace(&self, token: &Value) {
+    /// What it holds, or what came in its place.
+    pub fn read(&self) -> Result<Value, CredentialsError> {
+        let mut text = Vec::new();
+        // Of a pipe nobody might ever write into the other end.
+        let read = match self.path.metadata() {
+            Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is not a file")),
+            Ok(_) => {
+                File::open(&self.path).and_then(|file| file.take(LARGEST).read_to_end(&mut text))
+            }
+            Err(error) => Err(error),
+        };
+        let found: Value = match read {
+            Ok(_) => serde_json::from_slice(&text).map_err(|_| self.log_in("is not JSON"))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(self.log_in("is not there"));
+            }
+            Err(error) => {
+                return Err(CredentialsError::invalid_configuration(format!(
+                    "{} can't be read: {error}",
+                    self.name()
+                )));
+            }
+        };
+        let unwritten = lock(&self.unwritten);
+        Ok(match &*unwritten {
+            Some((replaced, newer)) if *replaced == found => newer.clone(),
+            _ => found,
+        })
+    }
+
+    /// Put another token in the place of one that was read, for other programs, too; where it can't be written, for this one.
+    pub fn replace(&self, old: &Value, new: &Value) {
         let part = self
             .path
             .with_extension(format!("json.{}", fastrand::u64(..)));
-        _ = replace_file(&self.path, &part, token.to_string().as_bytes());
+        let mut unwritten = lock(&self.unwritten);
+        let replaced = match unwritten.take() {
+            Some((replaced, newer)) if newer == *old => replaced,
+            _ => old.clone(),
+        };
+        if replace_file(&self.path, &part, new.to_string().as_bytes()).is_err() {
+            *unwritten = Some((replaced, new.clone()));
+        }
     }
 
     /// The error where nothing but another login helps.
     pub fn log_in(&self, why: &str) -> CredentialsError {
         CredentialsError::provider_error(LoggedOut {
-            command: self.command,
+            command: self.command.clone(),
             why: format!("{} {why}", self.name()),
         })
     }
@@ -83,14 +124,26 @@ pub(super) fn written(now: SystemTime, seconds: i32) -> Option<String> {
     Some(end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// A time in a form that the CLI writes or reads: `…Z`, `…UTC`, with an offset with or without a colon.
+/// A time in a form that the CLI writes or reads: `…Z`, `…UTC`, with an offset with or without a colon, or as in mails. What lies
+/// beyond all times never comes.
 pub(super) fn time(text: &str) -> Option<SystemTime> {
     let text = text.trim();
-    let text = match text.strip_suffix("UTC") {
-        Some(time) => format!("{}Z", time.trim_end()),
-        None => text.to_owned(),
+    let zulu = ["UTC", "GMT"]
+        .iter()
+        .find_map(|zone| text.strip_suffix(zone));
+    let text = match zulu {
+        Some(time) if !text.contains(',') => format!("{}Z", time.trim_end()),
+        _ => text.replace(" +", "+"),
     };
-    text.parse::<Timestamp>().ok().map(SystemTime::from)
+    if text.starts_with("9999-12-3") {
+        return Some(Timestamp::MAX.into());
+    }
+    let parsed = text.parse::<Timestamp>().ok();
+    let parsed = parsed.or_else(|| {
+        let mail = jiff::fmt::rfc2822::parse(&text.replace('+', " +"));
+        mail.ok().map(|time| time.timestamp())
+    });
+    parsed.map(SystemTime::from)
 }
 
 #[cfg(test)]
@@ -109,11 +162,16 @@ mod tests {
             "2024-03-05 12:00:00Z",
             "2024-03-05T12:00:00.000Z",
             " 2024-03-05T12:00:00+00:00 ",
+            "2024-03-05T12:00:00 +00:00",
+            "2024-03-05T12:00:00 GMT",
+            "Tue, 05 Mar 2024 12:00:00 GMT",
+            "Tue, 05 Mar 2024 13:00:00 +0100",
         ] {
             assert_eq!(time(form), expected, "{form}");
         }
         assert_eq!(time("2024-03-05T12:00:00"), None);
         assert_eq!(time("soon"), None);
+        assert!(time("9999-12-31T23:59:59Z") > time("9998-01-01T00:00:00Z"));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, future};
 
 use super::{Services, failed};
 use crate::aws::access::SESSION_NAME;
 use crate::aws::chain;
+use crate::aws::sdk_error::reason;
 use crate::process::platform::user_path;
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl WebIdentity {
             .web_identity_token(token)
             .send()
             .await
-            .map_err(CredentialsError::provider_error)?;
+            .map_err(|error| failed(format!("STS: {}", reason(&error))))?;
         let found = answer
             .credentials
             .ok_or_else(|| failed("STS gave no credentials"))?;

@@ -16,6 +16,9 @@ use super::{
 /// A refresh token whose session has ended.
 pub const ENDED: &str = "ended";
 
+/// A refresh token to which the answer is no session at all.
+pub const EMPTY: &str = "empty";
+
 /// CreateOAuth2Token, for a refresh token.
 pub fn answer(world: &World, request: &Request, body: &[u8]) -> Response<Body> {
     let asked: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -31,6 +34,12 @@ pub fn answer(world: &World, request: &Request, body: &[u8]) -> Response<Body> {
     let token = asked["refreshToken"].as_str().unwrap_or_default();
     if token == ENDED {
         return refused(400, "AccessDeniedException", "TOKEN_EXPIRED", "ended");
+    }
+    if token == EMPTY {
+        return Response::builder()
+            .header("content-type", "application/json")
+            .body(full(r#"{"accessToken": {"accessKeyId": "x"}}"#))
+            .unwrap();
     }
     let Credentials {
         access_key,

@@ -39,7 +39,7 @@ use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
 pub use fault::Fault;
-pub use login::{ENDED, session};
+pub use login::{EMPTY, ENDED, session};
 pub use request::{Op, Request};
 pub use world::Credentials;
 
