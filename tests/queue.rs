@@ -288,6 +288,22 @@ fn what_is_denied_or_damaged_is_named_and_left() {
     assert_eq!((world.counts().deleted, world.counts().in_flight), (1, 2));
 }
 
+/// The SDK never forgets a region that it was asked for.
+#[test]
+fn regions_that_messages_make_up_are_not_all_asked() {
+    let world = World::new(LONG, json!({}));
+    for number in 0..130 {
+        let message = of_event_bridge(&format!("made-up-{number}"), "x.json.gz");
+        let message = message.replace(REGION, &format!("made-up-{number}"));
+        world.aws.queues().send("trail", message);
+    }
+    let mut instance = world.open();
+    world.read_until(&mut instance, |_| world.metric("files_failed") >= 130);
+    let asked = world.aws.log_of(Op::GetObject).into_iter();
+    let regions: BTreeSet<_> = asked.filter_map(|request| request.region).collect();
+    assert!((2..=101).contains(&regions.len()), "{regions:?}");
+}
+
 #[test]
 fn a_message_that_comes_again_and_again_is_named_once() {
     let world = World::new(Duration::from_secs(1), json!({}));

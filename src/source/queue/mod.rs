@@ -6,7 +6,7 @@
 mod in_flight;
 mod message;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use anyhow::{Context, Error, Result};
@@ -34,6 +34,9 @@ const RECEIVES: usize = 8;
 const OTHERS: usize = 8;
 /// How many buckets' clients are kept.
 const BUCKETS: usize = 100;
+/// In so many regions buckets are looked for where messages say that they are. The SDK never forgets one that it was asked for,
+/// and whoever writes messages may make up names.
+const REGIONS: usize = 100;
 
 /// The log files that a queue's messages name.
 pub(super) struct QueueSource {
@@ -58,6 +61,8 @@ pub(super) struct QueueSource {
 /// Buckets that log files are in.
 struct Buckets {
     clients: HashMap<String, Arc<BucketClient>>,
+    /// Those that messages have told.
+    regions: BTreeSet<String>,
     login: Arc<Login>,
     aws: settings::Aws,
     /// Where a bucket is, unless its message or S3 says otherwise.
@@ -96,6 +101,7 @@ pub(super) async fn open(
     let mut source = QueueSource {
         buckets: Buckets {
             clients: HashMap::new(),
+            regions: BTreeSet::new(),
             login,
             aws: settings.aws.clone(),
             region: queue.region.clone(),
@@ -335,7 +341,12 @@ impl Buckets {
         if self.clients.len() >= BUCKETS {
             self.clients.clear();
         }
-        let region = file.region.as_ref().unwrap_or(&self.region);
+        let told = file.region.as_ref().filter(|region| {
+            self.regions.contains(*region)
+                || self.regions.len() < REGIONS && self.regions.insert((*region).clone())
+        });
+        // S3 says where it is if it is elsewhere.
+        let region = told.unwrap_or(&self.region);
         let client = Arc::new(BucketClient::new(
             &self.login,
             &file.bucket,
