@@ -3,6 +3,7 @@
 use std::fs;
 #[cfg(unix)]
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use harness::{
     aws::{ACCESS_KEY, Aws, Credentials, Fault, Op, REGION, SECRET_KEY},
@@ -402,6 +403,35 @@ fn a_session_of_aws_login_is_renewed_and_kept_for_other_programs() {
     // The next program need not renew them.
     assert_read(&aws, login(), &ids, temporary);
     assert_eq!(aws.log_of(Op::Login).len(), 1);
+}
+
+/// Two programs ask with the same refresh token, and one of them is refused.
+#[test]
+fn a_session_of_aws_login_that_another_program_renews_meanwhile_is_used() {
+    let (aws, ids) = aws();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder
+        .path()
+        .join("db92b6267a8a205fc1c1c8dde4dbdbd8466aa21d3521bb9244a01b1940ee5695.json");
+    let session =
+        |end: &str| harness::aws::session(&aws.issue(), end, harness::aws::ENDED).to_string();
+    fs::write(&file, session("2024-01-01T00:00:00Z")).unwrap();
+    let slowly = Fault::Delay(Duration::from_millis(500));
+    aws.fault(|request| request.op == Op::Login, slowly);
+    let running = capture(&aws)
+        .env("AWS_ENDPOINT_URL_SIGNIN", aws.endpoint())
+        .env("AWS_LOGIN_CACHE_DIRECTORY", folder.path().to_str().unwrap())
+        .file(
+            ".aws/config",
+            "[default]\nregion = us-east-1\nlogin_session = arn:aws:iam::123456789012:user/carol\n",
+        )
+        .start();
+    while aws.log_of(Op::Login).is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    fs::write(&file, session("2999-01-01T00:00:00Z")).unwrap();
+    let seen = running.wait();
+    assert_eq!((&seen.error, seen.ids()), (&None, ids));
 }
 
 /// For other programs it may still be good, or good again.

@@ -480,3 +480,28 @@ fn an_event_whose_time_can_not_be_read_is_not_taken_for_one_of_another_day() {
     let config = json!({"s3Interval": "2024-03-05-2024-03-05", "s3IntervalOf": "event"});
     assert_eq!(sorted(ids(&read(folder.path(), config))), ["in", "odd"]);
 }
+
+/// Whoever names a file does not write the log.
+#[test]
+#[cfg(unix)]
+fn a_name_with_an_end_of_line_makes_no_line_of_its_own() {
+    let capture = Capture::new("~/trail");
+    let folder = capture.home().join("trail");
+    trail_in(&folder);
+    write(
+        &folder.join("x\ncloudtrail: all is well\u{1b}[2J.json"),
+        b"oops",
+    );
+    let seen = capture.run();
+    let words = r"x\ncloudtrail: all is well\u{1b}[2J.json: ";
+    for said in [seen.stderr.clone(), seen.log()] {
+        assert!(said.contains(words), "{said}");
+        assert!(
+            !said
+                .lines()
+                .any(|line| line.contains("cloudtrail: all is well") && !line.contains(words)),
+            "{said}"
+        );
+    }
+    assert_eq!(seen.stderr.lines().count(), 1, "{}", seen.stderr);
+}

@@ -358,7 +358,10 @@ async fn find_credentials(
         sso: at("sso")?,
         sso_oidc: at("sso_oidc")?,
         signin: at("signin")?,
-        direct: Http::direct(files)?,
+        direct: match chain.base {
+            Base::Container => Http::direct(files)?,
+            _ => http.clone(),
+        },
     };
     let config = ProviderConfig::default()
         .with_http_client(http.client())

@@ -1,7 +1,8 @@
 //! The AWS CLI's files: which there are, and the profile in use.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -203,12 +204,7 @@ fn sections(
         },
     };
     let mut closed = None;
-    // Of a pipe nobody might ever write into the other end.
-    let read = match path.metadata() {
-        Ok(metadata) if !metadata.is_file() => Err(std::io::Error::other("it is not a file")),
-        _ => std::fs::read(&path),
-    };
-    let bytes = match read {
+    let bytes = match read(&path) {
         Ok(bytes) => bytes,
         Err(error) if is_demanded => {
             return Err(error).with_context(|| format!("{from}: {} can't be read", path.display()));
@@ -221,6 +217,24 @@ fn sections(
         }
     };
     Ok((parse(&bytes, &path)?, path, closed))
+}
+
+/// More than any file of the AWS CLI has, in bytes.
+const LARGEST: u64 = 16 << 20;
+
+/// The bytes of one of the AWS CLI's files. Nothing is read of what is no file: into a pipe nobody might ever write.
+pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let error = |why| Err(std::io::Error::other(why));
+    let there = path.metadata()?;
+    if !there.is_file() {
+        return error("it is not a file");
+    }
+    if there.len() > LARGEST {
+        return error("it is too large");
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<Sections> {

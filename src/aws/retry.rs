@@ -70,8 +70,7 @@ const LONGEST: Duration = Duration::from_secs(13);
 /// After this many tries in a row, some five seconds besides the SDK's own tries, the log says that something is wrong.
 const WORTH_A_LINE: u32 = 5;
 
-/// Trouble that comes again is not logged again before this time is over: of a quota that others use up, too, each request
-/// would say so.
+/// Trouble that comes and goes is logged once in this time: where others use up the same quota, each request would say so.
 const AGAIN: Duration = Duration::from_secs(10 * 60);
 
 /// Trouble that several requests share, and that is logged once.

@@ -23,7 +23,6 @@ use falco_plugin::internals::{base::wrappers as base, source::wrappers as source
 use super::CloudTrail;
 use super::announced::Announced;
 use super::event::{EVENT_SOURCES, EVENT_TYPES};
-use super::for_host;
 use super::log::HostLog;
 use super::object::Object;
 use crate::fields;
@@ -44,7 +43,7 @@ macro_rules! export {
                 // SAFETY: the arguments are those that the host is to give.
                 let call = || Ok(unsafe { $function($($arg),*) });
                 process::guard(stringify!($name), call).unwrap_or_else(|error| {
-                    process::say(&for_host(&error.to_string()));
+                    process::say(&error.to_string());
                     $otherwise
                 })
             }

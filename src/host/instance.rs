@@ -13,7 +13,7 @@ use falco_plugin::source::{EventBatch, PluginEvent, ProgressInfo};
 use super::doubles::Doubles;
 use super::late::Late;
 use super::log::HostLog;
-use super::{PLUGIN_ID, capture_error, for_host};
+use super::{PLUGIN_ID, capture_error};
 use crate::decode::{ArchiveEntry, Chunk, Outcome};
 use crate::geo::Atlas;
 use crate::log_file::{Ack, Fate, FileError};
@@ -305,7 +305,7 @@ impl Instance {
         match self.end.take() {
             None => Error::new(FailureReason::Timeout),
             Some(Err(error)) => {
-                process::say_error(&for_host(&format!("{error:#}")));
+                process::say_error(&format!("{error:#}"));
                 self.end = Some(Ok(()));
                 error
             }
@@ -339,7 +339,7 @@ impl Instance {
                 n => format!(" (and {} like it)", count(n - 1, "log file")),
             };
             let text = format!("nothing could be read: {problem}{more}");
-            process::say_error(&for_host(&text));
+            process::say_error(&text);
             return anyhow!(text);
         }
         self.log.warn(&self.summary());
@@ -365,7 +365,7 @@ impl Instance {
             .chain(problem)
             .chain(remarks)
             .collect();
-        process::say(&for_host(&parts.join("; ")));
+        process::say(&parts.join("; "));
     }
 }
 
@@ -440,7 +440,7 @@ impl Instance {
             Ok(self.stats.progress_text())
         };
         let text = process::guard("telling the progress", tell)
-            .unwrap_or_else(|error| for_host(&format!("{error:#}")));
+            .unwrap_or_else(|error| process::printable(&format!("{error:#}")));
         self.progress = CString::new(text).unwrap_or_default();
         ProgressInfo {
             // The SDK hands over hundredths.

@@ -8,6 +8,8 @@ use falco_plugin::api::{
     ss_plugin_log_severity_SS_PLUGIN_LOG_SEV_WARNING, ss_plugin_owner_t,
 };
 
+use crate::process::one_line;
+
 /// The log of one plugin object. Used from the host's own thread only, within its calls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HostLog {
@@ -44,8 +46,8 @@ impl HostLog {
 
     fn line(&self, severity: ss_plugin_log_severity, line: &str) {
         let Some(log) = self.log else { return };
-        // A NUL would end it.
-        let line = CString::new(line.replace('\0', "\\0")).unwrap_or_default();
+        // It has no NUL.
+        let line = CString::new(one_line(line)).unwrap_or_default();
         // SAFETY: the function and the owner are those that the host gave to this plugin object, which is alive, since
         // we are in a call of it; the line is a C string.
         unsafe { log(self.owner, std::ptr::null(), line.as_ptr(), severity) }

@@ -19,19 +19,15 @@ pub use plugin::CloudTrail;
 
 use anyhow::anyhow;
 
+use crate::process::printable;
 use log::HostLog;
 
 /// The ID of the official plugin, which this one replaces.
 pub(crate) const PLUGIN_ID: u32 = 2;
 
-/// Text without NUL, since hosts take it as a C string, which a NUL would end.
-fn for_host(text: &str) -> String {
-    text.replace('\0', "\\0")
-}
-
 /// An error as hosts can show it: the SDK hands over the outermost sentence only.
 fn host_error(error: &anyhow::Error) -> anyhow::Error {
-    anyhow!(for_host(&format!("{error:#}")))
+    anyhow!(printable(&format!("{error:#}")))
 }
 
 /// As many bytes as hosts show of an error of a capture, by libscap's `SCAP_LASTERR_SIZE`: sysdig 0.41.4, falcodump 4.6.9.

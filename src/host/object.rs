@@ -19,7 +19,7 @@ use falco_plugin::api::{
 
 use super::event::record_of;
 use super::extract::Extractor;
-use super::{for_host, host_error};
+use super::host_error;
 use crate::fields::origin::Sessions;
 use crate::geo::Atlas;
 use crate::process;
@@ -145,7 +145,7 @@ impl Object {
     #[cold]
     fn failed(&mut self, result: Result<()>) -> ss_plugin_rc {
         if let Err(error) = result {
-            let text = for_host(&host_error(&error).to_string());
+            let text = host_error(&error).to_string();
             self.error = Some(CString::new(text).unwrap_or_default());
         }
         FAILURE

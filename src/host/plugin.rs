@@ -17,7 +17,7 @@ use super::extract::Extractor;
 use super::instance::{Instance, Settled};
 use super::late::Late;
 use super::log::HostLog;
-use super::{PLUGIN_ID, capture_error, for_host, host_error};
+use super::{PLUGIN_ID, capture_error, host_error};
 use crate::aws::{self, Environment};
 use crate::fields::origin::Sessions;
 use crate::geo::{Atlas, Watch};
@@ -226,7 +226,7 @@ impl SourcePlugin for CloudTrail {
         };
         // Hosts show the text, but no error.
         process::guard("describing an event", describe).or_else(|error| {
-            let text = for_host(&format!("{error:#}"));
+            let text = process::printable(&format!("{error:#}"));
             Ok(CString::new(text)?)
         })
     }

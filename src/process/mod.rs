@@ -10,7 +10,25 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 /// Say a line to the user on standard error, the only place that falcodump and Stratoshark show at the end of a
 /// capture.
 pub(crate) fn say(line: &str) {
-    platform::write_stderr(format!("cloudtrail: {line}\n"));
+    platform::write_stderr(format!("cloudtrail: {}\n", one_line(line)));
+}
+
+/// A text as one line: names of files and keys, which others choose, may hold ends of lines, that would make more lines of it.
+pub(crate) fn one_line(text: &str) -> String {
+    printable(text).replace('\n', "\\n")
+}
+
+/// A text with its control characters escaped, but for ends of lines: NUL ends a text for hosts, and others steer terminals.
+pub(crate) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\0' => printable.push_str("\\0"),
+            char if char.is_control() && char != '\n' => printable.extend(char.escape_default()),
+            char => printable.push(char),
+        }
+    }
+    printable
 }
 
 /// Say an error that comes in the middle or at the end of a capture, where the host shows none: in falcodump 4.6.9, and so

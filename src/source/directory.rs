@@ -22,7 +22,7 @@ use crate::log_file::{Body, LARGEST_WHOLE, LogFile};
 use crate::settings::location::QUOTES;
 use crate::settings::{self, Settings};
 use crate::stats::Stats;
-use crate::trail::{self, Interval, Naming, Outside, Selection, without_controls};
+use crate::trail::{self, Interval, Naming, Outside, Selection};
 
 /// The log files found, in order of delivery.
 pub(super) struct Directory {
@@ -348,7 +348,7 @@ impl Source for Directory {
 impl Found {
     fn into_log_file(self) -> LogFile {
         LogFile {
-            name: without_controls(&self.path.display().to_string()),
+            name: self.path.display().to_string(),
             size: 0,
             delivered: self.delivered,
             cached: None,
@@ -388,6 +388,9 @@ mod tests {
         // One may have been unpacked.
         assert!(digests.exists(name("plain.json.gz")).await && digests.exists(plain.clone()).await);
         assert_eq!(digests.get(plain).await.unwrap().bytes, b"{}");
+        // What is not a file is no log file that has come meanwhile.
+        std::fs::create_dir(name("folder.json.gz")).unwrap();
+        assert!(!digests.exists(name("folder.json.gz")).await);
         let file = File::create(&large).unwrap();
         file.set_len(LARGEST_WHOLE as u64 + 1).unwrap();
         for (name, why) in [

@@ -16,9 +16,7 @@ mod times;
 
 pub(crate) use interval::{Interval, RelativeInterval};
 pub(crate) use key::{Place, account, days_of, digest_end, folder_account, is_digest, region};
-pub(crate) use names::{
-    DIGESTS, is_account, is_kind, is_organization, is_region, without_controls,
-};
+pub(crate) use names::{DIGESTS, is_account, is_kind, is_organization, is_region};
 pub(crate) use naming::{Naming, is_log_file, naming};
 pub(crate) use outside::Outside;
 pub(crate) use selection::{Listed, Selection};

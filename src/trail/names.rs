@@ -12,18 +12,6 @@ pub(super) fn file_name(key: &str) -> &str {
     key.rsplit(['/', '\\']).next().unwrap_or(key)
 }
 
-/// A name with its control characters escaped, for the log, whose lines they would break.
-pub(crate) fn without_controls(name: &str) -> String {
-    let mut shown = String::with_capacity(name.len());
-    for char in name.chars() {
-        match char.is_control() {
-            true => shown.extend(char.escape_default()),
-            false => shown.push(char),
-        }
-    }
-    shown
-}
-
 /// The folder of digests, beside those of the kinds.
 pub(crate) const DIGESTS: &str = "CloudTrail-Digest";
 

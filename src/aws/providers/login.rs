@@ -70,18 +70,11 @@ impl Login {
             }
             // They are good for some minutes still.
             Err(_) if end > now => Ok(keys),
-            // Another program may have renewed them at the same time, after which the old refresh token is refused.
             Err(error) => {
-                let now_there = self.token.read()?;
-                let is_newer = now_there != session
-                    && self
-                        .token
-                        .end(&now_there["accessToken"])
-                        .is_ok_and(|end| end > now);
-                match is_newer {
-                    true => self.keys(&now_there),
-                    false => Err(error),
-                }
+                let others = self.token.renewed_by_others(&session);
+                let keys = others.and_then(|session| self.keys(&session).ok());
+                let good = keys.filter(|keys| keys.expiry().is_some_and(|end| end > now));
+                good.ok_or(error)
             }
         }
     }

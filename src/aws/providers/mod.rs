@@ -32,7 +32,7 @@ pub(super) struct Services {
     pub sso: SdkConfig,
     pub sso_oidc: SdkConfig,
     pub signin: SdkConfig,
-    /// What is asked on this machine.
+    /// For a container's credentials, without proxies.
     pub direct: Http,
 }
 

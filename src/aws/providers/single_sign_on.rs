@@ -100,11 +100,11 @@ impl Portal {
                     self.token.replace(&before, &cached);
                     return Ok(renewed);
                 }
-                // Another program may have renewed it at the same time, after which the old one is refused.
                 Ok(None) => {
-                    let now_there = self.token.read()?;
-                    if now_there != before && self.token.end(&now_there)? > now {
-                        return self.token.text(&now_there, "accessToken");
+                    if let Some(others) = self.token.renewed_by_others(&before)
+                        && self.token.end(&others)? > now
+                    {
+                        return self.token.text(&others, "accessToken");
                     }
                 }
                 Err(error) => expired = error,

@@ -1,7 +1,6 @@
 //! Tokens that the AWS CLI keeps in files for `aws sso login` and `aws login`.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::SystemTime;
@@ -11,11 +10,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::LoggedOut;
+use crate::aws::files;
 use crate::process::lock;
 use crate::process::platform::replace_file;
-
-/// More than any token has, in bytes.
-const LARGEST: u64 = 1 << 20;
 
 /// A file with a token.
 #[derive(Debug)]
@@ -47,17 +44,8 @@ impl TokenFile {
 
     /// What it holds, or what came in its place.
     pub fn read(&self) -> Result<Value, CredentialsError> {
-        let mut text = Vec::new();
-        // Of a pipe nobody might ever write into the other end.
-        let read = match self.path.metadata() {
-            Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is not a file")),
-            Ok(_) => {
-                File::open(&self.path).and_then(|file| file.take(LARGEST).read_to_end(&mut text))
-            }
-            Err(error) => Err(error),
-        };
-        let found: Value = match read {
-            Ok(_) => serde_json::from_slice(&text).map_err(|_| self.log_in("is not JSON"))?,
+        let found: Value = match files::read(&self.path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|_| self.log_in("is not JSON"))?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(self.log_in("is not there"));
             }
@@ -73,6 +61,12 @@ impl TokenFile {
             Some((replaced, newer)) if *replaced == found => newer.clone(),
             _ => found,
         })
+    }
+
+    /// What another program has put in the place of a token that was read, if it has: two that renew it at the same time ask with
+    /// the same refresh token, and one of them may be refused.
+    pub fn renewed_by_others(&self, read: &Value) -> Option<Value> {
+        self.read().ok().filter(|now| now != read)
     }
 
     /// Put another token in the place of one that was read, for other programs, too; where it can't be written, for this one.
